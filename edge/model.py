@@ -203,10 +203,10 @@ class CaptureRecord:
 class Evidence:
     """All that a decision rests on. None means the stage gave no answer, which is never a pass."""
 
-    document: IdDocument | None
-    capture: CaptureRecord | None
-    liveness: LivenessResult | None
-    match: MatchResult | None
+    document: IdDocument | None = None
+    capture: CaptureRecord | None = None
+    liveness: LivenessResult | None = None
+    match: MatchResult | None = None
     aborted: str = ""
 
 

@@ -1,0 +1,64 @@
+# The two commands that a newcomer needs: `make run` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: $(BIN)/python locks/run.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp locks/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.lock
+	@touch $@
+
+.PHONY: setup
+setup: .venv/run.stamp ## make the virtual environment and fetch the face models
+	@$(BIN)/verifield-edge models pull --quiet
+
+.PHONY: run
+run: setup ## set up, then run the main job from end to end
+	@$(BIN)/python -m demo
+
+.PHONY: test
+test: .venv/dev.stamp ## set up, then run every check
+	@$(BIN)/verifield-edge models pull --quiet
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/verifield.binpb
+	scripts/protogen.sh --check
+	$(BIN)/python scripts/trace.py --check
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: trace
+trace: .venv/dev.stamp ## write docs/requirements.md from the marks in the tests
+	$(BIN)/python scripts/trace.py
+
+.PHONY: proto
+proto: .venv/dev.stamp ## regenerate the Python code beside the .proto files
+	scripts/protogen.sh
+
+.PHONY: proto-image
+proto-image: .venv/dev.stamp ## at a release: refresh the image that breaking changes are judged against
+	$(BIN)/buf build -o proto/verifield.binpb
+
+.PHONY: lock
+lock: .venv/dev.stamp ## pin all packages anew
+	scripts/lock.sh
+
+.PHONY: clean
+clean: ## remove what `make run` and the checks left behind (not the environment)
+	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

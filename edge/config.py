@@ -1,0 +1,113 @@
+"""The appliance's configuration: a TOML file and VERIFIELD_EDGE_* variables; unknown keys are refused.
+
+The file is ``verifield-edge.toml`` in the data directory unless another is named. A command-line option
+beats a variable, a variable beats the file, the file beats the default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edge.errors import SetupError
+
+ENV_PREFIX = "VERIFIELD_EDGE_"
+CONFIG_NAME = "verifield-edge.toml"
+DEFAULT_DATA_DIR = Path.home() / ".local" / "share" / "verifield"
+
+
+class EdgeConfig(BaseSettings):
+    """All settings, with units in their names. Frozen; passed in, never read from a global."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    models_dir: Path | None = None  # None: the user's cache folder
+    camera: str = "v4l2:0"
+    allow_simulated_camera: bool = False  # production refuses files and streams
+    reader_port: str = "auto"  # auto: the only device under /dev/serial/by-id
+    reader_baud: Literal[115200, 57600, 38400, 19200, 9600] = 115200
+    reader_sam_id: str | None = None  # pinned reader; None accepts any
+    photo_decoder: Literal["none", "simulator"] = "none"
+    screen_url: str | None = None  # where prompts are posted as well as printed
+    language: Literal["zh", "es", "en"] = "en"
+    threads: int = Field(default=2, ge=1, le=64)
+    card_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    capture_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    retention_days: float = Field(default=30.0, ge=0, le=3650)  # of delivered and receipted records
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables beat the file; the file arrives as init values (see ``load``)."""
+        return env_settings, init_settings
+
+    def sha256(self) -> bytes:
+        """Digest of all settings (32 bytes), for the statement."""
+        return hashlib.sha256(self.model_dump_json().encode()).digest()
+
+
+def load_config(path: Path | None, **options: Any) -> EdgeConfig:
+    """Read the configuration; ``options`` that are not None win over everything.
+
+    Raises:
+        SetupError: CONFIG_UNREADABLE or CONFIG_INVALID, naming every offending key.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    data_dir = Path(given.get("data_dir", DEFAULT_DATA_DIR))
+    source = path or data_dir / CONFIG_NAME
+    _refuse_unknown_variables()
+    values: dict[str, Any] = {}
+    if path is not None or source.exists():
+        values = _read_toml(source)
+    try:
+        config = EdgeConfig(**values)
+        return EdgeConfig.model_validate(config.model_dump() | given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        )
+        raise SetupError(
+            "CONFIG_INVALID",
+            f"The configuration is not valid: {problems}.",
+            hint=f"Known keys: {_known_keys()}. Edit {source} or the variables {ENV_PREFIX}*.",
+        ) from None
+
+
+def _known_keys() -> str:
+    return ", ".join(sorted(EdgeConfig.model_fields))
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would otherwise be ignored without a word."""
+    for name in os.environ:
+        key = name.removeprefix(ENV_PREFIX).lower()
+        if name.startswith(ENV_PREFIX) and key not in EdgeConfig.model_fields:
+            raise SetupError(
+                "CONFIG_INVALID",
+                f"The variable {name} sets nothing that is known.",
+                hint=f"Known keys: {_known_keys()}.",
+            )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(
+            "CONFIG_UNREADABLE",
+            f"The configuration file {path} cannot be read: {error}.",
+            hint="Give an existing TOML file with --config, or leave it out to use the defaults.",
+        ) from None

@@ -1,0 +1,5 @@
+"""The simulated camera: what a webcam in front of a person, a paper print or an empty chair would see."""
+
+from verifield_sim.camera.scene import PersonKind, Scene
+
+__all__ = ["PersonKind", "Scene"]

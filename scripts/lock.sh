@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Pins every package with its digests: locks/run.lock for the product and its demonstration,
+# locks/dev.lock for all of that and the checks. No address of any registry is written.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() {
+  .venv/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
+    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host "$@" pyproject.toml
+}
+compile --extra edge --extra cloud --extra demo --extra build --output-file locks/run.lock
+compile --all-extras --constraint locks/run.lock --output-file locks/dev.lock
