@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edge.errors import SetupError
 
@@ -42,18 +42,6 @@ class EdgeConfig(BaseSettings):
     capture_timeout_s: float = Field(default=30.0, gt=0, le=600)
     retention_days: float = Field(default=30.0, ge=0, le=3650)  # of delivered and receipted records
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables beat the file; the file arrives as init values (see ``load``)."""
-        return env_settings, init_settings
-
     def sha256(self) -> bytes:
         """Digest of all settings (32 bytes), for the statement."""
         return hashlib.sha256(self.model_dump_json().encode()).digest()
@@ -72,9 +60,9 @@ def load_config(path: Path | None, **options: Any) -> EdgeConfig:
     values: dict[str, Any] = {}
     if path is not None or source.exists():
         values = _read_toml(source)
+    from_file = {key: value for key, value in values.items() if ENV_PREFIX + key.upper() not in os.environ}
     try:
-        config = EdgeConfig(**values)
-        return EdgeConfig.model_validate(config.model_dump() | given)
+        return EdgeConfig(**(from_file | given))  # what is given here beats the variables
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
