@@ -17,7 +17,8 @@ from edge.errors import EdgeError
 P = ParamSpec("P")
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; default: verifield-edge.toml in the data directory.")
+    Path | None,
+    typer.Option("--config", help="TOML file; default: verifield-edge.toml in the data directory."),
 ]
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Where keys, certificates and the outbox live.")

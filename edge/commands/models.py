@@ -1,0 +1,85 @@
+"""``verifield-edge models``: what the face models are, whether they are intact, and fetching them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from edge.commands.common import JsonOption, ends_with_exit_code, err, out, print_json
+from edge.errors import ExitCode
+from edge.models.store import ModelState, ModelStatus, ModelStore
+
+app = typer.Typer(help="Face models: list, check, fetch.", no_args_is_help=True)
+
+
+@app.command("list")
+@ends_with_exit_code
+def list_models(as_json: JsonOption = False) -> None:
+    """List every model with its licence and whether it is on this device."""
+    _print(ModelStore.open().list(), as_json)
+
+
+@app.command("verify")
+@ends_with_exit_code
+def verify_models(as_json: JsonOption = False) -> None:
+    """Read every model that is here and check its digest; status 1 where a default one is not intact."""
+    statuses = ModelStore.open().verify()
+    _print(statuses, as_json)
+    if any(status.entry.default and status.state is not ModelState.READY for status in statuses):
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+@app.command("pull")
+@ends_with_exit_code
+def pull_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to fetch; none: the defaults.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch what is missing, check it and prepare it.
+
+    The folder named by VERIFIELD_MODELS is asked first: that is how a device without a network is served.
+    """
+    store = ModelStore.open()
+    with Progress(console=err(), transient=True, disable=quiet or as_json) as progress:
+        tasks: dict[str, Any] = {}
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done)
+
+        store.pull(names or None, tell)
+    if not quiet:
+        wanted = set(names or ()) or {status.entry.name for status in store.list() if status.entry.default}
+        _print(tuple(status for status in store.list() if status.entry.name in wanted), as_json)
+
+
+def _print(statuses: tuple[ModelStatus, ...], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "models": [
+                    {
+                        "name": status.entry.name,
+                        "role": status.entry.role,
+                        "licence": status.entry.licence,
+                        "default": status.entry.default,
+                        "sha256": status.entry.sha256,
+                        "state": status.state.value,
+                        "path": str(status.path),
+                    }
+                    for status in statuses
+                ]
+            }
+        )
+        return
+    table = Table("model", "role", "licence", "default", "state", box=None)
+    for status in statuses:
+        entry = status.entry
+        default = "yes" if entry.default else ""
+        table.add_row(entry.name, entry.role, entry.licence, default, status.state.value)
+    out().print(table)

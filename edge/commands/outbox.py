@@ -1,0 +1,74 @@
+"""``verifield-edge outbox``: what waits for delivery, and what was confirmed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from edge.app import identity_folder, open_outbox
+from edge.attest.identity import DeviceIdentity
+from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
+from edge.config import load_config
+
+MAX_ROWS = 10_000  # what a person or a script can still use at once
+
+app = typer.Typer(help="The durable store of signed records.", no_args_is_help=True)
+
+
+@app.command("stats")
+@ends_with_exit_code
+def stats(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Count the records by state; unconfirmed are those that no receipt covers."""
+    settings = load_config(config, data_dir=data)
+    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+        figures = outbox.stats()
+    answer = {
+        "seq": figures.head.seq if figures.head else 0,
+        "pending": figures.pending,
+        "delivered": figures.delivered,
+        "confirmed": figures.confirmed,
+        "invalid": figures.invalid,
+        "unconfirmed": figures.pending + figures.delivered + figures.invalid,
+        "pending_bytes": figures.pending_bytes,
+        "oldest_pending": figures.oldest_pending.isoformat() if figures.oldest_pending else None,
+        "last_receipt_time": figures.last_receipt_time.isoformat() if figures.last_receipt_time else None,
+    }
+    if as_json:
+        print_json(answer)
+        return
+    for name, value in answer.items():
+        out().print(f"{name:<18} {'-' if value is None else value}")
+
+
+@app.command("list")
+@ends_with_exit_code
+def list_records(
+    limit: Annotated[int, typer.Option(min=1, max=MAX_ROWS, help="Newest first.")] = 50,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the records that are still on this device."""
+    settings = load_config(config, data_dir=data)
+    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+        records = outbox.list(limit=limit)
+    if as_json:
+        rows = [
+            {
+                "seq": record.seq,
+                "attestation_id": record.attestation_id,
+                "state": record.state.value,
+                "reason": record.reason,
+                "created_at": record.created_at.isoformat(),
+            }
+            for record in records
+        ]
+        print_json({"records": rows})
+        return
+    table = Table("seq", "attestation", "state", "reason", "created", box=None)
+    for record in records:
+        created = f"{record.created_at:%Y-%m-%d %H:%M:%S}Z"
+        table.add_row(str(record.seq), record.attestation_id, record.state.value, record.reason, created)
+    out().print(table)

@@ -1,0 +1,77 @@
+"""``verifield-edge verify``: one person, one card, one signed record."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from edge.app import open_pipeline, open_recorder
+from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
+from edge.config import load_config
+from edge.errors import ExitCode
+from edge.model import Outcome
+from edge.outbox.records import StoredRecord
+from edge.pipeline import Verification
+from edge.texts import OUTCOMES, Language
+
+_COLOURS = {Outcome.VERIFIED: "green", Outcome.NOT_MATCHED: "yellow", Outcome.SPOOF: "red"}
+
+
+@ends_with_exit_code
+def verify(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    camera: Annotated[str | None, typer.Option(help="For example v4l2:0.")] = None,
+    reader: Annotated[str | None, typer.Option(help="Serial port of the card reader.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a card, check the person, sign the record; status 0 only when VERIFIED, 1 for other outcomes.
+
+    Example: verifield-edge verify --camera v4l2:0 --reader /dev/serial/by-id/usb-reader
+    """
+    settings = load_config(config, data_dir=data, camera=camera, reader_port=reader)
+    with open_recorder(settings) as recorder, open_pipeline(settings) as pipeline:
+        verification = pipeline.run()
+        record = recorder.record(verification.evidence, verification.decision)
+    if as_json:
+        print_json(_to_json(verification, record))
+    else:
+        _print(verification, record, settings.language)
+    if verification.decision.outcome is not Outcome.VERIFIED:
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+def _to_json(verification: Verification, record: StoredRecord) -> dict[str, Any]:
+    match = verification.evidence.match
+    liveness = verification.evidence.liveness
+    return {
+        "outcome": verification.decision.outcome.value,
+        "reasons": list(verification.decision.reasons),
+        "attestation_id": record.attestation_id,
+        "chain_epoch": record.epoch,
+        "seq": record.seq,
+        "envelope_sha256": record.sha256.hex(),
+        "match": None
+        if match is None
+        else {"score": match.score, "threshold": match.threshold, "fmr": match.false_match_rate},
+        "liveness": None
+        if liveness is None
+        else {
+            "decision": liveness.decision.value,
+            "experts": [
+                {"name": e.name, "score": e.score, "threshold": e.threshold, "passed": e.passed}
+                for e in liveness.experts
+            ],
+        },
+        "stages": [{"name": stage.name, "seconds": stage.seconds} for stage in verification.stages],
+    }
+
+
+def _print(verification: Verification, record: StoredRecord, language: Language) -> None:
+    outcome = verification.decision.outcome
+    console = out()
+    console.print(f"[bold {_COLOURS.get(outcome, 'white')}]{OUTCOMES[outcome][language]}[/]")
+    for reason in verification.decision.reasons:
+        console.print(f"  {reason}")
+    console.print(f"[dim]Record {record.seq}, attestation {record.attestation_id}[/]")
