@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from edge.models.store import ModelStore
 from edge.outbox.store import Outbox
 from edge.pipeline import Pipeline
 from edge.policy import Policy
-from edge.ports import Camera, PhotoDecoder
+from edge.ports import Camera, Clock, PhotoDecoder
 from edge.reader.photo import NoPhotoDecoder, SimulatorPhotoDecoder
 from edge.reader.reader import SamVReader
 from edge.recorder import Recorder
@@ -85,8 +84,9 @@ def open_pipeline(config: EdgeConfig) -> Iterator[Pipeline]:
         HardwareError: NO_CAMERA, NO_READER and the like.
     """
     vision = open_vision(config)
+    clock = SystemClock()
     with (
-        closing(_open_allowed_camera(config)) as camera,
+        closing(_open_allowed_camera(config, clock)) as camera,
         closing(
             SamVReader.open(
                 _reader_port(config),
@@ -102,15 +102,15 @@ def open_pipeline(config: EdgeConfig) -> Iterator[Pipeline]:
             vision=vision,
             screen=open_screens(config.language, config.screen_url),
             policy=Policy(),
-            monotonic=time.monotonic,
+            monotonic=lambda: clock.monotonic_ns() / 1e9,  # the clock that stamps the frames
             new_nonce=lambda: secrets.token_bytes(NONCE_BYTES),
             card_timeout_s=config.card_timeout_s,
             capture_timeout_s=config.capture_timeout_s,
         )
 
 
-def _open_allowed_camera(config: EdgeConfig) -> Camera:
-    camera = open_camera(config.camera, clock=time.monotonic)
+def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
+    camera = open_camera(config.camera, clock=clock)
     if camera.assurance is CameraAssurance.SIMULATED and not config.allow_simulated_camera:
         camera.close()
         raise SetupError(

@@ -26,7 +26,8 @@ def decide(evidence: Evidence) -> Decision:
     if evidence.document.photo is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT_PHOTO",))
     if evidence.match is None:
-        return Decision(Outcome.INCONCLUSIVE, ("NO_MATCH_SCORE",))
+        flaws = tuple(component.reason for component in evidence.capture.quality if not component.passed)
+        return Decision(Outcome.INCONCLUSIVE, flaws or ("NO_MATCH_SCORE",))
     if not evidence.match.matched:
         return Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD",))
     return Decision(Outcome.VERIFIED, ())

@@ -188,7 +188,10 @@ class IdDocument:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRecord:
-    """``best_shot``: the frame that was embedded, None where no frame was good enough."""
+    """``best_shot``: the frame that was embedded, None where no frame was good enough.
+
+    ``quality``: of the best shot, or of the best frame that was refused.
+    """
 
     camera_id: str
     assurance: CameraAssurance

@@ -7,23 +7,23 @@ and compares. Every rule it applies lives in a stage or in the session; this fil
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from edge.capture.choose import Chosen, MultipleFaces, choose_face
 from edge.capture.quality import assess
-from edge.errors import CameraLost, EdgeError, InputError
+from edge.compare import LIVE_CHIP_PHOTO, LIVE_LIVE
+from edge.errors import EdgeError
 from edge.liveness.fusion import with_identity_continuity
 from edge.liveness.session import LivenessSession
-from edge.match.score import match
+from edge.match.score import match as match_faces
 from edge.model import (
     CaptureRecord,
     Decision,
+    Embedding,
     Evidence,
     Face,
     Frame,
-    IdDocument,
     LivenessResult,
-    MatchResult,
     Prompt,
     QualityComponent,
 )
@@ -42,7 +42,6 @@ from edge.session import (
 from edge.vision import Vision
 
 FRAME_TIMEOUT_S = 2.0  # E002: a camera that gives nothing for this long is gone
-LIVE_CHIP_PHOTO = "live/chip_photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +61,6 @@ class Verification:
     stages: tuple[Stage, ...]
 
 
-@dataclass(slots=True)
-class _Captured:
-    """What the frames so far gave."""
-
-    seen: int = 0
-    used: int = 0
-    best: tuple[Frame, Face, tuple[QualityComponent, ...]] | None = None
-    best_rank: float = field(default=0.0)
-
-
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """One verification after another with the same parts. ``monotonic``: seconds."""
@@ -89,78 +78,146 @@ class Pipeline:
     def run(self) -> Verification:
         """Run one session to its decision. A fault on the way becomes an ABORTED outcome."""
         session, command = Session().handle(Begin())
+        run = _Run(self)
         stages: list[Stage] = []
         while command is not Command.ATTEST:
             started = self.monotonic()
-            event = self._carry_out(command, session.evidence)
+            event = run.carry_out(command)
             stages.append(Stage(command.name.lower(), self.monotonic() - started))
             session, command = session.handle(event)
         self.screen.show(Prompt.DONE)
         return Verification(session.decision(), session.evidence, tuple(stages))
 
-    def _carry_out(self, command: Command, evidence: Evidence) -> Event:
+
+class _Run:
+    """What one session has in hand between its stages."""
+
+    def __init__(self, parts: Pipeline) -> None:
+        self._parts = parts
+        self._reference: Embedding | None = None  # of the card's photo
+        self._probe: Embedding | None = None  # of the best shot
+
+    def carry_out(self, command: Command) -> Event:
         try:
             match command:
                 case Command.READ_DOCUMENT:
-                    return DocumentRead(self.reader.read_document(self.card_timeout_s, self.screen))
+                    return self._read_document()
                 case Command.CAPTURE_FACE:
                     return self._capture()
                 case Command.COMPARE_FACES:
-                    return self._compare(evidence)
+                    return self._compare()
                 case Command.ATTEST:
                     raise AssertionError("attesting is not the pipeline's work")
         except EdgeError as error:
             return Failed(error.code)
 
+    def _read_document(self) -> Event:
+        document = self._parts.reader.read_document(self._parts.card_timeout_s, self._parts.screen)
+        if document.photo is not None:  # judged now: a person need not pose for a photo that is no use
+            self._reference = self._parts.vision.embed_chip_photo(document.photo)
+        return DocumentRead(document)
+
     def _capture(self) -> Event:
-        liveness = LivenessSession(self.new_nonce(), self.policy.liveness)
-        captured = _Captured()
-        deadline = self.monotonic() + self.capture_timeout_s
-        self.screen.show(Prompt.LOOK_AT_CAMERA)
-        while not liveness.done and self.monotonic() < deadline:
-            try:
-                frame = self.camera.read(FRAME_TIMEOUT_S)
-            except CameraLost:
-                return Failed("CAMERA_LOST")
-            self._judge_frame(frame, liveness, captured)
-        return FaceCaptured(self._record(captured), liveness.result(self.monotonic()))
+        parts = self._parts
+        liveness = LivenessSession(parts.new_nonce(), parts.policy.liveness)
+        shots = _BestShot()
+        guide = _Guide(parts.screen)
+        deadline = parts.monotonic() + parts.capture_timeout_s
+        while not liveness.done and parts.monotonic() < deadline:
+            frame = parts.camera.read(FRAME_TIMEOUT_S)
+            choice = choose_face(parts.vision.detect(frame.pixels), frame.pixels.shape[:2])
+            face = choice.face if isinstance(choice, Chosen) else None
+            quality = () if face is None else assess(frame.pixels, face, parts.policy.quality)
+            shots.offer(frame, face, quality)
+            asked = liveness.observe(frame.pixels, face, frame.captured_at)
+            guide.tell(asked, quality, crowded=isinstance(choice, MultipleFaces))
+        result = self._with_continuity(liveness.result(parts.monotonic()), liveness, shots)
+        return FaceCaptured(shots.record(parts.camera), result)
 
-    def _judge_frame(self, frame: Frame, liveness: LivenessSession, captured: _Captured) -> None:
-        captured.seen += 1
-        choice = choose_face(self.vision.detect(frame.pixels), frame.pixels.shape[:2])
-        if isinstance(choice, MultipleFaces):
-            self.screen.show(Prompt.ONE_PERSON_ONLY)
-        face = choice.face if isinstance(choice, Chosen) else None
-        if face is not None:
-            captured.used += 1
-            components = assess(frame.pixels, face, self.policy.quality)
-            self._keep_best(frame, face, components, captured)
-        prompt = liveness.observe(frame.pixels, face, frame.captured_at)
-        if prompt is not None:
-            self.screen.show(prompt)
-
-    def _keep_best(
-        self, frame: Frame, face: Face, components: tuple[QualityComponent, ...], captured: _Captured
-    ) -> None:
-        """Among frames that pass every component, the largest and surest face wins."""
-        if not all(component.passed for component in components):
-            return
-        rank = face.score * face.inter_eye
-        if rank > captured.best_rank:
-            captured.best_rank = rank
-            captured.best = (frame, face, components)
-
-    def _record(self, captured: _Captured) -> CaptureRecord:
-        frame, face, quality = captured.best or (None, None, ())
-        return CaptureRecord(
-            camera_id=self.camera.camera_id,
-            assurance=self.camera.assurance,
-            frames_seen=captured.seen,
-            frames_used=captured.used,
-            best_shot=frame,
-            best_face=face,
-            quality=quality,
+    def _with_continuity(
+        self, result: LivenessResult, liveness: LivenessSession, shots: _BestShot
+    ) -> LivenessResult:
+        """The face that answered the challenge must be the one that is matched."""
+        parts, best = self._parts, shots.best
+        if best is None:
+            return result
+        self._probe = probe = parts.vision.embed(best.frame.pixels, best.face)
+        threshold = parts.policy.match.live_live
+        similarities = [
+            match_faces(parts.vision.embed(image, face), probe, threshold=threshold, domain=LIVE_LIVE).score
+            for image, face in liveness.keyframes
+        ]
+        return with_identity_continuity(
+            result, similarities, threshold.threshold, model_sha256=probe.model_sha256
         )
 
-    def _compare(self, evidence: Evidence) -> FacesCompared:
-        ...
+    def _compare(self) -> Event:
+        if self._probe is None or self._reference is None:
+            return FacesCompared(None)
+        threshold = self._parts.policy.match.live_chip_photo
+        return FacesCompared(
+            match_faces(self._probe, self._reference, threshold=threshold, domain=LIVE_CHIP_PHOTO)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shot:
+    frame: Frame
+    face: Face
+    quality: tuple[QualityComponent, ...]
+
+
+class _BestShot:
+    """Among frames that pass every component, the largest and surest face wins."""
+
+    def __init__(self) -> None:
+        self.best: _Shot | None = None
+        self._refused: _Shot | None = None  # the best of those that did not pass, for its reasons
+        self._seen = 0
+        self._used = 0
+
+    def offer(self, frame: Frame, face: Face | None, quality: tuple[QualityComponent, ...]) -> None:
+        self._seen += 1
+        if face is None:
+            return
+        self._used += 1
+        shot = _Shot(frame, face, quality)
+        if all(component.passed for component in quality):
+            self.best = max(self.best or shot, shot, key=_rank)
+        else:
+            self._refused = max(self._refused or shot, shot, key=_rank)
+
+    def record(self, camera: Camera) -> CaptureRecord:
+        shown = self.best or self._refused
+        return CaptureRecord(
+            camera_id=camera.camera_id,
+            assurance=camera.assurance,
+            frames_seen=self._seen,
+            frames_used=self._used,
+            best_shot=self.best.frame if self.best else None,
+            best_face=self.best.face if self.best else None,
+            quality=shown.quality if shown else (),
+        )
+
+
+def _rank(shot: _Shot) -> float:
+    return shot.face.score * shot.face.inter_eye
+
+
+class _Guide:
+    """What to tell the person: never a piece of advice over a turn that was asked for."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._asked = Prompt.LOOK_AT_CAMERA
+        screen.show(self._asked)
+
+    def tell(self, asked: Prompt | None, quality: tuple[QualityComponent, ...], *, crowded: bool) -> None:
+        self._asked = asked or self._asked
+        advice = next((c.advice for c in quality if not c.passed and c.advice is not None), None)
+        if crowded:
+            self._screen.show(Prompt.ONE_PERSON_ONLY)
+        elif self._asked is Prompt.LOOK_AT_CAMERA and advice is not None:
+            self._screen.show(advice)
+        else:
+            self._screen.show(self._asked)

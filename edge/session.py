@@ -56,7 +56,6 @@ class FacesCompared:
     """``match`` None: there was nothing to compare, which is never a pass."""
 
     match: MatchResult | None
-    liveness: LivenessResult  # with what the comparison of the captured frames added
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,8 @@ def _gather(evidence: Evidence, event: Event) -> Evidence:
             return replace(evidence, document=document)
         case FaceCaptured(capture, liveness):
             return replace(evidence, capture=capture, liveness=liveness)
-        case FacesCompared(match, liveness):
-            return replace(evidence, match=match, liveness=liveness)
+        case FacesCompared(match):
+            return replace(evidence, match=match)
         case Failed(code):
             return replace(evidence, aborted=code)
         case Begin():

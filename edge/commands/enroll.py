@@ -40,7 +40,7 @@ def enroll(
         replace=replace,
     )
     with open_recorder(settings) as recorder:
-        first = recorder.outbox.list(limit=1)[0]
+        first = recorder.outbox.newest(limit=1)[0]
     if as_json:
         print_json(
             {

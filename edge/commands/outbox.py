@@ -53,7 +53,7 @@ def list_records(
     """List the records that are still on this device."""
     settings = load_config(config, data_dir=data)
     with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
-        records = outbox.list(limit=limit)
+        records = outbox.newest(limit=limit)
     if as_json:
         rows = [
             {

@@ -24,7 +24,7 @@ EVENTS: list[Event] = [
     Begin(),
     DocumentRead(DOCUMENT),
     FaceCaptured(CAPTURE, LIVE),
-    FacesCompared(MATCH, LIVE),
+    FacesCompared(MATCH),
     Failed("TIMEOUT"),
 ]
 
