@@ -49,7 +49,7 @@ class Story:
         self._folder = folder
         self._console = console
         self._stack = ExitStack()
-        self._expected: list[tuple[str, str]] = []  # attestation id, outcome or event
+        self._expected: list[tuple[str, str]] = []  # attestation id, outcome or kind
 
     def tell(self) -> None:
         """Run it all.
@@ -127,7 +127,7 @@ class Story:
             )
 
         answer = self._step("the device is enrolled", enroll, lambda a: f"device {a['device_id'][:8]}")
-        self._expected.append((answer["attestation_id"], "ENROLLED"))
+        self._expected.append((answer["attestation_id"], "DEVICE_EVENT"))
 
     def _play(self, act: Act) -> None:
         self._control("scenario", {"name": act.scenario})
@@ -157,7 +157,7 @@ class Story:
 
         self._step(title, lambda: wait_until(title, drained))
         listed = self._cloud("attestations", "list")["attestations"]
-        seen = sorted((row["seq"], row["attestation_id"], row["outcome"] or row["event"]) for row in listed)
+        seen = sorted((row["seq"], row["attestation_id"], row["outcome"] or row["kind"]) for row in listed)
         expected = sorted((seq, *record) for seq, record in enumerate(self._expected, start=1))
         if seen != expected:
             raise StoryError(f"the cloud lists {seen}, expected {expected}")
@@ -172,7 +172,7 @@ class Story:
                 continue
             self._cloud("attestations", "bundle", attestation_id, "--output", str(path))
             report = ask("verifield-verify", str(path), "--root", "root.pem", cwd=self._folder)
-            if not report["ok"] or (report["outcome"] or report["event"]) != what:
+            if not report["ok"] or (report["outcome"] or report["kind"]) != what:
                 raise StoryError(f"the bundle of {attestation_id} was not verified as {what}: {report}")
             self._say(f"  [green]✓[/] verified offline from its bundle: {what}")
 

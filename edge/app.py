@@ -76,8 +76,8 @@ def open_recorder(config: EdgeConfig) -> Iterator[Recorder]:
 
 
 @contextmanager
-def open_pipeline(config: EdgeConfig) -> Iterator[Pipeline]:
-    """Open models, camera and reader.
+def open_pipeline(config: EdgeConfig, recorder: Recorder) -> Iterator[Pipeline]:
+    """Open models, camera and reader; what they find is attested by ``recorder``.
 
     Raises:
         SetupError: MODEL_MISSING and the like, or CAMERA_NOT_ALLOWED.
@@ -101,7 +101,8 @@ def open_pipeline(config: EdgeConfig) -> Iterator[Pipeline]:
             camera=camera,
             vision=vision,
             screen=open_screens(config.language, config.screen_url),
-            policy=Policy(),
+            attest=recorder.record,
+            policy=recorder.policy,
             monotonic=lambda: clock.monotonic_ns() / 1e9,  # the clock that stamps the frames
             new_nonce=lambda: secrets.token_bytes(NONCE_BYTES),
             card_timeout_s=config.card_timeout_s,

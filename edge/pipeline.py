@@ -27,6 +27,7 @@ from edge.model import (
     Prompt,
     QualityComponent,
 )
+from edge.outbox.records import StoredRecord
 from edge.policy import Policy
 from edge.ports import Camera, CardReader, Screen
 from edge.session import (
@@ -44,6 +45,9 @@ from edge.vision import Vision
 FRAME_TIMEOUT_S = 2.0  # E002: a camera that gives nothing for this long is gone
 
 
+Attest = Callable[[Evidence, Decision], StoredRecord]
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """How long a stage took, in seconds, for the story told to the operator."""
@@ -54,21 +58,26 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of one session."""
+    """What came of one session; ``record`` is its durable trace."""
 
     decision: Decision
     evidence: Evidence
+    record: StoredRecord
     stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One verification after another with the same parts. ``monotonic``: seconds."""
+    """One verification after another with the same parts.
+
+    ``attest`` signs and stores; when it returns, the record is durable. ``monotonic``: seconds.
+    """
 
     reader: CardReader
     camera: Camera
     vision: Vision
     screen: Screen
+    attest: Attest
     policy: Policy
     monotonic: Callable[[], float]
     new_nonce: Callable[[], bytes]
@@ -76,17 +85,33 @@ class Pipeline:
     capture_timeout_s: float
 
     def run(self) -> Verification:
-        """Run one session to its decision. A fault on the way becomes an ABORTED outcome."""
+        """Run one session to its record. A fault on the way becomes an ABORTED outcome.
+
+        Raises:
+            StorageError: the record could not be stored, so nothing may be said of the person.
+        """
         session, command = Session().handle(Begin())
         run = _Run(self)
         stages: list[Stage] = []
         while command is not Command.ATTEST:
             started = self.monotonic()
-            event = run.carry_out(command)
+            try:
+                event = run.carry_out(command)
+            except BaseException as error:  # a bug, or somebody pressed stop: signed too, then passed on
+                session, _ = session.handle(Failed(_abort_code(error)))
+                self.attest(session.evidence, session.decision())
+                raise
             stages.append(Stage(command.name.lower(), self.monotonic() - started))
             session, command = session.handle(event)
+        started = self.monotonic()
+        record = self.attest(session.evidence, session.decision())
+        stages.append(Stage(command.name.lower(), self.monotonic() - started))
         self.screen.show(Prompt.DONE)
-        return Verification(session.decision(), session.evidence, tuple(stages))
+        return Verification(session.decision(), session.evidence, record, tuple(stages))
+
+
+def _abort_code(error: BaseException) -> str:
+    return "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "INTERNAL_FAULT"
 
 
 class _Run:

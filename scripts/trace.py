@@ -93,8 +93,10 @@ def collect_source(source: str, name: str) -> list[Shown]:
 
 
 def check_known(shown: Sequence[Shown], catalogue: Sequence[Requirement]) -> None:
-    """Raises:
-    TraceError: a mark names an ID that is not in the catalogue.
+    """Check that the catalogue has every ID.
+
+    Raises:
+        TraceError: a mark names one that it has not.
     """
     known = {requirement.id for requirement in catalogue}
     for one in shown:
@@ -251,11 +253,11 @@ def _test_class_names(node: ast.Assign) -> list[str]:
 
 
 def _module_values(module: ast.Module) -> dict[str, ast.expr]:
-    """Upper-case names that the module gives a value; that is where lists of cases stand."""
+    """What the module's own names stand for: lists of cases are often named."""
     values: dict[str, ast.expr] = {}
     for node in module.body:
         if isinstance(node, ast.Assign):
-            values.update((name, node.value) for name in _targets(node) if name.isupper())
+            values.update((name, node.value) for name in _targets(node))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             values[node.target.id] = node.value
     return values

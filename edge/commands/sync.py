@@ -17,7 +17,6 @@ from edge.commands.common import (
     DataOption,
     JsonOption,
     ends_with_exit_code,
-    err,
     out,
     print_json,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,6 @@ from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with
 from edge.config import load_config
 from edge.errors import ExitCode
 from edge.model import Outcome
-from edge.outbox.records import StoredRecord
 from edge.pipeline import Verification
 from edge.texts import OUTCOMES, Language
 
@@ -31,18 +31,19 @@ def verify(
     Example: verifield-edge verify --camera v4l2:0 --reader /dev/serial/by-id/usb-reader
     """
     settings = load_config(config, data_dir=data, camera=camera, reader_port=reader)
-    with open_recorder(settings) as recorder, open_pipeline(settings) as pipeline:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that being stopped is attested as well
+    with open_recorder(settings) as recorder, open_pipeline(settings, recorder) as pipeline:
         verification = pipeline.run()
-        record = recorder.record(verification.evidence, verification.decision)
     if as_json:
-        print_json(_to_json(verification, record))
+        print_json(_to_json(verification))
     else:
-        _print(verification, record, settings.language)
+        _print(verification, settings.language)
     if verification.decision.outcome is not Outcome.VERIFIED:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
 
-def _to_json(verification: Verification, record: StoredRecord) -> dict[str, Any]:
+def _to_json(verification: Verification) -> dict[str, Any]:
+    record = verification.record
     match = verification.evidence.match
     liveness = verification.evidence.liveness
     return {
@@ -68,7 +69,8 @@ def _to_json(verification: Verification, record: StoredRecord) -> dict[str, Any]
     }
 
 
-def _print(verification: Verification, record: StoredRecord, language: Language) -> None:
+def _print(verification: Verification, language: Language) -> None:
+    record = verification.record
     outcome = verification.decision.outcome
     console = out()
     console.print(f"[bold {_COLOURS.get(outcome, 'white')}]{OUTCOMES[outcome][language]}[/]")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 
 import numpy as np
 import pytest
 
-from edge.errors import CameraLost, HardwareError
-from edge.model import CameraAssurance, Frame, IdDocument, Image, Outcome, Prompt
+from edge.errors import CameraLost, HardwareError, StorageError
+from edge.model import CameraAssurance, Decision, Evidence, Frame, IdDocument, Image, Outcome, Prompt
 from edge.models.store import ModelStore
+from edge.outbox.records import RecordState, StoredRecord
 from edge.pipeline import Pipeline, Verification
 from edge.policy import Policy
 from edge.ports import Screen
@@ -23,6 +25,7 @@ from verifield_sim import portraits
 from verifield_sim.camera import Scene
 
 FPS = 15
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER, STRANGER = "astronaut", "grace_hopper"
 
 
@@ -45,6 +48,8 @@ class Room:
     now: float = 100.0
     number: int = 0
     shown: list[Prompt] = field(default_factory=list)
+    attested: list[Decision] = field(default_factory=list)
+    shown_before_attested: list[Prompt] = field(default_factory=list)
 
     camera_id = "test"
     assurance = CameraAssurance.SIMULATED
@@ -66,6 +71,11 @@ class Room:
             raise HardwareError("NO_CARD", "no card")
         return self.document
 
+    def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
+        self.attested.append(decision)
+        self.shown_before_attested = list(self.shown)
+        return StoredRecord("id", 1, len(self.attested), b"", b"", RecordState.PENDING, "", WHEN)
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -81,6 +91,7 @@ def verify(room: Room, vision: Vision) -> Verification:
         camera=room,
         vision=vision,
         screen=Screens([room]),
+        attest=room.attest,
         policy=Policy(),
         monotonic=lambda: room.now,
         new_nonce=lambda: bytes(range(16)),
@@ -114,7 +125,11 @@ def test_who_stands_there_decides(
 
 
 def test_a_verified_person_left_a_whole_trace(vision: Vision) -> None:
-    evidence = verify(room_with("live", OWNER, OWNER), vision).evidence
+    room = room_with("live", OWNER, OWNER)
+    evidence = verify(room, vision).evidence
+    assert [decision.outcome for decision in room.attested] == [Outcome.VERIFIED]
+    assert room.shown[-1] is Prompt.DONE
+    assert Prompt.DONE not in room.shown_before_attested
     assert evidence.match is not None
     assert evidence.liveness is not None
     assert evidence.capture is not None
@@ -158,3 +173,35 @@ def test_a_card_without_a_photo_is_never_verified(vision: Vision) -> None:
     decision = verify(room, vision).decision
     assert decision.outcome is Outcome.INCONCLUSIVE
     assert decision.reasons == ("NO_DOCUMENT_PHOTO",)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(RuntimeError("a bug"), "INTERNAL_FAULT"), (KeyboardInterrupt(), "INTERRUPTED")]
+)
+def test_what_breaks_a_session_off_is_signed_before_it_is_passed_on(
+    vision: Vision, monkeypatch: pytest.MonkeyPatch, fault: BaseException, code: str
+) -> None:
+    room = room_with("live", OWNER, OWNER)
+
+    def fail(*_: object) -> Frame:
+        raise fault
+
+    monkeypatch.setattr(room, "read", fail)
+    with pytest.raises(type(fault)):
+        verify(room, vision)
+    assert room.attested == [Decision(Outcome.ABORTED, (code,))]
+    assert Prompt.DONE not in room.shown
+
+
+def test_a_record_that_cannot_be_stored_ends_without_a_word(
+    vision: Vision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_with("none", None, None)
+
+    def full(*_: object) -> StoredRecord:
+        raise StorageError("OUTBOX_FULL", "full")
+
+    monkeypatch.setattr(room, "attest", full)
+    with pytest.raises(StorageError):
+        verify(room, vision)
+    assert Prompt.DONE not in room.shown

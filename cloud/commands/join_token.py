@@ -1,0 +1,68 @@
+"""``verifield-cloud join-token``: let a new device in."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from cloud.commands.common import (
+    DEFAULT_DATA,
+    DataOption,
+    EndpointOption,
+    JsonOption,
+    RootOption,
+    TokenOption,
+    connect,
+    ends_with_exit_code,
+    err,
+    print_json,
+    show_time,
+)
+from verifield.v1.device_service_pb2 import CreateJoinTokenRequest
+
+app = typer.Typer(help="Join tokens, with which devices enrol.", no_args_is_help=True)
+
+_TTL = re.compile(r"([1-9][0-9]{0,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_ttl(text: str) -> timedelta:
+    """``90s``, ``30m``, ``12h`` or ``7d``; typer turns the error into a usage error."""
+    match = _TTL.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("write a number and s, m, h or d, for example 12h")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+@app.callback()
+def group() -> None:
+    """Keep ``create`` a command of its own while it is the only one."""
+
+
+@app.command()
+@ends_with_exit_code
+def create(
+    site: Annotated[str, typer.Option(help="The site that the device will belong to.")],
+    ttl: Annotated[
+        timedelta, typer.Option(parser=parse_ttl, metavar="TIME", help="1m to 30d, for example 12h.")
+    ] = "1d",  # type: ignore[assignment] # typer parses the default
+    data: DataOption = DEFAULT_DATA,
+    endpoint: EndpointOption = None,
+    root: RootOption = None,
+    token_file: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a token that enrols one device. It is shown once."""
+    request = CreateJoinTokenRequest(site_id=site)
+    request.ttl.FromTimedelta(ttl)
+    with connect(data, endpoint, root, token_file) as client:
+        answer = client.call(client.devices.CreateJoinToken, request)
+    expires = show_time(answer.expire_time)
+    if as_json:
+        print_json({"join_token": answer.join_token, "site_id": site, "expire_time": expires})
+    else:
+        print(answer.join_token)
+        err().print(f"Enrols one device at {site} until {expires}.", markup=False)

@@ -1,0 +1,45 @@
+"""``verifield-cloud log``: the transparency log."""
+
+from __future__ import annotations
+
+import typer
+
+from cloud.commands.common import (
+    DEFAULT_DATA,
+    DataOption,
+    EndpointOption,
+    JsonOption,
+    RootOption,
+    TokenOption,
+    connect,
+    ends_with_exit_code,
+    print_json,
+)
+from verifield.note import parse_checkpoint
+from verifield.v1.log_service_pb2 import GetCheckpointRequest
+
+app = typer.Typer(help="The transparency log.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Keep ``checkpoint`` a command of its own while it is the only one."""
+
+
+@app.command()
+@ends_with_exit_code
+def checkpoint(
+    data: DataOption = DEFAULT_DATA,
+    endpoint: EndpointOption = None,
+    root: RootOption = None,
+    token_file: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the newest signed checkpoint (C2SP signed note)."""
+    with connect(data, endpoint, root, token_file) as client:
+        note = client.call(client.log.GetCheckpoint, GetCheckpointRequest()).checkpoint
+    if as_json:
+        parsed = parse_checkpoint(note)
+        print_json({"origin": parsed.origin, "size": parsed.size, "root": parsed.root.hex(), "note": note})
+    else:
+        print(note, end="")

