@@ -6,14 +6,14 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.processes import StoryError
-from demo.story import Story
+from demo.story import Cast, Story
 
 
 def main() -> int:
     """Tell it once."""
     console = Console(highlight=False)
     try:
-        Story(Path(".run").resolve(), console).tell()
+        Story(Path(".run").resolve(), console, Cast()).tell()
     except StoryError as error:
         console.print("[bold red]Not as said:[/]", str(error), soft_wrap=True)
         return 1
