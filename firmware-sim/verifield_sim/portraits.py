@@ -38,13 +38,15 @@ _HEADER_BYTES = len(PHOTO_MAGIC) + 1 + 2
 # the face lies a little below the middle of the picture.
 _FRAME_WIDTHS_PER_BOX = 1.85
 _BOX_CENTRE_FROM_TOP = 0.52
+_OVAL = (0.42, 0.48)  # half axes around head and neck, of the picture's width and height
 
 _SMALLEST_FACE = 0.1  # of the shorter side: smaller finds are patterns in the background
 _DETECT_SIDE_PX = 640  # the longer side that the search works on, so that a large photo takes no minutes
 
 
 def _astronaut() -> Image:
-    return cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
+    picture = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def _grace_hopper() -> Image:
@@ -90,7 +92,8 @@ def face_box(image: Image) -> tuple[int, int, int, int]:
     smallest = max(24, round(short_side * _SMALLEST_FACE))  # 24 pixels is what the cascade was trained on
     if short_side < smallest:
         raise SimError("the picture is too small to hold a face")
-    found = Cascade(skimage.data.lbp_frontal_face_cascade_filename()).detect_multi_scale(
+    trained = skimage.data.lbp_frontal_face_cascade_filename()  # type: ignore[no-untyped-call]
+    found = Cascade(trained).detect_multi_scale(
         np.ascontiguousarray(small[..., ::-1]),
         scale_factor=1.1,
         step_ratio=1,
@@ -105,7 +108,11 @@ def face_box(image: Image) -> tuple[int, int, int, int]:
 
 
 def id_photo(image: Image) -> Image:
-    """Crop ``image`` as an ID photo: uint8 [126, 102, 3] BGR. Missing surroundings repeat the border."""
+    """Crop ``image`` as an ID photo: uint8 [126, 102, 3] BGR. Missing surroundings repeat the border.
+
+    Raises:
+        SimError: no face was found.
+    """
     x, y, width, height = face_box(image)
     scale = PHOTO_WIDTH / (width * _FRAME_WIDTHS_PER_BOX)
     # Shrinking inside warpAffine would skip pixels: soften first, as a scanner's lens does.
@@ -123,7 +130,17 @@ def id_photo(image: Image) -> Image:
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return photo.astype(np.uint8, copy=False)
+    return _calm_background(photo)
+
+
+def _calm_background(photo: cv2.typing.MatLike) -> Image:
+    """Blur what lies outside an oval: real cards show a plain wall, and 1 KiB is just enough for a face."""
+    rows, columns = np.mgrid[:PHOTO_HEIGHT, :PHOTO_WIDTH]
+    across = (columns - PHOTO_WIDTH / 2) / (PHOTO_WIDTH * _OVAL[0])
+    down = (rows - PHOTO_HEIGHT / 2) / (PHOTO_HEIGHT * _OVAL[1])
+    outside = np.clip((np.hypot(across, down) - 0.85) / 0.3, 0, 1)[..., None]  # a soft edge
+    calm = cv2.GaussianBlur(photo, (0, 0), 6)
+    return np.asarray(photo * (1 - outside) + calm * outside, np.uint8)
 
 
 def encode_chip_photo(image: Image) -> bytes:

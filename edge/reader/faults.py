@@ -1,0 +1,45 @@
+"""Every fault of a reader or a card: its code, its sentence, what to do about it."""
+
+from __future__ import annotations
+
+from edge.errors import EdgeError, HardwareError, InputError, ReaderGone
+
+_REPLUG = "Unplug the card reader, plug it in again, and check the configured speed."
+_LAY_AGAIN = "Lift the card, lay it flat in the middle of the reader, and leave it there."
+_OTHER_DOCUMENT = "Use another identity document, or send the person to the issuing authority."
+_SERVICE = "Have the reader replaced."
+
+FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
+    "READER_GONE": (ReaderGone, "The card reader went away.", "Plug it in again and check the cable."),
+    "READER_BUSY": (HardwareError, "Another program holds the card reader.", "Stop the other program."),
+    "READER_FORBIDDEN": (
+        HardwareError,
+        "This account may not use the card reader.",
+        "Add the account to the group that owns the serial port (on Debian: dialout).",
+    ),
+    "READER_SILENT": (HardwareError, "The card reader does not answer.", _REPLUG),
+    "READER_GARBLED": (HardwareError, "What the card reader sends makes no sense.", _REPLUG),
+    "READER_REFUSED": (HardwareError, "The card reader refuses a needed command.", _SERVICE),
+    "READER_OUT_OF_SERVICE": (HardwareError, "The card reader is out of service.", _SERVICE),
+    "READER_CHANGED": (
+        HardwareError,
+        "This is not the card reader that the device was enrolled with.",
+        "Connect the enrolled reader, or enrol this one.",
+    ),
+    "NO_CARD": (HardwareError, "No card was laid on the reader in time.", _LAY_AGAIN),
+    "CARD_NOT_READABLE": (InputError, "The card could not be read.", _LAY_AGAIN),
+    "CARD_NOT_GENUINE": (InputError, "The reader does not accept the card as genuine.", _OTHER_DOCUMENT),
+    "CARD_TYPE_UNKNOWN": (
+        InputError,
+        "The card is of a type that this device does not know.",
+        _OTHER_DOCUMENT,
+    ),
+    "CARD_DATA_INVALID": (InputError, "The card's data contradict themselves.", _OTHER_DOCUMENT),
+    "CARD_PHOTO_INVALID": (InputError, "The photo on the card is damaged.", _OTHER_DOCUMENT),
+}
+
+
+def fault(code: str, detail: str = "") -> EdgeError:
+    """Return the error for ``code``; ``detail`` never holds a value from a card."""
+    kind, message, hint = FAULTS[code]
+    return kind(code, f"{message} ({detail})" if detail else message, hint=hint)

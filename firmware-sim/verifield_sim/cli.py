@@ -1,0 +1,79 @@
+"""``verifield-sim``: the appliance's hardware, simulated. Prints its endpoints as one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from verifield_sim.errors import SimError
+from verifield_sim.scenario import Scenario, open_scenario, scenario_names
+from verifield_sim.server import SimServer
+from verifield_sim.world import World
+
+_LINK_NAME = "reader"
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    scenario: Annotated[str, typer.Option(help="A scenario's name, or a TOML file.")] = "happy",
+    dir: Annotated[
+        Path | None, typer.Option(help="Where the reader's symlink goes. A new folder if not given.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the HTTP server; 0 takes a free one.", min=0)] = 0,
+    list: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
+) -> None:
+    """Simulate an ID-card reader and a camera until interrupted.
+
+    Example: verifield-sim --scenario impostor
+    """
+    if list:
+        typer.echo("\n".join(scenario_names()))
+        return
+    try:
+        chosen = open_scenario(scenario)
+        with tempfile.TemporaryDirectory(prefix="verifield-sim-") as fresh:
+            _serve(chosen, folder=dir or Path(fresh), port=port)
+    except SimError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _serve(scenario: Scenario, *, folder: Path, port: int) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    folder.mkdir(parents=True, exist_ok=True)
+    world = World.open(scenario, link=folder / _LINK_NAME)
+    try:
+        with SimServer(world, port=port) as server:
+            threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+            print(json.dumps(_endpoints(world, server, scenario)), flush=True)
+            stop.wait()
+            server.shutdown()
+    finally:
+        world.close()
+
+
+def _endpoints(world: World, server: SimServer, scenario: Scenario) -> dict[str, str | int]:
+    base = f"http://127.0.0.1:{server.port}"
+    return {
+        "scenario": scenario.name,
+        "reader": str(world.reader.path),
+        "baud": scenario.reader.baud,
+        "camera": f"sim+{base}/camera",
+        "screen": f"{base}/screen",
+        "control": f"{base}/control",
+        "sam_id": scenario.reader.sam_id,
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,112 @@
+"""Everything that one simulator holds: the reader, a card, a person before the camera."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+from verifield_sim import portraits
+from verifield_sim.camera import Scene
+from verifield_sim.cards import Card, card_for
+from verifield_sim.errors import SimError
+from verifield_sim.portraits import Image
+from verifield_sim.reader import ReaderModule
+from verifield_sim.reader_pty import ReaderPty
+from verifield_sim.scenario import Scenario, open_scenario, scenario_names
+
+
+class World:
+    """Safe for several threads. The reader stays the same when the scenario is switched."""
+
+    def __init__(self, reader: ReaderPty) -> None:
+        self.reader = reader
+        self._lock = threading.Lock()
+        self._scenario: Scenario
+        self._card: Card | None
+        self._scene: Scene
+        self._scene_from = 0.0
+        self._frames = 0
+
+    @classmethod
+    def open(cls, scenario: Scenario, *, link: Path) -> Self:
+        """Start the reader behind ``link`` and set the scene.
+
+        Raises:
+            SimError: something that the scenario names cannot be had.
+        """
+        module = ReaderModule(
+            sam_id=scenario.reader.sam_id, faults=scenario.reader.faults, seed=scenario.seed
+        )
+        world = cls(ReaderPty.open(module, link=link, baud=scenario.reader.baud))
+        try:
+            world._set(scenario)
+        except BaseException:
+            world.close()
+            raise
+        return world
+
+    @property
+    def scenario_name(self) -> str:
+        return self._scenario.name
+
+    def switch(self, name: str) -> None:
+        """Bring on the card and the person of another shipped scenario; everything starts afresh.
+
+        Raises:
+            SimError: there is no such scenario.
+        """
+        if name not in scenario_names():
+            raise SimError(f"no scenario {name!r}: it is one of {', '.join(scenario_names())}")
+        self._set(open_scenario(name))
+
+    def show(self, prompt: str) -> None:
+        """Let the person see what the screen says: the head turns, the card is laid down or lifted."""
+        with self._lock:
+            self._scene.show(prompt, self._now())
+            if prompt == "LIFT_CARD":
+                self.reader.lift()
+            elif prompt == "PLACE_CARD" and self._card is not None and not self.reader.card_present:
+                self.reader.place(self._card)
+
+    def place(self, portrait: str | None = None) -> None:
+        """Lay down the scenario's card, or one of the ``portrait`` by name.
+
+        Raises:
+            SimError: no such portrait, or the scenario has no card.
+        """
+        if portrait is not None and portrait not in portraits.NAMED:
+            raise SimError(f"no portrait {portrait!r}: it is one of {', '.join(portraits.NAMED)}")
+        card = self._card if portrait is None else card_for(portrait, seed=self._scenario.seed)
+        if card is None:
+            raise SimError("this scenario has no card: name a portrait")
+        self.reader.place(card)
+
+    def lift(self) -> None:
+        """Take the card away."""
+        self.reader.lift()
+
+    def frame(self) -> tuple[int, Image]:
+        """Return what the camera sees now (uint8 [480, 640, 3] BGR), and a number that only grows."""
+        with self._lock:
+            self._frames += 1
+            return self._frames, self._scene.frame(self._now())
+
+    def close(self) -> None:
+        self.reader.close()
+
+    def _now(self) -> float:
+        return time.monotonic() - self._scene_from
+
+    def _set(self, scenario: Scenario) -> None:
+        spec, person = scenario.card, scenario.person
+        card = card_for(spec.portrait, card_type=spec.type, seed=scenario.seed) if spec else None
+        portrait = portraits.load(person.portrait) if person.portrait else None
+        scene = Scene(person.kind, portrait, seed=scenario.seed)
+        with self._lock:
+            self._scenario, self._card, self._scene = scenario, card, scene
+            self._scene_from = time.monotonic()
+            self.reader.lift()
+            if card is not None and spec is not None and spec.placed:
+                self.reader.place(card)

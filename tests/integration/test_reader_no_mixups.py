@@ -1,0 +1,122 @@
+"""Driver against simulated module in virtual time: whatever goes wrong, nobody gets another's card."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import EdgeError
+from edge.model import Prompt
+from edge.reader.messages import Open
+from edge.reader.photo import NoPhotoDecoder
+from edge.reader.reader import SamVReader
+from tests.support.id_reader import CARDS, RecordingScreen, frame
+from verifield_sim.cards import Card
+from verifield_sim.reader import Bytes, Lift, Place, ReaderModule, Tick
+from verifield_sim.reader_faults import Fault, FaultKind, Target
+
+READ_TIMEOUT_S = 20.0
+LONGEST_S = 60.0  # of virtual time for one read: its time-out, resynchronisation and a reset on top
+
+
+def card(name: str) -> Card:
+    data = frame(CARDS[name])
+    return Card(name, data[14:270], data[270:-1])
+
+
+def number_on(name: str) -> str:
+    return card(name).text[122:158].decode("utf-16-le")[: 15 if name == "foreigner2017" else 18].strip()
+
+
+class VirtualWire:
+    """A transport whose time passes only while somebody listens; bytes arrive in pieces of any size."""
+
+    def __init__(self, module: ReaderModule, rng: random.Random) -> None:
+        self.module = module
+        self.now = 0.0
+        self._rng = rng
+        self._arriving = b""
+
+    def write(self, data: bytes) -> None:
+        self._arriving += b"".join(self.module.handle(Bytes(data), self.now))
+
+    def read(self) -> bytes:
+        self._arriving += b"".join(self.module.handle(Tick(), self.now))
+        size = self._rng.choice((1, 16, 400, 3000))
+        piece, self._arriving = self._arriving[:size], self._arriving[size:]
+        self.now += len(piece) / 11520 if piece else 0.02
+        return piece
+
+    def close(self) -> None: ...
+
+
+def visit(reader: SamVReader, wire: VirtualWire, name: str) -> str | None:
+    """One person lays a card down and does what the screen says. The number that was read, if any."""
+    here = card(name)
+    wire.module.handle(Place(here), wire.now)
+
+    def place() -> None:
+        if not wire.module.card_present:
+            wire.module.handle(Place(here), wire.now)
+
+    def lift() -> None:
+        wire.module.handle(Lift(), wire.now)
+
+    try:
+        screen = RecordingScreen({Prompt.PLACE_CARD: place, Prompt.LIFT_CARD: lift})
+        return reader.read_document(READ_TIMEOUT_S, screen).number
+    except EdgeError:
+        return None
+    finally:
+        lift()
+
+
+faults = st.lists(
+    st.builds(
+        Fault,
+        kind=st.sampled_from(FaultKind),
+        on=st.sampled_from(Target),
+        times=st.integers(0, 3),
+        delay_s=st.floats(0.01, 6.0),
+        keep=st.integers(0, 1294),
+        noise_bytes=st.integers(0, 60),
+    ),
+    max_size=5,
+).map(tuple)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    faults=faults,
+    people=st.lists(st.sampled_from(sorted(CARDS)), min_size=2, max_size=4),
+    seed=st.integers(0, 2**32),
+)
+def test_each_person_gets_the_own_card_or_none(
+    faults: tuple[Fault, ...], people: list[str], seed: int
+) -> None:
+    module = ReaderModule(sam_id="05.03-20240115-0000123456-0987654321", faults=faults, seed=seed)
+    wire = VirtualWire(module, random.Random(seed))
+    reader = SamVReader(
+        wire, baud=115200, decoder=NoPhotoDecoder(), expected_sam_id=None, clock=lambda: wire.now
+    )
+    try:
+        reader._run(Open(), RecordingScreen())
+    except EdgeError:
+        return  # a reader that does not open reads nobody's card
+    for name in people:
+        started = wire.now
+        assert visit(reader, wire, name) in (number_on(name), None)
+        assert wire.now - started < LONGEST_S
+
+
+def test_without_faults_everybody_gets_the_own_card() -> None:
+    module = ReaderModule(sam_id="05.03-20240115-0000123456-0987654321", faults=(), seed=1)
+    wire = VirtualWire(module, random.Random(1))
+    reader = SamVReader(
+        wire, baud=115200, decoder=NoPhotoDecoder(), expected_sam_id=None, clock=lambda: wire.now
+    )
+    reader._run(Open(), RecordingScreen())
+    people = [*sorted(CARDS), *sorted(CARDS)]
+    assert [visit(reader, wire, name) for name in people] == [number_on(name) for name in people]
