@@ -11,6 +11,7 @@ from edge.app import identity_folder, open_outbox
 from edge.attest.identity import DeviceIdentity
 from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
 from edge.config import load_config
+from edge.errors import InputError
 
 MAX_ROWS = 10_000  # what a person or a script can still use at once
 
@@ -72,3 +73,27 @@ def list_records(
         created = f"{record.created_at:%Y-%m-%d %H:%M:%S}Z"
         table.add_row(str(record.seq), record.attestation_id, record.state.value, record.reason, created)
     out().print(table)
+
+
+@app.command("retry")
+@ends_with_exit_code
+def retry(
+    seq: Annotated[int, typer.Argument(min=1, help="Of a record that is INVALID.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a record again that the cloud refused, after the cause was removed."""
+    settings = load_config(config, data_dir=data)
+    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+        queued = outbox.retry_invalid(seq)
+    if not queued:
+        raise InputError(
+            "NOT_INVALID",
+            f"Record {seq} is not one that the cloud refused.",
+            hint="See them with: verifield-edge outbox list",
+        )
+    if as_json:
+        print_json({"seq": seq, "state": "PENDING"})
+    else:
+        out().print(f"Record {seq} will be delivered again.")

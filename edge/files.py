@@ -1,0 +1,86 @@
+"""Small files that only the device's own user may read, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+OTHERS = 0o077
+"""Permission bits of everybody but the owner."""
+
+
+class NotPrivateError(PermissionError):
+    """Somebody else may read the file, so its secret is one no more."""
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` in one step, replacing what was there; durable when this returns."""
+    temporary = _write_beside(path, data)
+    try:
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def create_private(path: Path, data: bytes) -> None:
+    """As :func:`write_private`, but never over an existing file.
+
+    Raises:
+        FileExistsError: there is one already, also if it appeared a moment ago.
+    """
+    temporary = _write_beside(path, data)
+    try:
+        path.hardlink_to(temporary)  # unlike a rename, a link refuses to replace
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def read_private(path: Path, *, max_bytes: int, refuse: int = OTHERS) -> bytes:
+    """Return the file's bytes, at most ``max_bytes``.
+
+    Raises:
+        NotPrivateError: one of the permission bits in ``refuse`` is set.
+        OSError: missing, unreadable or too large.
+    """
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & refuse:
+            raise NotPrivateError(f"{path} can be read by others")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(f"{path} has more than {max_bytes} bytes")
+    return data
+
+
+def make_private_folder(path: Path) -> None:
+    """Create the folder, and those above it, for the owner alone; an existing one is left as it is."""
+    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names created or replaced in the folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary

@@ -1,0 +1,93 @@
+"""What every gRPC client of the device needs: bounded channels, and errors read the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""Twice the largest batch of records; an answer is far smaller."""
+
+KEEPALIVE_S = 60
+"""A link that is silently dead is noticed within this and the time-out, also in a long upload."""
+
+KEEPALIVE_TIMEOUT_S = 20
+"""A slow field link may hold a ping behind seconds of upload."""
+
+_WRONG_ROOT = "CERTIFICATE_VERIFY_FAILED"
+
+
+class FailureKind(Enum):
+    """What to do about a failed call."""
+
+    TRANSIENT = auto()  # try again later, for ever
+    AUTH = auto()  # the cloud does not accept this device, or the device not this cloud
+    PERMANENT = auto()  # the same call will fail again: somebody has to look
+
+
+@dataclass(frozen=True, slots=True)
+class RpcFailure:
+    """``code`` is stable: CLOUD_AWAY, ROOT_MISMATCH, the cloud's own reason, or CLOUD_ and the status."""
+
+    kind: FailureKind
+    code: str
+    message: str
+
+
+_AUTH = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+_PERMANENT = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.DATA_LOSS,
+}
+
+
+def channel_options() -> list[tuple[str, int]]:
+    """Options of every channel: bounded messages, dead links noticed, no state shared with other channels."""
+    return [
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
+        ("grpc.use_local_subchannel_pool", 1),  # a new channel must not inherit an old one's backoff
+    ]
+
+
+def judge_failure(error: grpc.RpcError) -> RpcFailure:
+    """Classify ``error``. What is not known is TRANSIENT: a retry loses nothing, giving up might."""
+    status = error.code()
+    details = error.details() or ""
+    if status is grpc.StatusCode.UNAVAILABLE and _WRONG_ROOT in details:
+        return RpcFailure(
+            FailureKind.AUTH, "ROOT_MISMATCH", "The server's certificate does not lead to the pinned root."
+        )
+    if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return RpcFailure(FailureKind.TRANSIENT, "CLOUD_AWAY", "The cloud cannot be reached.")
+    kind = FailureKind.TRANSIENT
+    if status in _AUTH:
+        kind = FailureKind.AUTH
+    elif status in _PERMANENT:
+        kind = FailureKind.PERMANENT
+    code = error_reason(error) or f"CLOUD_{status.name}"
+    return RpcFailure(kind, code, f"The cloud answered {status.name}: {details[:200]}")
+
+
+def error_reason(error: grpc.RpcError) -> str:
+    """Return the reason of the answer's google.rpc.ErrorInfo, or an empty text."""
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # the details contradict the status: then they say nothing
+        return ""
+    for detail in status.details if status else ():
+        info = ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""

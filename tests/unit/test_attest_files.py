@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge.files import NotPrivateError, create_private, make_private_folder, read_private, write_private
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_file_is_replaced_whole_and_stays_private(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old and longer")
+    path.chmod(0o644)
+    write_private(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert mode(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_creating_never_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    create_private(path, b"first")
+    with pytest.raises(FileExistsError):
+        create_private(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert mode(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writing_over_a_folder_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        write_private(tmp_path / "file", b"data")
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_reading_keeps_its_limit_on_both_sides(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    create_private(path, b"12345")
+    assert read_private(path, max_bytes=5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_private(path, max_bytes=4)
+
+
+@pytest.mark.parametrize(
+    ("bits", "refuse", "allowed"), [(0o400, 0o077, True), (0o440, 0o077, False), (0o440, 0o007, True)]
+)
+def test_reading_refuses_what_others_may_read(tmp_path: Path, bits: int, refuse: int, allowed: bool) -> None:
+    path = tmp_path / "file"
+    create_private(path, b"data")
+    path.chmod(bits)
+    if allowed:
+        assert read_private(path, max_bytes=9, refuse=refuse) == b"data"
+    else:
+        with pytest.raises(NotPrivateError):
+            read_private(path, max_bytes=9, refuse=refuse)
+
+
+def test_folders_are_made_for_the_owner_alone(tmp_path: Path) -> None:
+    make_private_folder(tmp_path / "a")
+    make_private_folder(tmp_path / "a")
+    assert mode(tmp_path / "a") == 0o700
