@@ -27,7 +27,7 @@ SITE = "demo-office"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One person at the device: a scenario of the simulator and the outcome it must have."""
+    """One person at the device: a scenario of the simulator (name or file) and the outcome it must have."""
 
     title: str
     scenario: str
@@ -139,7 +139,7 @@ class Story:
         self._expected.append((answer["attestation_id"], "DEVICE_EVENT"))
 
     def _play(self, act: Act) -> None:
-        self._control("scenario", {"name": act.scenario})
+        self._control("scenario", {"name": Path(act.scenario).stem})
         self._say(f"[bold]{act.title}[/]")
         answer = self._step(
             act.title,

@@ -8,7 +8,7 @@ out=proto
 if [ "${1:-}" = "--check" ]; then out=$(mktemp -d); trap 'rm -rf "$out"' EXIT; fi
 PATH="$PWD/$bin:$PATH" "$bin/python" -m grpc_tools.protoc -Iproto \
   --python_out="$out" --mypy_out="$out" --grpc_python_out="$out" --mypy_grpc_out="$out" \
-  proto/verifield/v1/*.proto >/dev/null
+  proto/verifield/v1/*.proto 2>&1 | { grep -v '^Writing mypy to' || true; }
 # Message-only files get an empty service module: not wanted.
 for grpc_file in "$out"/verifield/v1/*_pb2_grpc.py; do
   grep -q "Servicer" "$grpc_file" || rm -f "$grpc_file" "${grpc_file}i"

@@ -9,17 +9,15 @@ used, and nothing stays under its final name, whose digest is not the manifest's
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from edge.errors import SetupError
+from edge.files import locked, write_private
 from edge.models.fetch import Fetcher, Progress, is_intact
 from edge.models.manifest import ModelEntry, load_manifest
 from edge.models.prepare import Preparation, UnsupportedModel, prepare
@@ -118,7 +116,8 @@ class ModelStore:
             wanted = [self.entry(name) for name in names]
         tell = progress or (lambda _name, _done, _total: None)
         try:
-            with self._locked(), Fetcher(folder=self._folder, progress=tell) as fetcher:
+            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            with locked(self._cache_dir / ".lock"), Fetcher(folder=self._folder, progress=tell) as fetcher:
                 for entry in wanted:
                     if not _has_digest(self._path(entry), entry.prepared_sha256):
                         self._prepare(entry, self._published(entry, fetcher))
@@ -149,7 +148,7 @@ class ModelStore:
             if is_intact(data, entry):
                 return data
         data = fetcher.fetch(entry)
-        write_atomically(path, data)
+        _keep(path, data)
         return data
 
     def _prepare(self, entry: ModelEntry, published: bytes) -> None:
@@ -167,34 +166,12 @@ class ModelStore:
                 f"Preparing the model {entry.name} gave another result than the manifest says.",
                 hint="The installed onnx package differs from the one that this release was made with.",
             )
-        write_atomically(self._path(entry), prepared)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._cache_dir.mkdir(parents=True, exist_ok=True)
-        with (self._cache_dir / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        _keep(self._path(entry), prepared)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write so that ``path`` holds either its old bytes or all of the new ones, even after a power cut."""
+def _keep(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_private(path, data)
 
 
 def _has_digest(path: Path, sha256: str) -> bool:

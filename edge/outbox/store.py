@@ -19,7 +19,7 @@ from typing import Any, Self
 from sqlite_utils import Database
 
 from edge.errors import StorageError
-from edge.files import PRIVATE_FILE, make_private_folder
+from edge.files import PRIVATE_FILE, locked, make_private_folder
 from edge.outbox.faults import storage_errors
 from edge.outbox.records import Cited, OutboxStats, RecordState, SignedRecord, StoredRecord
 from edge.outbox.schema import immediate, migrate
@@ -32,6 +32,7 @@ from verifield.v1.bundle_pb2 import Receipt
 BUSY_TIMEOUT_S = 10.0
 """A write takes milliseconds; one that waits this long is behind a process that hangs."""
 
+LOCK_SUFFIX = ".lock"
 DATA_KEY_SUFFIX = ".key"
 _ONLY = 1
 """The id of the row in tables that have one row."""
@@ -54,21 +55,27 @@ class Outbox:
         """
         with storage_errors():
             make_private_folder(path.parent)
-            new = not path.exists()
-            vault = Vault.open(path.with_name(path.name + DATA_KEY_SUFFIX), create=new)
-            path.touch(mode=PRIVATE_FILE)  # before SQLite does, whose files inherit the mode
-            connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-            try:
-                db = Database(connection)
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-                migrate(db)
-                outbox = cls(db, vault)
-                outbox._check_device(device_id)
-            except BaseException:
-                connection.close()
-                raise
-            return outbox
+            # The switch to WAL does not wait for another process's switch, so opening takes turns.
+            with locked(path.with_name(path.name + LOCK_SUFFIX)):
+                return cls._open(path, device_id=device_id)
+
+    @classmethod
+    def _open(cls, path: Path, *, device_id: str) -> Outbox:
+        new = not path.exists()
+        vault = Vault.open(path.with_name(path.name + DATA_KEY_SUFFIX), create=new)
+        path.touch(mode=PRIVATE_FILE)  # before SQLite does, whose files inherit the mode
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+        try:
+            db = Database(connection)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            migrate(db)
+            outbox = cls(db, vault)
+            outbox._check_device(device_id)
+        except BaseException:
+            connection.close()
+            raise
+        return outbox
 
     def close(self) -> None:
         self._db.close()

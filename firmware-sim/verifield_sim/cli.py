@@ -40,17 +40,18 @@ def serve(
     try:
         chosen = open_scenario(scenario)
         with tempfile.TemporaryDirectory(prefix="verifield-sim-") as fresh:
-            _serve(chosen, folder=dir or Path(fresh), port=port)
+            beside = None if scenario in scenario_names() else Path(scenario).parent
+            _serve(chosen, folder=dir or Path(fresh), port=port, beside=beside)
     except SimError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def _serve(scenario: Scenario, *, folder: Path, port: int) -> None:
+def _serve(scenario: Scenario, *, folder: Path, port: int, beside: Path | None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     folder.mkdir(parents=True, exist_ok=True)
-    world = World.open(scenario, link=folder / _LINK_NAME)
+    world = World.open(scenario, link=folder / _LINK_NAME, beside=beside)
     try:
         with SimServer(world, port=port) as server:
             threading.Thread(target=server.serve_forever, name="http", daemon=True).start()

@@ -20,8 +20,9 @@ from verifield_sim.scenario import Scenario, open_scenario, scenario_names
 class World:
     """Safe for several threads. The reader stays the same when the scenario is switched."""
 
-    def __init__(self, reader: ReaderPty) -> None:
+    def __init__(self, reader: ReaderPty, beside: Path | None) -> None:
         self.reader = reader
+        self._beside = beside
         self._lock = threading.Lock()
         self._scenario: Scenario
         self._card: Card | None
@@ -30,8 +31,10 @@ class World:
         self._frames = 0
 
     @classmethod
-    def open(cls, scenario: Scenario, *, link: Path) -> Self:
+    def open(cls, scenario: Scenario, *, link: Path, beside: Path | None = None) -> Self:
         """Start the reader behind ``link`` and set the scene.
+
+        ``beside``: a folder whose scenarios may be switched to, as well as the shipped ones.
 
         Raises:
             SimError: something that the scenario names cannot be had.
@@ -39,7 +42,7 @@ class World:
         module = ReaderModule(
             sam_id=scenario.reader.sam_id, faults=scenario.reader.faults, seed=scenario.seed
         )
-        world = cls(ReaderPty.open(module, link=link, baud=scenario.reader.baud))
+        world = cls(ReaderPty.open(module, link=link, baud=scenario.reader.baud), beside)
         try:
             world._set(scenario)
         except BaseException:
@@ -52,13 +55,19 @@ class World:
         return self._scenario.name
 
     def switch(self, name: str) -> None:
-        """Bring on the card and the person of another shipped scenario; everything starts afresh.
+        """Bring on the card and the person of another scenario; everything starts afresh.
 
         Raises:
             SimError: there is no such scenario.
         """
+        own = {path.stem: path for path in self._beside.glob("*.toml")} if self._beside else {}
+        if name in own:
+            self._set(open_scenario(str(own[name])))
+            return
         if name not in scenario_names():
-            raise SimError(f"no scenario {name!r}: it is one of {', '.join(scenario_names())}")
+            raise SimError(
+                f"no scenario {name!r}: it is one of {', '.join([*scenario_names(), *sorted(own)])}"
+            )
         self._set(open_scenario(name))
 
     def show(self, prompt: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from edge.errors import SetupError
 from edge.models import fetch
 from edge.models.manifest import WheelSource
-from edge.models.store import ModelState, ModelStore, default_cache_dir, write_atomically
+from edge.models.store import ModelState, ModelStore, default_cache_dir
 
 YUNET = "yunet-int8bq"
 
@@ -120,19 +120,3 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError) as caught:
         ModelStore.open(tmp_path / "file" / "cache").pull([YUNET])
     assert caught.value.code == "CACHE_UNWRITABLE"
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "m.onnx"
-    write_atomically(target, b"old")
-
-    def torn(_descriptor: int) -> None:
-        raise OSError("power cut")
-
-    monkeypatch.setattr("os.fsync", torn)
-    with pytest.raises(OSError, match="power cut"):
-        write_atomically(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]

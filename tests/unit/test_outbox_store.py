@@ -76,7 +76,7 @@ def test_records_form_a_chain_that_survives_a_restart(device: Appliance) -> None
 def test_files_are_for_the_owner_alone(device: Appliance) -> None:
     device.verify_person()
     files = list(device.path.parent.iterdir())
-    assert len(files) == 4  # database, WAL, shared memory, data key
+    assert len(files) == 5  # database, WAL, shared memory, data key, lock
     for path in [*files, device.path.parent]:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 

@@ -65,3 +65,19 @@ def test_folders_are_made_for_the_owner_alone(tmp_path: Path) -> None:
     make_private_folder(tmp_path / "a")
     make_private_folder(tmp_path / "a")
     assert mode(tmp_path / "a") == 0o700
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "m.onnx"
+    write_private(target, b"old")
+
+    def torn(_descriptor: int) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr("os.fsync", torn)
+    with pytest.raises(OSError, match="power cut"):
+        write_private(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
