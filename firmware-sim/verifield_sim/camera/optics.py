@@ -24,7 +24,7 @@ COARSE = 2
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the subject is: ``x``, ``y``, ``z`` of its origin; positive ``yaw`` shows the nose to the right."""
+    """Where the subject's origin is and how it is turned; positive ``yaw`` takes the nose to the right."""
 
     x: float
     y: float
@@ -61,9 +61,9 @@ def draw(relief: Relief, pose: Pose) -> tuple[Image, Field]:
     u = (ax + bx * level) / relief.mm_per_px + relief.origin[0]
     v = (ay + by * level) / relief.mm_per_px + relief.origin[1]
     size = (WIDTH, HEIGHT)
-    u = cv2.resize(u, size, interpolation=cv2.INTER_LINEAR)
-    v = cv2.resize(v, size, interpolation=cv2.INTER_LINEAR)
-    drawn = cv2.remap(relief.texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    fine_u = cv2.resize(u, size, interpolation=cv2.INTER_LINEAR)
+    fine_v = cv2.resize(v, size, interpolation=cv2.INTER_LINEAR)
+    drawn = cv2.remap(relief.texture, fine_u, fine_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     cover = drawn[..., 3].astype(np.float32) / 255.0
     return drawn[..., :3].astype(np.uint8), cover
 
@@ -107,10 +107,11 @@ def _first_hit(relief: Relief, ax: Field, bx: Field, ay: Field, by: Field) -> Fi
     au, bu, av, bv = ax * scale + mid_x, bx * scale, ay * scale + mid_y, by * scale
     found = np.full_like(ax, bottom)
     open_ = np.ones(ax.shape, bool)
-    before = np.full_like(ax, top)
-    for level in np.linspace(top, bottom, steps, dtype=np.float32)[1:]:
-        ground = cv2.remap(relief.height, au + bu * level, av + bv * level, cv2.INTER_LINEAR,
-                           borderMode=cv2.BORDER_REPLICATE)
+    before = np.zeros_like(ax)
+    for level in np.linspace(top, bottom, steps, dtype=np.float32):
+        ground = cv2.remap(
+            relief.height, au + bu * level, av + bv * level, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         above = _f32(level - ground)
         hit = open_ & (above <= 0)
         step = (top - bottom) / (steps - 1)
