@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from rich.console import Console
 from demo.processes import StoryError
 from demo.story import Act, Cast, Story
 from edge.models.store import ModelStore
+from edge.reader.cards import parse_text
+from verifield_sim.cards import card_for
 
 SCENARIO = """
 seed = {seed}
@@ -34,6 +37,26 @@ def tell(folder: Path, cast: Cast) -> str:
     return written.getvalue()
 
 
+def personal_values(portrait: str, seed: int) -> list[str]:
+    """What the simulated card says of its holder."""
+    card = parse_text(card_for(portrait, seed=seed).text)
+    return [card.name, card.number, card.address, card.issuer, f"{card.birth:%Y%m%d}", card.birth.isoformat()]
+
+
+def assert_nothing_personal(folder: Path, told: str, cards: list[tuple[str, int]]) -> None:
+    """Nothing that the run wrote, in logs, stores or bundles, can be read for a card's fields."""
+    written = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert any(path.suffix == ".sqlite" for path in written)
+    assert any(path.suffix == ".log" for path in written)
+    written[Path("told")] = told.encode()
+    for portrait, seed in cards:
+        for value in personal_values(portrait, seed):
+            assert len(value) > 2
+            for encoded in (value.encode(), value.encode("utf-16-le"), json.dumps(value)[1:-1].encode()):
+                assert [path for path, data in written.items() if encoded in data] == []
+
+
+@pytest.mark.req("E037")
 @pytest.mark.timeout(600)
 def test_swapping_the_portraits_swaps_the_outcomes(tmp_path: Path, model_store: ModelStore) -> None:
     owner, stranger = "grace_hopper", "astronaut"
@@ -51,6 +74,7 @@ def test_swapping_the_portraits_swaps_the_outcomes(tmp_path: Path, model_store: 
     assert "All as said" in told
     assert len(list((tmp_path / "run" / "bundles").glob("*.bundle"))) == 5
     assert (tmp_path / "run" / "root.pem").is_file()
+    assert_nothing_personal(tmp_path / "run", told, [(owner, 11), (owner, 12), (owner, 13), (stranger, 14)])
 
 
 @pytest.mark.timeout(600)
