@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +15,7 @@ from edge.attest.identity import DeviceIdentity
 from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
 from edge.config import load_config
 from edge.errors import InputError
+from edge.outbox.store import Outbox
 
 MAX_ROWS = 10_000  # what a person or a script can still use at once
 
@@ -22,8 +26,7 @@ app = typer.Typer(help="The durable store of signed records.", no_args_is_help=T
 @ends_with_exit_code
 def stats(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Count the records by state; unconfirmed are those that no receipt covers."""
-    settings = load_config(config, data_dir=data)
-    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+    with _opened(config, data) as outbox:
         figures = outbox.stats()
     answer = {
         "seq": figures.head.seq if figures.head else 0,
@@ -52,8 +55,7 @@ def list_records(
     as_json: JsonOption = False,
 ) -> None:
     """List the records that are still on this device."""
-    settings = load_config(config, data_dir=data)
-    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+    with _opened(config, data) as outbox:
         records = outbox.newest(limit=limit)
     if as_json:
         rows = [
@@ -84,8 +86,7 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Queue a record again that the cloud refused, after the cause was removed."""
-    settings = load_config(config, data_dir=data)
-    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+    with _opened(config, data) as outbox:
         queued = outbox.retry_invalid(seq)
     if not queued:
         raise InputError(
@@ -97,3 +98,10 @@ def retry(
         print_json({"seq": seq, "state": "PENDING"})
     else:
         out().print(f"Record {seq} will be delivered again.")
+
+
+@contextmanager
+def _opened(config: Path | None, data: Path | None) -> Iterator[Outbox]:
+    settings = load_config(config, data_dir=data)
+    with open_outbox(settings, DeviceIdentity.open(identity_folder(settings))) as outbox:
+        yield outbox

@@ -20,7 +20,7 @@ from edge.ports import Screen
 from edge.reader.photo import SimulatorPhotoDecoder
 from edge.screen import Screens
 from edge.vision import Vision
-from tests.unit.test_edge_decision import DOCUMENT
+from tests.support.evidence import DOCUMENT
 from verifield_sim import portraits
 from verifield_sim.camera import Scene
 

@@ -1,48 +1,15 @@
 """The decision fails closed, and a spoof outranks a match."""
 
 import dataclasses
-from datetime import date
 
-import numpy as np
 import pytest
 
 from edge.decision import decide
-from edge.model import (
-    CameraAssurance,
-    CaptureRecord,
-    ChallengeRecord,
-    DocumentType,
-    Evidence,
-    IdDocument,
-    LivenessDecision,
-    LivenessResult,
-    MatchResult,
-    Outcome,
-    ReadMethod,
-)
+from edge.model import LivenessDecision, Outcome
+from tests.support.evidence import DOCUMENT, GOOD, LIVE, MATCH
 
-DOCUMENT = IdDocument(
-    type=DocumentType.RESIDENT_ID,
-    read_method=ReadMethod.CHIP,
-    name="测试",
-    number="11010519491231002X",
-    sex="2",
-    birth=date(1949, 12, 31),
-    valid_from=date(2020, 1, 1),
-    valid_to=None,
-    issuer="",
-    address="",
-    ethnicity="01",
-    nationality="",
-    photo=np.zeros((126, 102, 3), np.uint8),
-    reader_sam_id="05.03-20240115-0000123456-0987654321",
-)
-CAPTURE = CaptureRecord("sim", CameraAssurance.SIMULATED, 20, 20, None, None, ())
-LIVE = LivenessResult(LivenessDecision.LIVE, (), ChallengeRecord(bytes(16), (), 0), ())
 ATTACK = dataclasses.replace(LIVE, decision=LivenessDecision.ATTACK, reasons=("SPOOF_PLANAR_MOTION",))
 UNSURE = dataclasses.replace(LIVE, decision=LivenessDecision.INSUFFICIENT, reasons=("LIVENESS_NO_FACE",))
-MATCH = MatchResult(0.8, 0.466, 1e-5, "live/chip_photo", "sface", "00")
-GOOD = Evidence(DOCUMENT, CAPTURE, LIVE, MATCH)
 
 
 def test_every_stage_said_yes() -> None:

@@ -18,7 +18,7 @@ from edge.session import (
     Session,
     State,
 )
-from tests.unit.test_edge_decision import CAPTURE, DOCUMENT, LIVE, MATCH
+from tests.support.evidence import CAPTURE, DOCUMENT, LIVE, MATCH
 
 EVENTS: list[Event] = [
     Begin(),

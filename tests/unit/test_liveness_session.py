@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from datetime import date
 from functools import partial
 
 import cv2
@@ -15,22 +14,16 @@ from edge.geometry import yaw_ratio
 from edge.liveness.challenge import new_challenge
 from edge.liveness.session import LivenessSession
 from edge.model import (
-    CameraAssurance,
-    CaptureRecord,
-    DocumentType,
-    Evidence,
     Face,
-    IdDocument,
     Image,
     LivenessDecision,
     LivenessResult,
-    MatchResult,
     Outcome,
     Prompt,
-    ReadMethod,
 )
 from edge.models.store import ModelStore
 from edge.policy import LivenessPolicy
+from tests.support.evidence import GOOD
 from verifield_sim import portraits
 from verifield_sim.camera import Scene
 
@@ -201,24 +194,7 @@ def shifted(face: Face, dx: float) -> Face:
 
 def outcome(result: LivenessResult) -> Outcome:
     """What a session comes to that is perfect but for its liveness."""
-    document = IdDocument(
-        type=DocumentType.RESIDENT_ID,
-        read_method=ReadMethod.CHIP,
-        name="测试",
-        number="11010519491231002X",
-        sex="2",
-        birth=date(1949, 12, 31),
-        valid_from=date(2020, 1, 1),
-        valid_to=None,
-        issuer="",
-        address="",
-        ethnicity="01",
-        nationality="",
-        photo=np.zeros((126, 102, 3), np.uint8),
-        reader_sam_id="",
-    )
-    capture = CaptureRecord("sim", CameraAssurance.SIMULATED, 20, 20, None, None, ())
-    return decide(Evidence(document, capture, result, MatchResult(0.9, 0.4, 1e-5, "d", "m", "00"))).outcome
+    return decide(dataclasses.replace(GOOD, liveness=result)).outcome
 
 
 def no_face(seen: list[Seen]) -> list[Seen]:
