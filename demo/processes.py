@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,21 @@ def ask(
     """Run a command with ``--json`` to its end and return its one object.
 
     Raises:
-        StoryError: an exit status that is not in ``expect``, or output that is not one JSON object.
+        StoryError: an exit status that is not in ``expect``, output that is not one JSON object, or no end.
     """
-    done = subprocess.run(
-        [command_path(args[0]), *args[1:], "--json"],
-        cwd=cwd,
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=None if show_stderr else subprocess.PIPE,
-        text=True,
-        timeout=COMMAND_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [command_path(args[0]), *args[1:], "--json"],
+            cwd=cwd,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=None if show_stderr else subprocess.PIPE,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StoryError(f"`{' '.join(args)}` did not end within {COMMAND_TIMEOUT_S:.0f} s") from None
     if done.returncode not in expect:
         raise StoryError(
             f"`{' '.join(args)}` ended with {done.returncode}:\n{done.stdout}{done.stderr or ''}"
@@ -119,7 +123,7 @@ class Service:
                 self._process.stdout.close()
 
 
-def wait_until(what: str, condition: Any, timeout_s: float = 60.0) -> None:
+def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Poll until ``condition()`` is true.
 
     Raises:

@@ -1,41 +1,52 @@
-"""``verifield-edge``: the appliance's command. Each command lives in its own module of edge.commands."""
+"""``verifield-edge``: the appliance's command. Each command lives in its own module of edge.commands.
+
+A module is imported when its command is called: the networks take a second to load, which ``outbox
+stats`` should not cost.
+"""
 
 from __future__ import annotations
 
+import io
+import sys
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from edge.app import software_version
-from edge.commands import models, outbox
-from edge.commands.common import JsonOption, out, print_json
-from edge.commands.compare import compare
-from edge.commands.enroll import enroll
-from edge.commands.sync import sync
-from edge.commands.verify import verify
-
-app = typer.Typer(
-    help="The face-verification appliance. Exit statuses: 0 yes, 1 no, 2 usage, 3 set-up, 4 hardware, "
-    "5 input, 6 cloud, 7 storage.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(enroll)
-app.command()(verify)
-app.command()(compare)
-app.command()(sync)
-app.add_typer(models.app, name="models")
-app.add_typer(outbox.app, name="outbox")
+COMMANDS = ("enroll", "verify", "compare", "sync", "outbox", "models", "version")
+"""In the order of a device's life. Each names a module of edge.commands, whose ``app`` it is."""
 
 
-@app.command("version")
-def print_version(as_json: JsonOption = False) -> None:
-    """Print the version."""
-    if as_json:
-        print_json({"version": software_version()})
-    else:
-        out().print(software_version())
+class _Commands(TyperGroup):
+    """Finds commands by name, without importing the others."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - the library's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ARG002 - the library's signature
+        if cmd_name not in COMMANDS:
+            return None
+        command = get_command(import_module(f"edge.commands.{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def appliance() -> None:
+    """The face-verification appliance.
+
+    Exit statuses: 0 yes, 1 no, 2 usage, 3 set-up, 4 hardware, 5 input, 6 cloud, 7 storage, 130 stopped.
+    """
 
 
 def main() -> None:
     """Entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese, a file name
     app()

@@ -19,6 +19,7 @@ from edge.errors import SetupError
 
 ENV_PREFIX = "VERIFIELD_EDGE_"
 CONFIG_NAME = "verifield-edge.toml"
+MAX_CONFIG_BYTES = 64 * 1024  # a page of text; a device or a disk image named by mistake is not read whole
 DEFAULT_DATA_DIR = Path.home() / ".local" / "share" / "verifield"
 
 
@@ -54,12 +55,10 @@ def load_config(path: Path | None, **options: Any) -> EdgeConfig:
         SetupError: CONFIG_UNREADABLE or CONFIG_INVALID, naming every offending key.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    data_dir = Path(given.get("data_dir", DEFAULT_DATA_DIR))
-    source = path or data_dir / CONFIG_NAME
+    data_dir = given.get("data_dir") or os.environ.get(f"{ENV_PREFIX}DATA_DIR") or DEFAULT_DATA_DIR
+    source = path or Path(data_dir) / CONFIG_NAME
     _refuse_unknown_variables()
-    values: dict[str, Any] = {}
-    if path is not None or source.exists():
-        values = _read_toml(source)
+    values = _read_toml(source, optional=path is None)
     from_file = {key: value for key, value in values.items() if ENV_PREFIX + key.upper() not in os.environ}
     try:
         return EdgeConfig(**(from_file | given))  # what is given here beats the variables
@@ -90,12 +89,29 @@ def _refuse_unknown_variables() -> None:
             )
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, *, optional: bool) -> dict[str, Any]:
+    """The file's values; none where ``optional`` and there is no file."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError(
-            "CONFIG_UNREADABLE",
-            f"The configuration file {path} cannot be read: {error}.",
-            hint="Give an existing TOML file with --config, or leave it out to use the defaults.",
-        ) from None
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+        if len(data) > MAX_CONFIG_BYTES:
+            raise _unreadable(path, f"it has more than {MAX_CONFIG_BYTES} bytes")
+        return tomllib.loads(data.decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if optional:
+            return {}
+        raise _unreadable(path, str(error.strerror)) from None
+    except OSError as error:
+        raise _unreadable(path, str(error.strerror)) from None
+    except RecursionError:
+        raise _unreadable(path, "it is nested too deeply") from None
+    except ValueError as error:  # not UTF-8, not TOML
+        raise _unreadable(path, str(error)) from None
+
+
+def _unreadable(path: Path, why: str) -> SetupError:
+    return SetupError(
+        "CONFIG_UNREADABLE",
+        f"The configuration file {path} cannot be read: {why}.",
+        hint="Give a readable TOML file with --config, or leave it out to use the defaults.",
+    )

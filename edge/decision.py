@@ -25,8 +25,8 @@ def decide(evidence: Evidence) -> Decision:
         return Decision(Outcome.INCONCLUSIVE, liveness.reasons or ("LIVENESS_INSUFFICIENT",))
     if evidence.document.photo is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT_PHOTO",))
-    if evidence.match is None:
-        flaws = tuple(component.reason for component in evidence.capture.quality if not component.passed)
+    flaws = tuple(component.reason for component in evidence.capture.quality if not component.passed)
+    if evidence.match is None or evidence.capture.best_shot is None or flaws:
         return Decision(Outcome.INCONCLUSIVE, flaws or ("NO_MATCH_SCORE",))
     if not evidence.match.matched:
         return Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD",))

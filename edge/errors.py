@@ -6,6 +6,7 @@
     +-- InputError       a file or an answer given by a person is not usable
     +-- CloudError       the cloud refused, or is away
     +-- StorageError     the device's own store refused
+    +-- Interrupted      somebody pressed stop
 
 A verification that ends badly (a spoof, no match) is an outcome, never an error.
 Each error carries a stable ``code``, one sentence for a person, a hint that says what
@@ -28,6 +29,7 @@ class ExitCode(IntEnum):
     INPUT = 5
     CLOUD = 6
     STORAGE = 7
+    INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 
 class EdgeError(Exception):
@@ -78,3 +80,16 @@ class StorageError(EdgeError):
     """The outbox cannot be opened or written."""
 
     exit_code = ExitCode.STORAGE
+
+
+class Interrupted(EdgeError):
+    """Stopped by a person or by the system."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "INTERRUPTED",
+            "Stopped before the end.",
+            hint="Nothing that was stored is lost: run the command again.",
+        )

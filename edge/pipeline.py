@@ -58,12 +58,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of one session; ``record`` is its durable trace."""
+    """What came of one session. ``record``: its durable trace. ``fault``: what broke it off, if anything."""
 
     decision: Decision
     evidence: Evidence
     record: StoredRecord
     stages: tuple[Stage, ...]
+    fault: EdgeError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Pipeline:
         record = self.attest(session.evidence, session.decision())
         stages.append(Stage(command.name.lower(), self.monotonic() - started))
         self.screen.show(Prompt.DONE)
-        return Verification(session.decision(), session.evidence, record, tuple(stages))
+        return Verification(session.decision(), session.evidence, record, tuple(stages), run.fault)
 
 
 def _abort_code(error: BaseException) -> str:
@@ -119,6 +120,7 @@ class _Run:
 
     def __init__(self, parts: Pipeline) -> None:
         self._parts = parts
+        self.fault: EdgeError | None = None
         self._reference: Embedding | None = None  # of the card's photo
         self._probe: Embedding | None = None  # of the best shot
 
@@ -134,6 +136,7 @@ class _Run:
                 case Command.ATTEST:
                     raise AssertionError("attesting is not the pipeline's work")
         except EdgeError as error:
+            self.fault = error
             return Failed(error.code)
 
     def _read_document(self) -> Event:

@@ -35,6 +35,10 @@ SALT_BYTES = 32
 Build = Callable[[ChainLink, ClockReading], tuple[Statement, tuple[Disclosure, ...]]]
 
 
+class _ChainBegun(Exception):
+    """Another process was faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """Signs for one identity into its outbox."""
@@ -73,6 +77,8 @@ class Recorder:
             return None
 
         def build(link: ChainLink, clock: ClockReading) -> tuple[Statement, tuple[Disclosure, ...]]:
+            if link.seq > 1:  # within the transaction: no other process can begin it between look and append
+                raise _ChainBegun
             statement = build_event_statement(
                 context=self._context(),
                 link=link,
@@ -82,7 +88,10 @@ class Recorder:
             )
             return statement, ()
 
-        return self._append(build)
+        try:
+            return self._append(build)
+        except _ChainBegun:
+            return None
 
     def _append(self, build: Build) -> StoredRecord:
         def make(head: ChainHead | None, cited: Cited) -> SignedRecord:

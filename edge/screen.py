@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -31,14 +31,14 @@ class HttpScreen:
     """Posts each prompt's code as JSON to a screen on this machine."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        if not _on_this_machine(url):
             raise SetupError(
                 "SCREEN_URL",
                 "The screen's address must be http:// on this machine.",
                 hint="Use http://127.0.0.1:PORT/PATH as screen_url.",
             )
         self._url = url
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # none on this machine
 
     def show(self, prompt: Prompt) -> None:
         """Post; a screen that is away is not a reason to stop (the console shows the same)."""
@@ -47,10 +47,18 @@ class HttpScreen:
             self._url, data=body, headers={"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=POST_TIMEOUT_S) as answer:  # noqa: S310
+            with self._opener.open(request, timeout=POST_TIMEOUT_S) as answer:
                 answer.read(1024)
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
+        except (OSError, http.client.HTTPException):  # what urllib raises is an OSError, or this
             print("  (the screen does not answer)", file=sys.stderr)
+
+
+def _on_this_machine(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 class Screens:

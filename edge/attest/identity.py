@@ -63,15 +63,22 @@ class DeviceIdentity:
             SetupError: NOT_ENROLLED, or IDENTITY_UNREADABLE.
         """
         current = folder / CURRENT
-        if not current.is_symlink():
-            raise SetupError(
-                "NOT_ENROLLED",
-                "This device is not enrolled.",
-                hint="Ask the operator of the cloud for a join token, then run: verifield-edge enroll --help",
-            )
         try:
+            if not current.is_symlink():
+                raise SetupError(
+                    "NOT_ENROLLED",
+                    "This device is not enrolled.",
+                    hint="Ask the operator of the cloud for a join token, then run: "
+                    "verifield-edge enroll --help",
+                )
             return _load(current.resolve(strict=True), secret_folder=folder)
-        except (OSError, ValueError, KeyError, TypeError, VerifieldError) as error:
+        except OSError as error:
+            raise SetupError(
+                "IDENTITY_UNREADABLE",
+                f"The device's identity in {current} cannot be read: {error.strerror or error}.",
+                hint="Run as the user that enrolled the device, or restore the folder from where it was.",
+            ) from None
+        except (ValueError, KeyError, TypeError, VerifieldError) as error:
             raise SetupError(
                 "IDENTITY_UNREADABLE",
                 f"The device's identity in {current} is damaged ({type(error).__name__}).",

@@ -208,6 +208,9 @@ def open_stream(url: str, *, clock: Clock) -> StreamCamera:
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         raise _no_camera(camera_id, "does not answer") from error
+    except ValueError as error:  # characters that an address cannot have
+        connection.close()
+        raise _no_camera(camera_id, "cannot be asked for: write its address in ASCII") from error
     if answer.status != http.client.OK or not answer.headers.get_boundary():
         answer.close()
         connection.close()

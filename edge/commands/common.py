@@ -11,10 +11,14 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, Interrupted
 
 P = ParamSpec("P")
+
+TABLE_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe, where a terminal's 80 would cut identifiers."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -27,18 +31,32 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 def out() -> Console:
-    """For results."""
-    return Console(highlight=False)
+    """For results. What is printed may come from elsewhere, so square brackets in it are no markup."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=TABLE_WIDTH)
 
 
 def err() -> Console:
-    """For progress and problems."""
-    return Console(stderr=True, highlight=False)
+    """For progress and problems; square brackets are no markup here either."""
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def print_json(value: dict[str, Any] | list[Any]) -> None:
     """One line, UTF-8, keys as given."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def print_fault(error: EdgeError) -> None:
+    """One sentence with its code, and what to do, for a person."""
+    console = err()
+    console.print(Text.assemble((error.code, "bold red"), f": {error.message}"), soft_wrap=True)
+    if error.hint:
+        console.print(Text.assemble(("What to do:", "dim"), f" {error.hint}"), soft_wrap=True)
+
+
+def fault_json(error: EdgeError) -> dict[str, str]:
+    """The same for a machine."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
 def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:
@@ -48,12 +66,15 @@ def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except KeyboardInterrupt:
+            fault: EdgeError = Interrupted()
         except EdgeError as error:
-            if kwargs.get("as_json"):
-                print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
-            err().print(f"[bold red]{error.code}[/]: {error.message}", soft_wrap=True)
-            if error.hint:
-                err().print(f"[dim]What to do:[/] {error.hint}", soft_wrap=True)
-            sys.exit(int(error.exit_code))
+            fault = error
+        else:
+            return
+        if kwargs.get("as_json"):
+            print_json({"error": fault_json(fault)})
+        print_fault(fault)
+        sys.exit(int(fault.exit_code))
 
     return run

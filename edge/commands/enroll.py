@@ -8,15 +8,20 @@ from typing import Annotated
 
 import typer
 
-from edge.app import identity_folder, open_recorder
+from edge.app import identity_folder, open_outbox, open_recorder
 from edge.attest.enroll import enroll as enroll_device
+from edge.attest.identity import DeviceIdentity
 from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
-from edge.config import load_config
-from edge.errors import InputError
+from edge.config import EdgeConfig, load_config
+from edge.errors import InputError, SetupError
 
-MAX_TOKEN_CHARACTERS = 512  # join tokens have about 50
+MAX_TOKEN_BYTES = 512  # join tokens have about 50
+MAX_ROOT_BYTES = 256 * 1024  # a root certificate has 2 KB; a device named by mistake has no end
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.command()
 @ends_with_exit_code
 def enroll(
     cloud: Annotated[str, typer.Option(help="The cloud's public address, HOST:PORT.")],
@@ -24,7 +29,9 @@ def enroll(
     token_file: Annotated[Path, typer.Option(help="File with the join token; - reads standard input.")],
     config: ConfigOption = None,
     data: DataOption = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Become a new device.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Become a new device, once the old one has delivered all.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make this device's keys, have them certified, and begin its chain of records.
@@ -32,9 +39,12 @@ def enroll(
     Example: verifield-edge enroll --cloud cloud.example:7443 --root root.pem --token-file token.txt
     """
     settings = load_config(config, data_dir=data)
+    _check_endpoint(cloud)
+    if replace:
+        _check_delivered(settings)
     identity = enroll_device(
         endpoint=cloud,
-        root_pem=_read(root),
+        root_pem=_read_file(root),
         join_token=_read_token(token_file),
         folder=identity_folder(settings),
         replace=replace,
@@ -52,24 +62,53 @@ def enroll(
             }
         )
     else:
-        out().print(f"[green]Enrolled[/] as device {identity.device_id} of site {identity.site_id}.")
+        out().print(f"Enrolled as device {identity.device_id} of site {identity.site_id}.", style="green")
 
 
-def _read(path: Path) -> bytes:
+def _check_endpoint(endpoint: str) -> None:
+    host, _, port = endpoint.rpartition(":")
+    if not (host and "/" not in host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
+        raise InputError(
+            "ADDRESS_INVALID",
+            "The cloud's address is not of the form HOST:PORT.",
+            hint="Give for example cloud.example:7443, without https:// and without a path.",
+        )
+
+
+def _check_delivered(settings: EdgeConfig) -> None:
+    """What a replaced identity has not delivered, nobody would deliver any more."""
+    identity = DeviceIdentity.open(identity_folder(settings))
+    with open_outbox(settings, identity) as outbox:
+        figures = outbox.stats()
+    waiting = figures.pending + figures.delivered + figures.invalid
+    if waiting:
+        raise SetupError(
+            "RECORDS_WAIT",
+            f"{waiting} records of this device are not confirmed by the cloud yet.",
+            hint="Deliver them with: verifield-edge sync --once. If the cloud takes them no more, keep this "
+            "data directory as it is and enrol in a new one, named with --data.",
+        )
+
+
+def _read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_ROOT_BYTES + 1)
     except OSError as error:
         raise InputError(
             "FILE_UNREADABLE", f"{path} cannot be read: {error.strerror}.", hint="Check the path."
         ) from None
+    if len(data) > MAX_ROOT_BYTES:
+        raise InputError(
+            "FILE_TOO_LARGE", f"{path} has more than {MAX_ROOT_BYTES} bytes.", hint="Check the path."
+        )
+    return data
 
 
 def _read_token(path: Path) -> str:
-    text = (
-        sys.stdin.read(MAX_TOKEN_CHARACTERS) if str(path) == "-" else _read(path).decode("ascii", "replace")
-    )
-    token = text.strip()
-    if not token or len(token) >= MAX_TOKEN_CHARACTERS:
+    data = sys.stdin.buffer.read(MAX_TOKEN_BYTES + 1) if str(path) == "-" else _read_file(path)
+    token = data.decode("ascii", "replace").strip()
+    if not token or len(data) > MAX_TOKEN_BYTES:
         raise InputError(
             "TOKEN_EMPTY", "There is no join token in what was given.", hint="Ask the operator for one."
         )

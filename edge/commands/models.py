@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from edge.commands.common import JsonOption, ends_with_exit_code, err, out, print_json
+from edge.commands.common import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ends_with_exit_code,
+    err,
+    out,
+    print_json,
+)
+from edge.config import load_config
 from edge.errors import ExitCode
 from edge.models.store import ModelState, ModelStatus, ModelStore
 
@@ -17,16 +27,22 @@ app = typer.Typer(help="Face models: list, check, fetch.", no_args_is_help=True)
 
 @app.command("list")
 @ends_with_exit_code
-def list_models(as_json: JsonOption = False) -> None:
-    """List every model with its licence and whether it is on this device."""
-    _print(ModelStore.open().list(), as_json)
+def list_models(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List every model with its licence and whether it is on this device.
+
+    Example: verifield-edge models list --json
+    """
+    _print(_open(config, data).list(), as_json)
 
 
 @app.command("verify")
 @ends_with_exit_code
-def verify_models(as_json: JsonOption = False) -> None:
-    """Read every model that is here and check its digest; status 1 where a default one is not intact."""
-    statuses = ModelStore.open().verify()
+def verify_models(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Read every model that is here and check its digest; status 1 where a default one is not intact.
+
+    Example: verifield-edge models verify
+    """
+    statuses = _open(config, data).verify()
     _print(statuses, as_json)
     if any(status.entry.default and status.state is not ModelState.READY for status in statuses):
         raise typer.Exit(int(ExitCode.NEGATIVE))
@@ -37,13 +53,17 @@ def verify_models(as_json: JsonOption = False) -> None:
 def pull_models(
     names: Annotated[list[str] | None, typer.Argument(help="Models to fetch; none: the defaults.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch what is missing, check it and prepare it.
 
     The folder named by VERIFIELD_MODELS is asked first: that is how a device without a network is served.
+
+    Example: VERIFIELD_MODELS=/media/stick verifield-edge models pull
     """
-    store = ModelStore.open()
+    store = _open(config, data)
     with Progress(console=err(), transient=True, disable=quiet or as_json) as progress:
         tasks: dict[str, Any] = {}
 
@@ -56,6 +76,11 @@ def pull_models(
     if not quiet:
         wanted = set(names or ()) or {status.entry.name for status in store.list() if status.entry.default}
         _print(tuple(status for status in store.list() if status.entry.name in wanted), as_json)
+
+
+def _open(config: Path | None, data: Path | None) -> ModelStore:
+    """The store that ``verify`` and ``compare`` use with the same settings."""
+    return ModelStore.open(load_config(config, data_dir=data).models_dir)
 
 
 def _print(statuses: tuple[ModelStatus, ...], as_json: bool) -> None:

@@ -17,6 +17,7 @@ from edge.config import load_config
 from edge.errors import InputError
 from edge.outbox.store import Outbox
 
+MAX_SEQ = 2**63 - 1  # of the store's integers
 MAX_ROWS = 10_000  # what a person or a script can still use at once
 
 app = typer.Typer(help="The durable store of signed records.", no_args_is_help=True)
@@ -25,7 +26,10 @@ app = typer.Typer(help="The durable store of signed records.", no_args_is_help=T
 @app.command("stats")
 @ends_with_exit_code
 def stats(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Count the records by state; unconfirmed are those that no receipt covers."""
+    """Count the records by state; unconfirmed are those that no receipt covers.
+
+    Example: verifield-edge outbox stats --json
+    """
     with _opened(config, data) as outbox:
         figures = outbox.stats()
     answer = {
@@ -54,7 +58,10 @@ def list_records(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the records that are still on this device."""
+    """List the records that are still on this device.
+
+    Example: verifield-edge outbox list --limit 10
+    """
     with _opened(config, data) as outbox:
         records = outbox.newest(limit=limit)
     if as_json:
@@ -80,12 +87,15 @@ def list_records(
 @app.command("retry")
 @ends_with_exit_code
 def retry(
-    seq: Annotated[int, typer.Argument(min=1, help="Of a record that is INVALID.")],
+    seq: Annotated[int, typer.Argument(min=1, max=MAX_SEQ, help="Of a record that is INVALID.")],
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue a record again that the cloud refused, after the cause was removed."""
+    """Queue a record again that the cloud refused, after the cause was removed.
+
+    Example: verifield-edge outbox retry 17
+    """
     with _opened(config, data) as outbox:
         queued = outbox.retry_invalid(seq)
     if not queued:

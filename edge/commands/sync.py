@@ -21,10 +21,13 @@ from edge.commands.common import (
     print_json,
 )
 from edge.config import load_config
-from edge.errors import CloudError
+from edge.errors import CloudError, Interrupted
 from edge.sync.daemon import SyncReport, run
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.command()
 @ends_with_exit_code
 def sync(
     config: ConfigOption = None,
@@ -56,13 +59,15 @@ def sync(
             once=once,
             retention=timedelta(days=settings.retention_days),
         )
-    _print(report, as_json)
+    if once and stop.is_set():
+        raise Interrupted
     if once and report.trouble is not None:
         raise CloudError(
             report.trouble.code,
             report.trouble.message,
             hint="Delivery has stopped and needs a person; the records are kept.",
         )
+    _print(report, as_json)
 
 
 def _print(report: SyncReport, as_json: bool) -> None:

@@ -7,17 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.app import open_pipeline, open_recorder
-from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
+from edge.app import open_recorder
+from edge.commands.common import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ends_with_exit_code,
+    fault_json,
+    out,
+    print_fault,
+    print_json,
+)
 from edge.config import load_config
 from edge.errors import ExitCode
 from edge.model import Outcome
 from edge.pipeline import Verification
+from edge.station import open_pipeline
 from edge.texts import OUTCOMES, Language
 
 _COLOURS = {Outcome.VERIFIED: "green", Outcome.NOT_MATCHED: "yellow", Outcome.SPOOF: "red"}
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 @ends_with_exit_code
 def verify(
     config: ConfigOption = None,
@@ -38,6 +52,8 @@ def verify(
         print_json(_to_json(verification))
     else:
         _print(verification, settings.language)
+    if verification.fault is not None:
+        print_fault(verification.fault)
     if verification.decision.outcome is not Outcome.VERIFIED:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
@@ -53,6 +69,7 @@ def _to_json(verification: Verification) -> dict[str, Any]:
         "chain_epoch": record.epoch,
         "seq": record.seq,
         "envelope_sha256": record.sha256.hex(),
+        "fault": None if verification.fault is None else fault_json(verification.fault),
         "match": None
         if match is None
         else {"score": match.score, "threshold": match.threshold, "fmr": match.false_match_rate},
@@ -73,7 +90,7 @@ def _print(verification: Verification, language: Language) -> None:
     record = verification.record
     outcome = verification.decision.outcome
     console = out()
-    console.print(f"[bold {_COLOURS.get(outcome, 'white')}]{OUTCOMES[outcome][language]}[/]")
+    console.print(OUTCOMES[outcome][language], style=f"bold {_COLOURS.get(outcome, 'white')}")
     for reason in verification.decision.reasons:
         console.print(f"  {reason}")
-    console.print(f"[dim]Record {record.seq}, attestation {record.attestation_id}[/]")
+    console.print(f"Record {record.seq}, attestation {record.attestation_id}", style="dim")

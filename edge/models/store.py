@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -78,28 +79,36 @@ class ModelStore:
         return self._entries[name]
 
     def list(self) -> tuple[ModelStatus, ...]:
-        """All models of the manifest with their state; reads no file."""
-        return tuple(self._status(entry, damaged=False) for entry in self._entries.values())
+        """All models of the manifest with their state; reads no file.
+
+        Raises:
+            SetupError: CACHE_UNREADABLE.
+        """
+        with _reading():
+            return tuple(self._status(entry, damaged=False) for entry in self._entries.values())
 
     def verify(self) -> tuple[ModelStatus, ...]:
         """As ``list``, with every file that is there read and its digest checked."""
-        return tuple(
-            self._status(entry, damaged=not _has_digest(self._path(entry), entry.prepared_sha256))
-            for entry in self._entries.values()
-        )
+        with _reading():
+            return tuple(
+                self._status(entry, damaged=not _has_digest(self._path(entry), entry.prepared_sha256))
+                for entry in self._entries.values()
+            )
 
     def path(self, name: str) -> Path:
         """Where the usable file lies; its digest was checked now.
 
         Raises:
-            SetupError: MODEL_UNKNOWN, MODEL_MISSING, or MODEL_DIGEST where the file is damaged.
+            SetupError: MODEL_UNKNOWN, MODEL_MISSING, CACHE_UNREADABLE, or MODEL_DIGEST where the file
+                is damaged.
         """
         entry = self.entry(name)
         path = self._path(entry)
-        if not path.is_file():
-            raise SetupError("MODEL_MISSING", f"The model {name} is not on this device.", hint=PULL_HINT)
-        if not _has_digest(path, entry.prepared_sha256):
-            raise SetupError("MODEL_DIGEST", f"The file of the model {name} is damaged.", hint=PULL_HINT)
+        with _reading():
+            if not path.is_file():
+                raise SetupError("MODEL_MISSING", f"The model {name} is not on this device.", hint=PULL_HINT)
+            if not _has_digest(path, entry.prepared_sha256):
+                raise SetupError("MODEL_DIGEST", f"The file of the model {name} is damaged.", hint=PULL_HINT)
         return path
 
     def pull(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
@@ -167,6 +176,18 @@ class ModelStore:
                 hint="The installed onnx package differs from the one that this release was made with.",
             )
         _keep(self._path(entry), prepared)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(
+            "CACHE_UNREADABLE",
+            f"The model cache cannot be read ({error.strerror or type(error).__name__}).",
+            hint="Run as the user that it belongs to, or set models_dir to a folder of your own.",
+        ) from None
 
 
 def _keep(path: Path, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from edge.errors import StorageError
 _FAULTS = {
     sqlite3.SQLITE_FULL: (
         "OUTBOX_FULL",
-        "The disk is full: the record was not stored.",
-        "Free space on the disk, then repeat the verification.",
+        "The disk is full: nothing can be stored.",
+        "Free space on the disk, then repeat what was not stored.",
     ),
     sqlite3.SQLITE_READONLY: (
         "OUTBOX_READONLY",
@@ -42,11 +43,20 @@ _FAULTS = {
 }
 _OTHER = (
     "OUTBOX_IO",
-    "The disk refuses to store the record.",
+    "The disk refuses to store or to give the records.",
     "Look at the system's log: the disk may be failing.",
 )
 _PRIMARY = 0xFF
 """Extended result codes carry the primary one in their low byte."""
+_EXTENDED = {sqlite3.SQLITE_IOERR_SHMSIZE: sqlite3.SQLITE_FULL}
+"""The index of the write-ahead log cannot grow: SQLite's way to meet a full disk when it opens."""
+_SYSTEM = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+    errno.EPERM: sqlite3.SQLITE_READONLY,
+}
 
 
 @contextmanager
@@ -55,11 +65,12 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+        extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        primary = _EXTENDED.get(extended, extended & _PRIMARY)
         if primary in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_CONSTRAINT):
             raise
         code, message, hint = _FAULTS.get(primary, _OTHER)
         raise StorageError(code, message, hint=hint) from None
     except OSError as error:
-        code, message, hint = _OTHER
+        code, message, hint = _FAULTS.get(_SYSTEM.get(error.errno or 0, 0), _OTHER)
         raise StorageError(code, f"{message} ({error.strerror or type(error).__name__})", hint=hint) from None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -56,6 +57,9 @@ from verifield.v1.bundle_pb2 import Receipt
 
 POLL_S = 1.0
 """How long a new record may wait to be noticed; looking costs one read of one row."""
+
+HANG_UP_S = 0.2
+"""How soon after a stop a call under way is broken off: a silent link would hold it to its deadline."""
 
 _RECEIPT_TROUBLE = "RECEIPT_"
 
@@ -119,9 +123,14 @@ class Pump:
         return following
 
     def close(self) -> None:
-        if self._uplink is not None:
-            self._uplink.close()
-            self._uplink = None
+        self.hang_up()
+        self._uplink = None
+
+    def hang_up(self) -> None:
+        """Break off the call under way, if there is one; also from another thread."""
+        uplink = self._uplink
+        if uplink is not None:
+            uplink.close()
 
     def _carry_out(self, command: Command) -> Event | None:
         try:
@@ -197,7 +206,7 @@ def run(
     """Deliver until ``stop`` is set; with ``once``, until everything is confirmed or delivery halts.
 
     Without ``once``, trouble with the cloud never ends it. Records are deleted ``retention`` after
-    the receipt that covers them.
+    the receipt that covers them. Whoever sets ``stop`` gets what was done by then.
 
     Raises:
         CloudError: only with ``once``: the cloud is away (CLOUD_AWAY) or fails in a way that may pass.
@@ -212,9 +221,28 @@ def run(
         jitter=secrets.SystemRandom().random,
     )
     try:
-        return _run(pump, stop, once=once)
+        with _calls_end_with(stop, pump):
+            return _run(pump, stop, once=once)
     finally:
         pump.close()
+
+
+@contextmanager
+def _calls_end_with(stop: threading.Event, pump: Pump) -> Iterator[None]:
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(HANG_UP_S):
+            if stop.is_set():
+                pump.hang_up()  # again and again: a call may have begun since
+
+    thread = threading.Thread(target=watch, name="hang-up", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _run(pump: Pump, stop: threading.Event, *, once: bool) -> SyncReport:
@@ -230,7 +258,7 @@ def _run(pump: Pump, stop: threading.Event, *, once: bool) -> SyncReport:
         if event is None and not once:
             event = _wait(pump, stop)
     trouble = pump.machine.trouble
-    if once and pump.machine.state is State.WAITING and trouble is not None:
+    if once and not stop.is_set() and pump.machine.state is State.WAITING and trouble is not None:
         raise CloudError(
             trouble.code,
             trouble.message,

@@ -6,7 +6,8 @@ some bytes of headers, and gives each batch a deadline and a clean end on links 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -82,7 +83,8 @@ class Uplink(Protocol):
 
     def deliver(self, records: Sequence[Outgoing]) -> Delivery: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Hang up, also from another thread; a call under way fails. Closing twice is fine."""
 
 
 class GrpcUplink:
@@ -106,10 +108,8 @@ class GrpcUplink:
 
     def get_head(self) -> ChainHead | None:
         """Ask where the cloud stands with this device; None when it has nothing yet."""
-        try:
+        with _failures():
             answer = self._stub.GetHead(GetHeadRequest(), timeout=CALL_TIMEOUT_S)
-        except grpc.RpcError as error:
-            raise UplinkError(judge_failure(error)) from None
         return ChainHead(answer.chain_epoch, answer.seq, answer.head_sha256) if answer.seq else None
 
     def deliver(self, records: Sequence[Outgoing]) -> Delivery:
@@ -117,16 +117,26 @@ class GrpcUplink:
         envelopes = [record.envelope for record in records]
         request = DeliverRequest(envelopes=envelopes, certificates=self._certificates)
         timeout_s = CALL_TIMEOUT_S + sum(map(len, envelopes)) / SLOWEST_LINK_BYTES_PER_S
-        try:
+        with _failures():
             answers = list(self._stub.Deliver(iter([request]), timeout=timeout_s))
-        except grpc.RpcError as error:
-            raise UplinkError(judge_failure(error)) from None
         if len(answers) != 1:
             raise UplinkError(_nonsense(f"{len(answers)} answers to one batch"))
         return parse_delivery(answers[0], seqs=[record.seq for record in records])
 
     def close(self) -> None:
         self._channel.close()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise UplinkError(judge_failure(error)) from None
+    except ValueError:  # how gRPC says that the channel was closed, which another thread may do at any time
+        raise UplinkError(
+            RpcFailure(FailureKind.TRANSIENT, "HUNG_UP", "The connection was closed by this device.")
+        ) from None
 
 
 def parse_delivery(answer: DeliverResponse, *, seqs: Sequence[int]) -> Delivery:

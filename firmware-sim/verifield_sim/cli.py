@@ -27,7 +27,9 @@ def serve(
     dir: Annotated[
         Path | None, typer.Option(help="Where the reader's symlink goes. A new folder if not given.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the HTTP server; 0 takes a free one.", min=0)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of the HTTP server; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     list: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
 ) -> None:
     """Simulate an ID-card reader and a camera until interrupted.
@@ -50,8 +52,12 @@ def _serve(scenario: Scenario, *, folder: Path, port: int, beside: Path | None) 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    folder.mkdir(parents=True, exist_ok=True)
-    world = World.open(scenario, link=folder / _LINK_NAME, beside=beside)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    # Absolute, because who reads the endpoints may stand in another folder.
+    world = World.open(scenario, link=folder.resolve() / _LINK_NAME, beside=beside)
     try:
         with SimServer(world, port=port) as server:
             threading.Thread(target=server.serve_forever, name="http", daemon=True).start()

@@ -30,6 +30,7 @@ Image = npt.NDArray[np.uint8]
 
 PHOTO_WIDTH, PHOTO_HEIGHT = 102, 126  # the size of every chip photo seen in public
 PHOTO_BYTES = 1024
+MAX_PICTURE_BYTES = 32 * 1024 * 1024  # a 40-megapixel JPEG of a good camera has 20 MB
 PHOTO_MAGIC = b"VFSIM\x01"
 FORMAT_WEBP, FORMAT_AVIF = 1, 2
 _HEADER_BYTES = len(PHOTO_MAGIC) + 1 + 2
@@ -71,7 +72,17 @@ def load(name_or_path: str) -> Image:
 
 
 def _read_picture(path: Path) -> Image:
-    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_PICTURE_BYTES + 1)
+    except OSError as error:
+        raise SimError(f"{path.name} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_PICTURE_BYTES:
+        raise SimError(f"{path.name} is larger than {MAX_PICTURE_BYTES} bytes")
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # an empty file, a picture of absurd size
+        picture = None
     if picture is None:
         raise SimError(f"{path.name} is not a picture that can be read")
     return picture.astype(np.uint8, copy=False)

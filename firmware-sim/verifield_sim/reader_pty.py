@@ -44,7 +44,7 @@ class ReaderPty:
         """Start a reader behind ``link``.
 
         Raises:
-            SimError: a speed that readers do not have, or ``link`` exists.
+            SimError: a speed that readers do not have, or ``link`` exists or cannot be made.
         """
         if baud not in BAUDS:
             raise SimError(f"baud {baud}: it is one of {', '.join(map(str, BAUDS))}")
@@ -53,10 +53,12 @@ class ReaderPty:
         os.set_blocking(master, False)
         try:
             link.symlink_to(os.ttyname(slave))
-        except FileExistsError:
+        except OSError as error:
             os.close(master)
             os.close(slave)
-            raise SimError(f"{link} is there already: another simulator may use it") from None
+            if isinstance(error, FileExistsError):
+                raise SimError(f"{link} is there already: another simulator may use it") from None
+            raise SimError(f"{link} cannot be made: {error.strerror}") from None
         reader = cls(module, link=link, baud=baud, master=master, slave=slave)
         reader._thread.start()
         return reader

@@ -86,6 +86,8 @@ def open_scenario(name_or_path: str) -> Scenario:
         raise SimError(f"{path.name} is larger than {MAX_SCENARIO_BYTES} bytes")
     try:
         text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SimError(f"{path.name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SimError(f"{path.name} is not UTF-8 text") from error
     return parse_scenario(text, name=path.stem, folder=path.parent)
@@ -101,6 +103,8 @@ def parse_scenario(text: str, *, name: str, folder: Path) -> Scenario:
         root = _Table(tomllib.loads(text), where=name)
     except tomllib.TOMLDecodeError as error:
         raise SimError(f"{name}: {error}") from error
+    except RecursionError:
+        raise SimError(f"{name}: it is nested too deeply") from None
     scenario = Scenario(
         name=name,
         seed=root.take("seed", int, 0),

@@ -126,7 +126,9 @@ def test_who_stands_there_decides(
 
 def test_a_verified_person_left_a_whole_trace(vision: Vision) -> None:
     room = room_with("live", OWNER, OWNER)
-    evidence = verify(room, vision).evidence
+    verification = verify(room, vision)
+    evidence = verification.evidence
+    assert verification.fault is None
     assert [decision.outcome for decision in room.attested] == [Outcome.VERIFIED]
     assert room.shown[-1] is Prompt.DONE
     assert Prompt.DONE not in room.shown_before_attested
@@ -147,7 +149,10 @@ def test_a_verified_person_left_a_whole_trace(vision: Vision) -> None:
 def test_a_camera_that_goes_away_is_attested_as_aborted(vision: Vision) -> None:
     room = room_with("live", OWNER, OWNER)
     room.lost_after = 10
-    decision = verify(room, vision).decision
+    verification = verify(room, vision)
+    decision = verification.decision
+    assert verification.fault is not None  # with its sentence and hint, for who stands there
+    assert (verification.fault.code, verification.fault.message) == ("CAMERA_LOST", "gone")
     assert decision.outcome is Outcome.ABORTED
     assert decision.reasons == ("CAMERA_LOST",)
 

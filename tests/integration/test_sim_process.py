@@ -202,3 +202,21 @@ def test_a_port_that_is_taken_ends_with_status_2(simulator: Simulator, tmp_path:
     assert (process.returncode, out) == (2, "")
     assert "cannot be had" in complaint
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [("--port", "65536"), ("--dir", __file__), ("--dir", "/proc/none")])
+def test_words_that_cannot_be_obeyed_end_with_status_2(words: tuple[str, str]) -> None:
+    process = start("--scenario", "empty", *words)
+    out, complaint = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, out) == (2, "")
+    assert "Traceback" not in complaint
+
+
+def test_the_readers_path_holds_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = start("--scenario", "empty", "--dir", "here")
+    assert process.stdout is not None
+    endpoints = json.loads(process.stdout.readline())
+    process.terminate()
+    process.communicate(timeout=TIMEOUT_S)
+    assert endpoints["reader"] == str(tmp_path / "here" / "reader")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from edge.attest.identity import DeviceIdentity
 from edge.errors import CloudError
 from edge.outbox.records import RecordState
 from edge.sync.daemon import SyncReport, run
-from edge.sync.uplink import GrpcUplink, UplinkIdentity
+from edge.sync.uplink import CALL_TIMEOUT_S, GrpcUplink, UplinkIdentity
 from tests.support.appliance import Appliance, MemorySigner
 from tests.support.authority import Authority, Device
 from tests.support.model_cloud import ModelCloud, identity_for, new_authority, serving
@@ -375,3 +376,33 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         ticker.wait(0.02)
     raise AssertionError("it did not happen in time")
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_stop_breaks_off_a_call_that_nobody_answers(
+    authority: Authority, device: Device, tmp_path: Path, once: bool
+) -> None:
+    """The listener takes connections and is silent, as a link is that swallows everything."""
+    stop = threading.Event()
+    reports: list[SyncReport] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        identity = identity_for(authority, device, endpoint=f"127.0.0.1:{port}")
+
+        def work() -> None:
+            appliance = Appliance(tmp_path / "outbox.db", MemorySigner(device.key))
+            appliance.verify()
+            reports.append(
+                run(identity=identity, outbox=appliance.outbox, stop=stop, once=once, retention=RETENTION)
+            )
+            appliance.outbox.close()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        link, _ = silent.accept()
+        stop.set()
+        thread.join(CALL_TIMEOUT_S / 2)
+        assert not thread.is_alive()
+        link.close()
+    assert [report.delivered for report in reports] == [0]
+    assert not any(thread.name == "hang-up" for thread in threading.enumerate())

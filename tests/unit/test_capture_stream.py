@@ -228,3 +228,11 @@ def test_an_address_where_nobody_answers_is_no_camera(url: str) -> None:
     with pytest.raises(HardwareError) as caught:
         open_stream(url, clock=ManualClock())
     assert caught.value.code == "NO_CAMERA"
+
+
+def test_an_address_that_http_cannot_carry_is_no_camera(server: StreamServer) -> None:
+    server.outgoing.put(None)
+    with pytest.raises(HardwareError) as caught:
+        open_stream(server.url() + "/c\u00e1mara", clock=ManualClock())
+    assert caught.value.code == "NO_CAMERA"
+    assert "ASCII" in caught.value.message

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 
 from edge.decision import decide
-from edge.model import LivenessDecision, Outcome
-from tests.support.evidence import DOCUMENT, GOOD, LIVE, MATCH
+from edge.model import LivenessDecision, Outcome, QualityComponent
+from tests.support.evidence import CAPTURE, DOCUMENT, GOOD, LIVE, MATCH
 
 ATTACK = dataclasses.replace(LIVE, decision=LivenessDecision.ATTACK, reasons=("SPOOF_PLANAR_MOTION",))
+BLURRED = (QualityComponent("sharpness", 3.0, passed=False, reason="BLURRED"),)
 UNSURE = dataclasses.replace(LIVE, decision=LivenessDecision.INSUFFICIENT, reasons=("LIVENESS_NO_FACE",))
 
 
@@ -29,6 +30,8 @@ def test_every_stage_said_yes() -> None:
         ({"liveness": ATTACK}, Outcome.SPOOF, "SPOOF_PLANAR_MOTION"),
         ({"match": None}, Outcome.INCONCLUSIVE, "NO_MATCH_SCORE"),
         ({"match": dataclasses.replace(MATCH, score=0.4659)}, Outcome.NOT_MATCHED, "SCORE_BELOW_THRESHOLD"),
+        ({"capture": dataclasses.replace(CAPTURE, best_shot=None)}, Outcome.INCONCLUSIVE, "NO_MATCH_SCORE"),
+        ({"capture": dataclasses.replace(CAPTURE, quality=BLURRED)}, Outcome.INCONCLUSIVE, "BLURRED"),
         ({"document": dataclasses.replace(DOCUMENT, photo=None)}, Outcome.INCONCLUSIVE, "NO_DOCUMENT_PHOTO"),
     ],
 )

@@ -1,6 +1,7 @@
 """Screens and the texts that people read."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -72,7 +73,34 @@ def test_a_screen_that_is_away_stops_nothing(capsys: pytest.CaptureFixture[str])
     assert "does not answer" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1/x", "http://example.com/x", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1/x", "http://example.com/x", "file:///etc/passwd", "http://[", ""]
+)
 def test_only_this_machine_may_be_a_screen(url: str) -> None:
     with pytest.raises(SetupError):
         HttpScreen(url)
+
+
+def test_no_proxy_stands_between_the_device_and_its_screen(
+    posted: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    url, bodies = posted
+    HttpScreen(url).show(Prompt.TURN_LEFT)
+    assert bodies == [{"prompt": "TURN_LEFT"}]
+
+
+def test_a_screen_that_talks_nonsense_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as link:
+                link.recv(4096)
+                link.sendall(b"this is not HTTP\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        HttpScreen(f"http://127.0.0.1:{listener.getsockname()[1]}/").show(Prompt.TURN_LEFT)
+        thread.join()
+    assert "does not answer" in capsys.readouterr().err

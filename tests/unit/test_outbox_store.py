@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import pytest
 
 from edge.attest.statement import parse_disclosures
 from edge.errors import StorageError
+from edge.outbox.faults import storage_errors
 from edge.outbox.records import Cited, RecordState, SignedRecord
 from edge.outbox.schema import STEPS
 from edge.outbox.store import DATA_KEY_SUFFIX, Outbox
@@ -383,6 +386,29 @@ def test_a_disk_that_became_read_only_is_said(device: Appliance) -> None:
         device.verify()
     assert error.value.code == "OUTBOX_READONLY"
     assert device.outbox.newest(limit=9)[0].seq == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "OUTBOX_FULL"),
+        (errno.EROFS, "OUTBOX_READONLY"),
+        (errno.EACCES, "OUTBOX_READONLY"),
+        (errno.EIO, "OUTBOX_IO"),
+    ],
+)
+def test_what_the_system_says_of_the_disk_is_passed_on(number: int, code: str) -> None:
+    with pytest.raises(StorageError) as error, storage_errors():
+        raise OSError(number, os.strerror(number))
+    assert error.value.code == code
+
+
+def test_an_index_that_cannot_grow_is_a_full_disk() -> None:
+    fault = sqlite3.OperationalError("disk I/O error")
+    fault.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    with pytest.raises(StorageError) as error, storage_errors():
+        raise fault
+    assert error.value.code == "OUTBOX_FULL"
 
 
 def test_a_store_held_by_another_process_is_said(device: Appliance) -> None:

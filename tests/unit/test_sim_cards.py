@@ -114,3 +114,13 @@ def test_noise_fits_as_well_as_it_can_into_1024_bytes() -> None:
     field = portraits.encode_chip_photo(picture)
     assert len(field) == 1024
     assert field.startswith(b"VFSIM\x01")
+
+
+@pytest.mark.parametrize("size", [0, portraits.MAX_PICTURE_BYTES, portraits.MAX_PICTURE_BYTES + 1])
+def test_a_file_that_is_no_portrait_is_said_and_a_huge_one_not_read(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "portrait.jpg"
+    with path.open("wb") as file:
+        file.truncate(size)
+    why = "larger" if size > portraits.MAX_PICTURE_BYTES else "not a picture"
+    with pytest.raises(SimError, match=why):
+        portraits.load(str(path))

@@ -105,6 +105,7 @@ WRONG = {
     "[reader]\nfaults = [{ kind = 'noise', often = 2 }]": "unknown key often",
     "[reader]\nfaults = [{ kind = 'slow', delay_s = -1 }]": "a negative number",
     "[reader": "test: ",
+    "a = " + "[" * 30_000: "nested too deeply",
 }
 
 
