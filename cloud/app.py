@@ -1,6 +1,6 @@
 """The wiring: opens the data directory and everything in it, and runs the two ports.
 
-DATA/                   0700
+DATA/                   0700 when made here; must not be writable by others
     lock                held while the service runs: one sequencer for one log
     operator.token      0600, made at the first start
     endpoint.json       where the service listens, for the operator commands
@@ -19,17 +19,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
 from cloud.attestations.service import AttestationService
 from cloud.attestations.sync import SyncService
 from cloud.authority import Authority, write_private
-from cloud.config import ENDPOINT_FILE, TOKEN_FILE, Config, parse_address
+from cloud.config import Config, parse_address
 from cloud.devices.enrollment import EnrollmentService
 from cloud.devices.service import DeviceService
-from cloud.devices.tokens import OPERATOR_PREFIX, SECRET_BYTES, encode_token, token_sha256
+from cloud.devices.tokens import OPERATOR_PREFIX, SECRET_BYTES, encode_token, is_token, token_sha256
 from cloud.errors import SetupError
 from cloud.interceptors import CallInterceptor, no_check, operator_check
+from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
 from cloud.log.sequencer import LogSigner, Sequencer
 from cloud.log.service import LogService
 from cloud.server import (
@@ -40,7 +42,7 @@ from cloud.server import (
     public_credentials,
 )
 from cloud.sources import Sources
-from cloud.store.database import Store
+from cloud.store.database import Store, unusable
 from verifield.v1 import (
     attestation_service_pb2,
     attestation_service_pb2_grpc,
@@ -92,14 +94,18 @@ async def serve(
         opened = await asyncio.to_thread(open_data, config, sources)
         try:
             public, device = _bind(config, opened, sources, log)
-            await device.start(_add_device_services(device, opened, sources))
-            await public.start(_add_public_services(public, opened, sources, device))
-            endpoint = _endpoint(config, public, device)
-            write_private(config.data / ENDPOINT_FILE, json.dumps(asdict(endpoint)).encode())
-            announce(endpoint)
-            await stop.wait()
-            await asyncio.gather(*(port.stop(config.stop_grace_s) for port in (public, device)))
+            try:
+                await device.start(_add_device_services(device, opened, sources))
+                await public.start(_add_public_services(public, opened, sources, device))
+                endpoint = _endpoint(config, public, device)
+                _write_endpoint(config.data / ENDPOINT_FILE, endpoint)
+                announce(endpoint)
+                await stop.wait()
+            finally:
+                await asyncio.gather(*(port.stop(config.stop_grace_s) for port in (public, device)))
         finally:
+            # A transaction that still runs ends before another service may take the directory.
+            opened.sequencer.close()
             opened.store.close()
 
 
@@ -120,6 +126,9 @@ def open_data(config: Config, sources: Sources) -> Opened:
     try:
         signer = LogSigner(authority.log_origin, authority.log_key)
         sequencer = Sequencer.open(store, signer, sources)
+    except SQLAlchemyError as error:
+        store.close()
+        raise unusable(error) from error
     except SetupError:
         store.close()
         raise
@@ -130,7 +139,12 @@ def open_data(config: Config, sources: Sources) -> Opened:
 def _locked(data: Path) -> Iterator[None]:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
+        if data.stat().st_mode & 0o022:
+            raise SetupError(
+                "DATA_UNUSABLE",
+                f"The data directory {data} can be written by others, who could put their own keys there.",
+                hint=f"If it is for this service alone: chmod 700 {data}. Else choose another with --data.",
+            )
         handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SetupError(
@@ -164,7 +178,7 @@ def _open_operator_token(path: Path, sources: Sources) -> str:
             f"The operator token in {path} cannot be read ({type(error).__name__}).",
             hint="Delete the file: the next start makes a new token.",
         ) from error
-    if not token.startswith(OPERATOR_PREFIX):
+    if not is_token(OPERATOR_PREFIX, token):
         raise SetupError(
             "OPERATOR_TOKEN",
             f"The file {path} does not hold an operator token.",
@@ -217,11 +231,22 @@ def _add_public_services(port: Port, opened: Opened, sources: Sources, device: P
     return [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
 
 
+def _write_endpoint(path: Path, endpoint: Endpoint) -> None:
+    try:
+        write_private(path, json.dumps(asdict(endpoint)).encode())
+    except OSError as error:
+        raise SetupError(
+            "DATA_UNUSABLE",
+            f"The file {path} cannot be written ({type(error).__name__}).",
+            hint="Check that the data directory belongs to this user and that its disk has space.",
+        ) from error
+
+
 def _endpoint(config: Config, public: Port, device: Port) -> Endpoint:
     data = config.data.absolute()
     return Endpoint(
         listen=public.address,
         device_listen=device.address,
-        root=str(data / "root.pem"),
+        root=str(data / ROOT_FILE),
         operator_token_file=str(data / TOKEN_FILE),
     )

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from cloud.errors import SetupError
+from cloud.layout import ROOT_FILE
 from verifield.certificates import Purpose, common_name
 from verifield.errors import VerifieldError
 from verifield.profile import (
@@ -103,6 +104,8 @@ class Authority:
         keys = data / "keys"
         try:
             if not keys.exists():
+                if (data / ROOT_FILE).exists():
+                    raise FileNotFoundError(keys)  # this deployment had keys: never make it another root
                 _make_keys(keys, server_names=server_names, now=now)
             root = x509.load_pem_x509_certificate((keys / "root.pem").read_bytes())
             issuing = _load(keys, "issuing")
@@ -113,7 +116,7 @@ class Authority:
                 receipt=_renewed(keys, "receipt", issuing, usage=Purpose.RECEIPT, now=now),
                 log=_renewed(keys, "log", issuing, usage=Purpose.LOG, now=now),
             )
-            write_private(data / "root.pem", authority.root_pem(), mode=0o644)
+            write_private(data / ROOT_FILE, authority.root_pem(), mode=0o644)
         except (OSError, ValueError, TypeError, VerifieldError) as error:
             raise SetupError(
                 "KEYS_UNUSABLE",
@@ -159,14 +162,28 @@ class Authority:
 
 
 def write_private(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, never readable by others in between."""
+    """Write a file whole or not at all, durably, never readable by others in between."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in a folder durable: a file that was synced is lost when its name is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _make_keys(keys: Path, *, server_names: Sequence[str], now: datetime) -> None:
@@ -201,6 +218,7 @@ def _make_keys(keys: Path, *, server_names: Sequence[str], now: datetime) -> Non
         )
         _save(side, file, Credential(key, certificate))
     side.rename(keys)
+    _sync_folder(keys.parent)
 
 
 def _renewed(keys: Path, file: str, issuing: Credential, *, usage: Usage, now: datetime) -> Credential:

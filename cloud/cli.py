@@ -6,6 +6,8 @@ Exit statuses: 0 done; 2 wrong options; 3 set-up (configuration, keys, database,
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from cloud.tls13 import require_tls13
@@ -14,6 +16,8 @@ from cloud.tls13 import require_tls13
 def main() -> None:
     """Entry point."""
     require_tls13()
+    # gRPC's own remarks would stand among our lines, the first about the proof that TLS 1.2 is off.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     build_app()()
 
 

@@ -13,8 +13,9 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
 from grpc_status import rpc_status
 
-from cloud.config import ENDPOINT_FILE, TOKEN_FILE
+from cloud.devices.tokens import OPERATOR_PREFIX, is_token
 from cloud.errors import ClientError, SetupError
+from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
 from verifield.v1.attestation_service_pb2_grpc import AttestationServiceStub
 from verifield.v1.device_service_pb2_grpc import DeviceServiceStub
 from verifield.v1.log_service_pb2_grpc import LogServiceStub
@@ -76,8 +77,10 @@ def find_target(data: Path, *, endpoint: str | None, root: Path | None, token_fi
     try:
         if endpoint is None:
             endpoint = str(json.loads((data / ENDPOINT_FILE).read_text(encoding="utf-8"))["listen"])
-        root_pem = (root or data / "root.pem").read_bytes()
-        token = (token_file or data / TOKEN_FILE).read_text(encoding="utf-8").strip()
+        root = root or data / ROOT_FILE
+        root_pem = root.read_bytes()
+        token_file = token_file or data / TOKEN_FILE
+        token = token_file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError, KeyError, TypeError) as error:
         name = getattr(error, "filename", None) or data / ENDPOINT_FILE
         raise SetupError(
@@ -85,7 +88,19 @@ def find_target(data: Path, *, endpoint: str | None, root: Path | None, token_fi
             f"The file {name} cannot be read ({type(error).__name__}).",
             hint="Name the service's folder with --data, or give --endpoint, --root and --token-file.",
         ) from error
+    if b"-----BEGIN CERTIFICATE-----" not in root_pem:
+        raise _useless(root, "a PEM certificate")
+    if not is_token(OPERATOR_PREFIX, token):
+        raise _useless(token_file, "an operator token")
     return Target(endpoint, root_pem, token)
+
+
+def _useless(file: Path, wanted: str) -> SetupError:
+    return SetupError(
+        "TARGET_UNKNOWN",
+        f"The file {file} does not hold {wanted}.",
+        hint="Take root.pem and operator.token from the service's data directory.",
+    )
 
 
 def to_client_error(error: grpc.RpcError, endpoint: str) -> ClientError:

@@ -7,20 +7,22 @@ has is an error, in the file and in the environment: a typing error must not swi
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from cloud.errors import SetupError
 
 ENV_PREFIX = "VERIFIELD_CLOUD_"
 
-# In the data directory, for the operator commands.
-ENDPOINT_FILE = "endpoint.json"
-TOKEN_FILE = "operator.token"  # noqa: S105 (a file name)
+_LAST_PORT = 65535
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 def _check_address(text: str) -> str:
@@ -28,7 +30,14 @@ def _check_address(text: str) -> str:
     return text
 
 
+def _check_host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError("a host is a name in ASCII, for example cloud.example, or an IP address")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
+Host = Annotated[str, AfterValidator(_check_host)]
 
 
 class Config(BaseSettings):
@@ -40,8 +49,14 @@ class Config(BaseSettings):
     listen: Address = "127.0.0.1:7443"  # for operators and enrolment
     device_listen: Address | None = None  # for devices; None: the same host and the next port
     database: str | None = None  # SQLAlchemy address; None: SQLite in the data folder
-    server_names: tuple[str, ...] = ()  # further host names of the TLS certificate
+    server_names: tuple[Host, ...] = ()  # further host names of the TLS certificate
     stop_grace_s: float = Field(default=10.0, gt=0, le=300)  # for running calls at the end
+
+    @model_validator(mode="after")
+    def _check_next_port(self) -> Config:
+        if not self.device_listen and parse_address(self.listen)[1] == _LAST_PORT:
+            raise ValueError(f"device_listen is needed, because no port comes after {_LAST_PORT}")
+        return self
 
     @property
     def database_url(self) -> str:
@@ -73,10 +88,14 @@ def load_config(file: Path | None, **options: Any) -> Config:
     except SettingsError as error:
         raise _invalid(f"a variable {ENV_PREFIX}* is not of the form that its setting needs") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
-        )
-        raise _invalid(problems) from error
+        raise _invalid("; ".join(map(_describe, error.errors()))) from error
+
+
+def _describe(problem: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    unknown = problem["type"] == "extra_forbidden"
+    what = "there is no such setting" if unknown else problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {what}" if place else what
 
 
 def _known() -> list[str]:
@@ -114,7 +133,7 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
         raise ValueError("an address is HOST:PORT, for example 127.0.0.1:7443")
     return host, int(port)
 

@@ -73,6 +73,8 @@ class Reason(StrEnum):
     PAGE_SIZE_OUT_OF_RANGE = "PAGE_SIZE_OUT_OF_RANGE"
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
+    STREAM_IDLE = "STREAM_IDLE"
     CERTIFICATES_MISSING = "CERTIFICATES_MISSING"
     CERTIFICATES_REFUSED = "CERTIFICATES_REFUSED"
     ATTESTATION_NOT_FOUND = "ATTESTATION_NOT_FOUND"
@@ -133,6 +135,12 @@ REMEDIES: Mapping[Reason, Remedy] = MappingProxyType(
         ),
         Reason.BATCH_TOO_LARGE: Remedy(
             _S.INVALID_ARGUMENT, "Send at most 256 envelopes and 2 MiB in one batch."
+        ),
+        Reason.TOO_MANY_STREAMS: Remedy(
+            _S.RESOURCE_EXHAUSTED, "End a stream, or wait until a broken one is noticed, and try again."
+        ),
+        Reason.STREAM_IDLE: Remedy(
+            _S.DEADLINE_EXCEEDED, "Open a stream when there is something to deliver, and try again."
         ),
         Reason.CERTIFICATES_MISSING: Remedy(
             _S.INVALID_ARGUMENT, "Send the attestation key's certificates in the first message of the stream."

@@ -7,9 +7,11 @@
     5  it belongs to the chain's epoch                                  else INVALID
     6  its place is at or below the head: the same bytes                ALREADY_HAVE, else FORK
     7  its place is beyond the next one                                 OUT_OF_ORDER
-    8  its attestation id was not used before                           else INVALID
-    9  it names the head as the envelope before it                      ACCEPTED, else FORK
+    8  it states the site and key protection of the device's enrolment  else INVALID
+    9  its attestation id was not used before                           else INVALID
+    10 it names the head as the envelope before it                      ACCEPTED, else FORK
 
+Step 8 keeps a device from claiming what nobody checked: a receipt would carry the claim to verifiers.
 Only bytes whose signature holds are parsed as a statement, and the bytes received are what is stored.
 """
 
@@ -37,6 +39,8 @@ class RecordReason(StrEnum):
     STATEMENT_TYPE = "STATEMENT_TYPE"
     OTHER_DEVICE = "OTHER_DEVICE"
     OTHER_EPOCH = "OTHER_EPOCH"
+    OTHER_SITE = "OTHER_SITE"
+    OTHER_KEY_PROTECTION = "OTHER_KEY_PROTECTION"
     ATTESTATION_ID_USED = "ATTESTATION_ID_USED"
 
 
@@ -48,6 +52,15 @@ class Record:
     sha256: bytes
     leaf: bytes
     statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What the service knows of a device by its enrolment, and its chain's epoch."""
+
+    epoch: int
+    site_id: str
+    key_protection: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +106,12 @@ def verify_record(
 def judge_batch(
     records: Sequence[Record | Verdict],
     *,
-    epoch: int,
+    device: Enrolled,
     head: ChainHead | None,
     stored: Mapping[int, bytes],
     used_ids: Collection[str],
 ) -> Judgement:
-    """Steps 5 to 9. ``stored``: digests of the chain's envelopes by seq; ``used_ids``: ids in the store."""
+    """Steps 5 to 10. ``stored``: digests of the chain's envelopes by seq; ``used_ids``: ids in the store."""
     have = dict(stored)
     used = set(used_ids)
     verdicts: list[Verdict] = []
@@ -107,7 +120,7 @@ def judge_batch(
         if isinstance(record, Verdict):
             verdicts.append(record)
             continue
-        verdict = _judge(record, epoch=epoch, head=head, have=have, used=used)
+        verdict = _judge(record, device=device, head=head, have=have, used=used)
         verdicts.append(verdict)
         if verdict.status == pb.DELIVER_STATUS_ACCEPTED:
             accepted.append(record)
@@ -118,10 +131,15 @@ def judge_batch(
 
 
 def _judge(
-    record: Record, *, epoch: int, head: ChainHead | None, have: Mapping[int, bytes], used: Collection[str]
+    record: Record,
+    *,
+    device: Enrolled,
+    head: ChainHead | None,
+    have: Mapping[int, bytes],
+    used: Collection[str],
 ) -> Verdict:
     statement = record.statement
-    if statement.chain_epoch != epoch:
+    if statement.chain_epoch != device.epoch:
         return _invalid(RecordReason.OTHER_EPOCH)
     next_seq = head.seq + 1 if head else 1
     if statement.seq < next_seq:
@@ -129,6 +147,10 @@ def _judge(
         return Verdict(pb.DELIVER_STATUS_ALREADY_HAVE if same else pb.DELIVER_STATUS_FORK)
     if statement.seq > next_seq:
         return Verdict(pb.DELIVER_STATUS_OUT_OF_ORDER, expected_seq=next_seq)
+    if statement.site.site_id != device.site_id:
+        return _invalid(RecordReason.OTHER_SITE)
+    if statement.assurance.key_protection != device.key_protection:
+        return _invalid(RecordReason.OTHER_KEY_PROTECTION)
     if statement.attestation_id in used:
         return _invalid(RecordReason.ATTESTATION_ID_USED)
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from cloud.authority import Authority
 from cloud.errors import Reason, ServiceError
 from cloud.log.sequencer import Sequencer
 from cloud.paging import check_page_size, encode_page_token, parse_page_token
+from cloud.sources import to_us
 from cloud.store import attestations as rows
 from cloud.store import log
 from cloud.store.database import Store
@@ -36,6 +38,10 @@ from verifield.v1 import attestation_service_pb2 as pb
 from verifield.v1.attestation_pb2 import Statement
 from verifield.v1.attestation_service_pb2_grpc import AttestationServiceServicer
 from verifield.v1.bundle_pb2 import Bundle, LogEntry
+from verifield.wire import parse_time
+
+# Empty, or a log index: 18 digits fit every integer column.
+_POSITION = re.compile(r"[0-9]{0,18}")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -52,10 +58,10 @@ class AttestationService(AttestationServiceServicer):
         size = check_page_size(request.page_size)
         filters = f"attestations|{request.device_id}|{request.outcome}"
         position = parse_page_token(request.page_token, filters=filters)
-        if position and not (position.isascii() and position.isdigit()):
+        if not _POSITION.fullmatch(position):
             raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.")
 
-        def read() -> list[rows.AttestationRow]:
+        def read() -> list[rows.SummaryRow]:
             with self._store.reading() as connection:
                 return rows.list_attestations(
                     connection,
@@ -83,6 +89,8 @@ class AttestationService(AttestationServiceServicer):
         row, statement = await asyncio.to_thread(self._read, request.attestation_id)
         # The receipt and the log entry name the same tree: the newest one that is published.
         published = self._sequencer.published
+        if row.log_index >= published.size:
+            published = await self._sequencer.settled()
         size, hashes = self._sequencer.inclusion_proof(row.log_index, published.size)
         chain, cited = await asyncio.to_thread(self._read_evidence, row, statement)
         receipt = sign_receipt(
@@ -136,10 +144,13 @@ def check_row(connection: Connection, row: rows.AttestationRow) -> Statement:
         raise _damaged(row) from error
     leaf = leaf_hash(log_leaf(envelope, chain[0]))
     place = (statement.attestation_id, statement.device_id, statement.chain_epoch, statement.seq)
+    shown = (statement.kind, statement.outcome, list(statement.reasons))
     if (
         envelope_sha256(row.envelope) != row.envelope_sha256
         or leaf != log.get_leaf(connection, row.log_index)
         or place != (row.attestation_id, row.device_id, row.chain_epoch, row.seq)
+        or shown != (row.kind, row.outcome, json.loads(row.reasons))
+        or to_us(parse_time(statement.clock.wall_time, what="wall time")) != row.wall_us
     ):
         raise _damaged(row)
     return statement
@@ -153,7 +164,7 @@ def _damaged(row: rows.AttestationRow) -> ServiceError:
     )
 
 
-def _to_summary(row: rows.AttestationRow) -> pb.AttestationSummary:
+def _to_summary(row: rows.SummaryRow) -> pb.AttestationSummary:
     return pb.AttestationSummary(
         attestation_id=row.attestation_id,
         device_id=row.device_id,

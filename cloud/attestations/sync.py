@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +21,7 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from cloud.attestations.ingest import Record, Verdict, judge_batch, verify_record
+from cloud.attestations.ingest import Enrolled, Record, Verdict, judge_batch, verify_record
 from cloud.attestations.receipts import sign_receipt
 from cloud.authority import Authority
 from cloud.devices.peer import device_of_peer
@@ -42,6 +44,13 @@ MAX_BATCH_ENVELOPES = 256
 
 MAX_BATCH_BYTES = 2 * 1024 * 1024
 """Envelopes of a batch in all; the port's message limit leaves room for certificates beside them."""
+
+MAX_STREAMS_PER_DEVICE = 4
+"""A device uses one; the others are for those that broke and were not noticed yet (80 s, cloud.server).
+Each may hold a batch in memory, and all devices share the port's calls."""
+
+BATCH_WAIT_S = 1800.0
+"""How long a stream may stay silent. A full batch over a link of 2 KiB/s takes 17 minutes."""
 
 _CONFIRMING = {pb.DELIVER_STATUS_ACCEPTED, pb.DELIVER_STATUS_ALREADY_HAVE}
 
@@ -70,25 +79,27 @@ class SyncService(SyncServiceServicer):
         self._sequencer = sequencer
         self._authority = authority
         self._sources = sources
+        self._streams: Counter[str] = Counter()
         self._receipt_chain = authority.chain_of(authority.receipt.certificate)
         self._log_chain = authority.chain_of(authority.log.certificate)
 
     async def Deliver(
         self, request_iterator: AsyncIterator[pb.DeliverRequest], context: Context
     ) -> AsyncIterator[pb.DeliverResponse]:
-        device_id = device_of_peer(context.auth_context())
         chain: tuple[bytes, ...] = ()
-        async for request in request_iterator:
-            check_batch(request.envelopes)
-            chain = tuple(request.certificates) or chain
-            records = await asyncio.to_thread(self._verify, request.envelopes, chain, device_id)
-            delivery = await self._sequencer.transact(
-                partial(self._write, device_id=device_id, chain=chain, records=records)
-            )
-            yield self._answer(delivery)
+        with self._one_more_stream(device_of_peer(context.auth_context(), now=self._sources.now())):
+            async for request in _in_time(request_iterator):
+                device_id = device_of_peer(context.auth_context(), now=self._sources.now())
+                check_batch(request.envelopes)
+                chain = tuple(request.certificates) or chain
+                records = await asyncio.to_thread(self._verify, request.envelopes, chain, device_id)
+                delivery = await self._sequencer.transact(
+                    partial(self._write, device_id=device_id, chain=chain, records=records)
+                )
+                yield self._answer(delivery)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Context) -> pb.GetHeadResponse:
-        device_id = device_of_peer(context.auth_context())
+        device_id = device_of_peer(context.auth_context(), now=self._sources.now())
 
         def read() -> devices.DeviceRow:
             with self._store.reading() as connection:
@@ -96,6 +107,20 @@ class SyncService(SyncServiceServicer):
 
         row = await asyncio.to_thread(read)
         return pb.GetHeadResponse(chain_epoch=row.chain_epoch, seq=row.seq, head_sha256=row.head_sha256)
+
+    @contextmanager
+    def _one_more_stream(self, device_id: str) -> Iterator[None]:
+        if self._streams[device_id] >= MAX_STREAMS_PER_DEVICE:
+            raise ServiceError(
+                Reason.TOO_MANY_STREAMS, f"This device has {MAX_STREAMS_PER_DEVICE} streams open already."
+            )
+        self._streams[device_id] += 1
+        try:
+            yield
+        finally:
+            self._streams[device_id] -= 1
+            if not self._streams[device_id]:
+                del self._streams[device_id]
 
     def _verify(
         self, envelopes: Sequence[bytes], chain: tuple[bytes, ...], device_id: str
@@ -131,7 +156,7 @@ class SyncService(SyncServiceServicer):
         now_us = max(to_us(self._sources.now()), device.last_delivery_us or 0)
         judgement = judge_batch(
             records,
-            epoch=device.chain_epoch,
+            device=Enrolled(device.chain_epoch, device.site_id, device.key_protection),
             head=ChainHead(device.chain_epoch, device.seq, device.head_sha256) if device.seq else None,
             stored=_stored_digests(connection, device, records),
             used_ids=rows.taken_ids(
@@ -182,6 +207,19 @@ class SyncService(SyncServiceServicer):
             response.receipt_certificates.extend(self._receipt_chain)
             response.log_certificates.extend(self._log_chain)
         return response
+
+
+async def _in_time(requests: AsyncIterator[pb.DeliverRequest]) -> AsyncIterator[pb.DeliverRequest]:
+    """The requests of a stream, each within BATCH_WAIT_S."""
+    while True:
+        try:
+            async with asyncio.timeout(BATCH_WAIT_S):
+                request = await anext(requests, None)
+        except TimeoutError as error:
+            raise ServiceError(Reason.STREAM_IDLE, "The stream brought nothing for too long.") from error
+        if request is None:
+            return
+        yield request
 
 
 def check_batch(envelopes: Sequence[bytes]) -> None:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, ParamSpec
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.table import Table
 
 from cloud.client import OperatorClient, find_target, open_client
 from cloud.errors import ClientError, CloudError, ExitCode, SetupError
@@ -23,7 +22,9 @@ P = ParamSpec("P")
 
 DEFAULT_DATA = Path("verifield-cloud-data")
 
-DataOption = Annotated[Path, typer.Option("--data", help="The service's data directory.")]
+DataOption = Annotated[
+    Path, typer.Option("--data", envvar="VERIFIELD_CLOUD_DATA", help="The service's data directory.")
+]
 EndpointOption = Annotated[str | None, typer.Option("--endpoint", help="HOST:PORT; default: from --data.")]
 RootOption = Annotated[Path | None, typer.Option("--root", help="Trust root, PEM; default: from --data.")]
 TokenOption = Annotated[
@@ -48,11 +49,18 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table; cells may hold anything, so markup in them is not read."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Console().render_str(cell, markup=False, highlight=False) for cell in row))
-    out().print(table)
+    """A plain table. Cells stay whole however narrow the terminal is: ids are there to be copied."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    header, *lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (columns, *rows)
+    )
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(header, style="bold")
+    for line in lines:
+        console.print(line)
+    if not lines:
+        err().print("There are none.")
 
 
 def show_time(stamp: Timestamp) -> str:

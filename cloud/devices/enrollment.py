@@ -80,6 +80,8 @@ class EnrollmentService(EnrollmentServiceServicer):
         )
 
     def _write(self, applicant: Applicant, token_sha256: bytes, now_us: int) -> str:
+        with self._store.reading() as connection:
+            check_token(connection, token_sha256, now_us=now_us)  # strangers never hold up the writers
         with self._store.writing() as connection:
             return admit(connection, applicant, token_sha256=token_sha256, now_us=now_us)
 
@@ -99,13 +101,7 @@ def admit(connection: Connection, applicant: Applicant, *, token_sha256: bytes, 
     Raises:
         ServiceError: the token is unknown, used or expired, or the key belongs to a device already.
     """
-    token = rows.get_join_token(connection, token_sha256)
-    if token is None:
-        raise ServiceError(Reason.JOIN_TOKEN_UNKNOWN, "There is no such join token.")
-    if token.used_us is not None:
-        raise ServiceError(Reason.JOIN_TOKEN_USED, "The join token has enrolled a device already.")
-    if now_us >= token.expires_us:
-        raise ServiceError(Reason.JOIN_TOKEN_EXPIRED, "The join token has expired.")
+    token = check_token(connection, token_sha256, now_us=now_us)
     if rows.has_attestation_key(connection, applicant.key_sha256):
         raise ServiceError(Reason.KEY_ALREADY_ENROLLED, "A device with this attestation key exists already.")
     rows.add_device(
@@ -120,6 +116,22 @@ def admit(connection: Connection, applicant: Applicant, *, token_sha256: bytes, 
     if not rows.use_join_token(connection, token_sha256, device_id=applicant.device_id, used_us=now_us):
         raise ServiceError(Reason.JOIN_TOKEN_USED, "The join token has enrolled a device already.")
     return token.site_id
+
+
+def check_token(connection: Connection, token_sha256: bytes, *, now_us: int) -> rows.JoinTokenRow:
+    """Return the token if it can enrol a device now (step 3).
+
+    Raises:
+        ServiceError: it is unknown, used or expired.
+    """
+    token = rows.get_join_token(connection, token_sha256)
+    if token is None:
+        raise ServiceError(Reason.JOIN_TOKEN_UNKNOWN, "There is no such join token.")
+    if token.used_us is not None:
+        raise ServiceError(Reason.JOIN_TOKEN_USED, "The join token has enrolled a device already.")
+    if now_us >= token.expires_us:
+        raise ServiceError(Reason.JOIN_TOKEN_EXPIRED, "The join token has expired.")
+    return token
 
 
 def parse_csr(der: bytes, *, what: str) -> ec.EllipticCurvePublicKey:

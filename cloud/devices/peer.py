@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -12,11 +13,12 @@ from verifield.errors import VerifieldError
 from verifield.profile import device_id_of
 
 
-def device_of_peer(auth_context: Mapping[str, Iterable[bytes]]) -> str:
+def device_of_peer(auth_context: Mapping[str, Iterable[bytes]], *, now: datetime) -> str:
     """Return the device id in the client certificate.
 
-    The TLS layer has checked the chain to our root and the times; here the certificate must be one
-    for TLS clients alone, so that no other certificate of the same root opens this door.
+    The TLS layer has checked the chain to our root, and the times when the connection was made. Here
+    the certificate must be one for TLS clients alone, so that no other certificate of the same root
+    opens this door, and must not have expired since: a connection can be kept for ever.
 
     Raises:
         ServiceError: there is no client certificate, or it is for another purpose.
@@ -36,4 +38,6 @@ def device_of_peer(auth_context: Mapping[str, Iterable[bytes]]) -> str:
         raise ServiceError(
             Reason.CLIENT_CERTIFICATE_REFUSED, "The client certificate is not one for TLS connections."
         )
+    if now > certificate.not_valid_after_utc:
+        raise ServiceError(Reason.CLIENT_CERTIFICATE_REFUSED, "The client certificate has expired.")
     return device_id

@@ -25,13 +25,22 @@ def token_sha256(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def is_token(prefix: str, text: str) -> bool:
+    """Whether ``text`` has the form of a token: a cut one must never become one that can be guessed."""
+    return (
+        text.isascii()
+        and text.startswith(prefix)
+        and len(text) == len(encode_token(prefix, bytes(SECRET_BYTES)))
+    )
+
+
 def parse_join_token(text: str) -> bytes:
     """Return the digest to look a join token up by; the database compares digests, never secrets.
 
     Raises:
         ServiceError: this was never a join token.
     """
-    if not text.startswith(JOIN_PREFIX) or len(text) != len(encode_token(JOIN_PREFIX, bytes(SECRET_BYTES))):
+    if not is_token(JOIN_PREFIX, text):
         raise ServiceError(Reason.JOIN_TOKEN_UNKNOWN, "There is no such join token.")
     return token_sha256(text)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -86,7 +87,8 @@ class Sequencer:
         self._store = store
         self._signer = signer
         self._sources = sources
-        self._lock = asyncio.Lock()
+        # One thread: transactions follow each other, whatever becomes of their callers.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sequencer")
         self._tree = tree
         self._published = published
 
@@ -112,15 +114,19 @@ class Sequencer:
         return self._published
 
     async def transact(self, work: Callable[[Connection, LogWriter], T]) -> T:
-        """Run ``work`` in the log's next transaction, in a thread; return once it is durable."""
-        async with self._lock:
-            # A caller that goes away must not let the next transaction in before this one has ended.
-            task = asyncio.ensure_future(asyncio.to_thread(self._run, work))
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                await asyncio.gather(task, return_exceptions=True)
-                raise
+        """Run ``work`` in the log's next transaction, in its thread; return once it is durable."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    async def settled(self) -> SignedCheckpoint:
+        """What is published once the transactions so far have ended.
+
+        A row can be read as soon as it is committed, a moment before its checkpoint is published.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._published)
+
+    def close(self) -> None:
+        """Let the transaction that runs come to its end, and begin no other."""
+        self._thread.shutdown(cancel_futures=True)
 
     def inclusion_proof(self, index: int, size: int = 0) -> tuple[int, list[bytes]]:
         """Tree size (the published one for 0) and hashes.

@@ -12,23 +12,29 @@ from cloud.store.schema import attestations, certificates, receipts
 
 
 @dataclass(frozen=True, slots=True)
-class AttestationRow:
-    """One accepted record; ``reasons`` is a JSON list of codes."""
+class SummaryRow:
+    """What a list shows of an accepted record; ``reasons`` is a JSON list of codes."""
 
     log_index: int
     attestation_id: str
     device_id: str
     chain_epoch: int
     seq: int
-    envelope: bytes
     envelope_sha256: bytes
-    certificate_sha256: bytes
     site_id: str
     kind: int
     outcome: int
     reasons: str
     wall_us: int
     received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationRow(SummaryRow):
+    """One accepted record with its bytes."""
+
+    envelope: bytes
+    certificate_sha256: bytes
 
 
 def add_attestations(connection: Connection, rows: Sequence[AttestationRow]) -> None:
@@ -38,22 +44,24 @@ def add_attestations(connection: Connection, rows: Sequence[AttestationRow]) -> 
 
 def get_attestation(connection: Connection, attestation_id: str) -> AttestationRow | None:
     """Read one record."""
-    row = connection.execute(_rows().where(attestations.c.attestation_id == attestation_id)).one_or_none()
+    row = connection.execute(
+        _select(AttestationRow).where(attestations.c.attestation_id == attestation_id)
+    ).one_or_none()
     return AttestationRow(**row._mapping) if row else None
 
 
 def list_attestations(
     connection: Connection, *, before: int | None, limit: int, device_id: str, outcome: int
-) -> list[AttestationRow]:
+) -> list[SummaryRow]:
     """Records with log indexes below ``before``, newest first; empty or zero filters do not filter."""
-    query = _rows().order_by(attestations.c.log_index.desc()).limit(limit)
+    query = _select(SummaryRow).order_by(attestations.c.log_index.desc()).limit(limit)
     if before is not None:
         query = query.where(attestations.c.log_index < before)
     if device_id:
         query = query.where(attestations.c.device_id == device_id)
     if outcome:
         query = query.where(attestations.c.outcome == outcome)
-    return [AttestationRow(**row._mapping) for row in connection.execute(query)]
+    return [SummaryRow(**row._mapping) for row in connection.execute(query)]
 
 
 def envelope_digests(
@@ -118,5 +126,5 @@ def get_receipt(connection: Connection, sha256: bytes, *, device_id: str) -> byt
     return found
 
 
-def _rows() -> Select[tuple[object, ...]]:
-    return select(*(attestations.c[field.name] for field in fields(AttestationRow)))
+def _select(row: type[SummaryRow]) -> Select[tuple[object, ...]]:
+    return select(*(attestations.c[field.name] for field in fields(row)))

@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cloud.errors import SetupError
 
@@ -40,17 +40,17 @@ class Store:
         Raises:
             SetupError: the address is wrong, the database cannot be used, or its schema is newer.
         """
-        engine = _create_engine(url)
+        store = cls(_create_engine(url))
         try:
-            with engine.execution_options(verifield_begin="BEGIN IMMEDIATE").begin() as connection:
+            with store.writing() as connection:
                 migrate(connection)
         except SQLAlchemyError as error:
-            raise SetupError(
-                "DATABASE_UNUSABLE",
-                f"The database cannot be opened: {type(error).__name__}.",
-                hint="Check --database, that its server runs, and that its file may be written.",
-            ) from error
-        return cls(engine)
+            store.close()
+            raise unusable(error) from error
+        except SetupError:
+            store.close()
+            raise
+        return store
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -67,6 +67,17 @@ class Store:
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
+
+
+def unusable(error: SQLAlchemyError) -> SetupError:
+    """What a fault of the database means at a start, in the driver's words (which hold no parameters)."""
+    reason = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
+    return SetupError(
+        "DATABASE_UNUSABLE",
+        f"The database cannot be used: {' '.join(reason.split()).rstrip('.')}.",
+        hint="Check --database, that its server runs, and that its file may be written; "
+        "restore a damaged one from a backup.",
+    )
 
 
 def migrate(connection: Connection) -> None:
@@ -111,13 +122,16 @@ def _create_engine(url: str) -> Engine:
 def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver must not begin or commit by itself: schema changes belong in transactions too.
     connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    [mode] = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":  # in memory, or on a file system that cannot do it
+        connection.close()
+        raise SetupError(
+            "DATABASE_NOT_DURABLE",
+            f"SQLite keeps this database in mode {mode}, in which a power cut could lose what was confirmed.",
+            hint="Use a file on a local disk, for example sqlite:////srv/verifield.db",
+        )
 
 
 def _begin(connection: Connection) -> None:

@@ -79,8 +79,12 @@ def verify(
     try:
         roots = load_roots(_read(root, MAX_ROOT_BYTES))
     except (OSError, VerifieldError) as error:
-        err.print(f"[bold red]The trust root cannot be used:[/] {escape(_explain(error))}")
-        err.print("Give the PEM file of your deployment's root certificate with --root.")
+        reason, hint = _explain(error), "Give the PEM file of your deployment's root certificate with --root."
+        err.print(f"[bold red]The trust root cannot be used:[/] {escape(reason)}")
+        err.print(hint)
+        if as_json:
+            fault = {"code": "ROOT_FILE", "message": f"The trust root cannot be used: {reason}", "hint": hint}
+            typer.echo(json.dumps({"error": fault}))
         raise typer.Exit(ExitCode.UNREADABLE) from error
     codes = set()
     for path in bundles:

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from cloud.errors import ClientError
-from cloud.paging import MAX_PAGE_SIZE
+from cloud.paging import MAX_PAGE_SIZE, encode_page_token
 from tests.support.authority import device_event
 from tests.support.cloud import CloudDevice, RunningCloud, next_envelopes, running_cloud, verification_of
 from verifield.certificates import log_key, parse_certificate
@@ -84,6 +84,13 @@ def test_a_page_token_belongs_to_its_filters(cloud: RunningCloud) -> None:
         with pytest.raises(ClientError) as caught:
             list_page(cloud, **wrong)
         assert caught.value.code == "PAGE_TOKEN_INVALID"
+
+
+@pytest.mark.parametrize("position", [str(2**63), "9" * 150, "-1", "1 ", "x"])
+def test_a_made_up_position_is_refused(cloud: RunningCloud, position: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        list_page(cloud, page_token=encode_page_token(position, filters="attestations||0"))
+    assert caught.value.code == "PAGE_TOKEN_INVALID"
 
 
 def test_a_page_has_a_largest_size(cloud: RunningCloud) -> None:
@@ -186,6 +193,10 @@ def test_proofs_beyond_the_tree_are_refused(cloud: RunningCloud) -> None:
         "UPDATE attestations SET envelope = zeroblob(100)",
         "UPDATE attestations SET envelope_sha256 = zeroblob(32)",
         "UPDATE attestations SET seq = 77",
+        "UPDATE attestations SET outcome = 3",
+        "UPDATE attestations SET kind = 2",
+        "UPDATE attestations SET reasons = '[\"MADE_UP\"]'",
+        "UPDATE attestations SET wall_us = wall_us + 1",
         "UPDATE certificates SET der = zeroblob(50)",
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -97,6 +99,13 @@ def test_of_concurrent_enrolments_with_one_token_exactly_one_wins(cloud: Running
 def test_an_unknown_token_is_refused(cloud: RunningCloud, token: str) -> None:
     request = enroll_request(token, new_key(), new_key())
     assert refused(cloud, request) == (grpc.StatusCode.PERMISSION_DENIED, "JOIN_TOKEN_UNKNOWN")
+
+
+def test_a_stranger_does_not_wait_for_the_writers_nor_hold_them_up(cloud: RunningCloud) -> None:
+    request = enroll_request(encode_token(JOIN_PREFIX, bytes(32)), new_key(), new_key())
+    with closing(sqlite3.connect(cloud.data / "verifield.db", isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        assert refused(cloud, request)[1] == "JOIN_TOKEN_UNKNOWN"
 
 
 def test_a_token_expires(tmp_path_factory: pytest.TempPathFactory) -> None:

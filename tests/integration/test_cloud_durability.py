@@ -153,3 +153,78 @@ def test_a_restart_keeps_keys_tokens_and_places(tmp_path: Path) -> None:
         assert cloud.head(device).seq == 2
         cloud.deliver(device, next_envelopes(device, 1))
         assert log_size(cloud) == 3
+
+
+def serve_and_fail(data: Path, *options: str) -> str:
+    """Start the real command, which must end with the status of set-up and one sentence; return it."""
+    command = [CLOUD, "serve", "--listen", "127.0.0.1:0", "--data", str(data), *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 3, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert "What to do:" in result.stderr
+    return result.stderr
+
+
+def test_a_damaged_database_is_one_sentence(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_cloud(data) as cloud:
+        device = cloud.enroll()
+        cloud.deliver(device, next_envelopes(device, 3))
+    file = data / "verifield.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        [page] = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'log_leaves'").fetchone()
+        [size] = database.execute("PRAGMA page_size").fetchone()
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    file.write_bytes(content)
+    told = serve_and_fail(data)
+    assert told.startswith("DATABASE_UNUSABLE: ")
+    assert "malformed" in told
+    assert "backup" in told
+
+
+def test_a_database_in_memory_is_not_taken_for_a_store(tmp_path: Path) -> None:
+    assert serve_and_fail(tmp_path / "data", "--database", "sqlite://").startswith("DATABASE_NOT_DURABLE: ")
+
+
+def test_an_endpoint_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data" / "endpoint.json").mkdir(parents=True, mode=0o700)
+    assert serve_and_fail(tmp_path / "data").startswith("DATA_UNUSABLE: ")
+
+
+@pytest.mark.parametrize("token", ["", "vfo_", "vfo_short", "something else"])
+def test_a_cut_operator_token_opens_nothing(tmp_path: Path, token: str) -> None:
+    (tmp_path / "operator.token").write_text(token)
+    with pytest.raises(SetupError) as caught, running_cloud(tmp_path):
+        pass
+    assert caught.value.code == "OPERATOR_TOKEN"
+
+
+def test_the_rights_of_a_folder_that_was_there_are_left_alone(tmp_path: Path) -> None:
+    """A mistyped --data must not lock everybody out of a shared folder."""
+    tmp_path.chmod(0o755)
+    with running_cloud(tmp_path):
+        pass
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_folder_that_others_can_write_holds_no_keys(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(SetupError) as caught, running_cloud(tmp_path):
+        pass
+    assert caught.value.code == "DATA_UNUSABLE"
+    assert "chmod" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_of_a_start_is_json_alone(tmp_path: Path) -> None:
+    command = [CLOUD, "serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=30)
+    assert [line for line in logged.splitlines() if not line.startswith("{")] == []

@@ -277,3 +277,47 @@ def test_a_client_error_keeps_the_reason(cloud: RunningCloud) -> None:
         cloud.join_token(site="")
     assert caught.value.code == "SITE_INVALID"
     assert caught.value.hint
+
+
+def test_tables_show_ids_whole_and_one_record_a_line(
+    cloud: RunningCloud, delivered: tuple[CloudDevice, str]
+) -> None:
+    device, attestation_id = delivered
+    where, narrow = ("--data", str(cloud.data)), {"COLUMNS": "80"}
+    listed = run("verifield-cloud", "attestations", "list", *where, env=narrow)
+    [line] = [line for line in listed.stdout.splitlines() if line.startswith(attestation_id)]
+    assert line.split()[1:3] == [device.device_id, "1"]
+    listed = run("verifield-cloud", "devices", "list", *where, env=narrow)
+    [line] = [line for line in listed.stdout.splitlines() if line.startswith(device.device_id)]
+    assert line.split()[1:3] == ["site-1", "SOFTWARE"]
+    assert all(line == line.rstrip() for line in listed.stdout.splitlines())
+
+
+def test_an_empty_list_says_so(cloud: RunningCloud) -> None:
+    listed = run("verifield-cloud", "attestations", "list", "--device", "nobody", "--data", str(cloud.data))
+    assert (listed.returncode, listed.stderr) == (0, "There are none.\n")
+
+
+def test_the_data_directory_comes_from_the_variable_that_the_service_reads(cloud: RunningCloud) -> None:
+    result = run("verifield-cloud", "log", "checkpoint", env={"VERIFIELD_CLOUD_DATA": str(cloud.data)})
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--root"])
+@pytest.mark.parametrize("content", ["", "vfo_\u00fc\nabc"])
+def test_a_token_or_root_that_is_none_is_refused_here(
+    cloud: RunningCloud, tmp_path: Path, option: str, content: str
+) -> None:
+    (tmp_path / "bad").write_text(content, encoding="utf-8")
+    where = ("--data", str(cloud.data), option, str(tmp_path / "bad"))
+    result = run("verifield-cloud", "devices", "list", *where)
+    assert result.returncode == 3
+    assert result.stderr.startswith("TARGET_UNKNOWN: ")
+    assert str(tmp_path / "bad") in result.stderr.replace("\n", "")
+
+
+def test_operator_commands_start_without_the_service() -> None:
+    """The database layer and the settings cost half a second, which each command would pay."""
+    code = "import sys, cloud.cli; cloud.cli.build_app(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"sqlalchemy", "alembic", "pydantic"}.isdisjoint(loaded.stdout.split())

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 from cryptography import x509
 
-from cloud.attestations.sync import MAX_BATCH_BYTES, MAX_BATCH_ENVELOPES
+from cloud.attestations.sync import MAX_BATCH_BYTES, MAX_BATCH_ENVELOPES, MAX_STREAMS_PER_DEVICE
+from cloud.authority import CLIENT_LIFETIME
 from tests.support.authority import sign_envelope
-from tests.support.cloud import RunningCloud, next_envelopes, refusal, running_cloud, verification_of
+from tests.support.cloud import (
+    FakeClock,
+    RunningCloud,
+    next_envelopes,
+    refusal,
+    running_cloud,
+    verification_of,
+)
 from verifield.chain import envelope_sha256
 from verifield.receipt import check_receipt
 from verifield.statement import STATEMENT_TYPE, encode_statement
@@ -207,3 +218,61 @@ def test_a_batch_of_the_most_bytes_is_taken_and_one_byte_more_is_not(cloud: Runn
     with pytest.raises(grpc.RpcError) as caught:
         cloud.deliver(device, [*[part] * 4, b"x"])
     assert refusal(caught.value)[1].reason == "BATCH_TOO_LARGE"
+
+
+def end_of_stream(stub: SyncServiceStub, ended: threading.Event) -> grpc.RpcError | None:
+    """How a stream ends that brings nothing until ``ended``."""
+
+    def silence() -> Iterator[pb.DeliverRequest]:
+        ended.wait(30)
+        yield from ()
+
+    try:
+        list(stub.Deliver(silence(), timeout=30))
+    except grpc.RpcError as error:
+        return error
+    return None
+
+
+def test_one_device_cannot_take_all_streams(cloud: RunningCloud) -> None:
+    device, other = cloud.enroll(), cloud.enroll()
+    ended, ends = threading.Event(), []
+    with (
+        cloud.device_channel(device.tls_chain, device.tls_key) as channel,
+        ThreadPoolExecutor(MAX_STREAMS_PER_DEVICE + 1) as pool,
+    ):
+        stub = SyncServiceStub(channel)
+        calls = [pool.submit(end_of_stream, stub, ended) for _ in range(MAX_STREAMS_PER_DEVICE + 1)]
+        for call in as_completed(calls):  # the one too many ends at once, and then the others may
+            ends.append(call.result())
+            ended.set()
+    [refused] = filter(None, ends)
+    code, info, _ = refusal(refused)
+    assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+    assert statuses(cloud.deliver(device, next_envelopes(device, 1))[0]) == ["ACCEPTED"]
+    assert statuses(cloud.deliver(other, next_envelopes(other, 1))[0]) == ["ACCEPTED"]
+
+
+def test_a_stream_that_stays_silent_is_ended(cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud.attestations.sync.BATCH_WAIT_S", 0.1)
+    device = cloud.enroll()
+    ended = threading.Event()
+    with cloud.device_channel(device.tls_chain, device.tls_key) as channel:
+        refused = end_of_stream(SyncServiceStub(channel), ended)
+    ended.set()
+    assert refused is not None
+    code, info, _ = refusal(refused)
+    assert (code, info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_IDLE")
+
+
+def test_a_connection_does_not_outlive_its_certificate(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with running_cloud(tmp_path / "data", clock=clock) as cloud:
+        device = cloud.enroll()
+        with cloud.device_channel(device.tls_chain, device.tls_key) as channel:
+            stub = SyncServiceStub(channel)
+            stub.GetHead(pb.GetHeadRequest(), timeout=20)
+            clock.offset = CLIENT_LIFETIME + timedelta(minutes=1)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.GetHead(pb.GetHeadRequest(), timeout=20)
+    assert refusal(caught.value)[1].reason == "CLIENT_CERTIFICATE_REFUSED"

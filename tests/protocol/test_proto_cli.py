@@ -164,6 +164,11 @@ def test_a_root_that_cannot_be_used_ends_with_two_and_a_hint(
     assert captured.out == ""
     assert "The trust root cannot be used" in captured.err
     assert "--root" in captured.err
+    assert run(FOLDER / "verified.bundle", "--root", path, "--json") == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "ROOT_FILE"
+    assert error["message"]
+    assert "--root" in error["hint"]
 
 
 def test_missing_options_end_with_two(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud.attestations.receipts import sign_receipt
-from cloud.authority import SERVER_LIFETIME, SERVICE_LIFETIME, Authority
+from cloud.authority import SERVER_LIFETIME, SERVICE_LIFETIME, Authority, write_private
 from cloud.errors import SetupError
 from cloud.sources import to_us
 from verifield.certificates import Purpose, check_chain
@@ -115,3 +116,22 @@ def test_a_key_of_another_pair_stops_the_start(tmp_path: Path) -> None:
     (keys / "receipt.key").write_bytes((keys / "server.key").read_bytes())
     with pytest.raises(SetupError):
         open_authority(tmp_path)
+
+
+def test_lost_keys_are_never_replaced_by_new_ones(tmp_path: Path) -> None:
+    """No device would trust them, and the root that verifiers hold must not be overwritten."""
+    open_authority(tmp_path)
+    root = (tmp_path / "root.pem").read_bytes()
+    shutil.rmtree(tmp_path / "keys")
+    with pytest.raises(SetupError) as caught:
+        open_authority(tmp_path)
+    assert caught.value.code == "KEYS_UNUSABLE"
+    assert (tmp_path / "root.pem").read_bytes() == root
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_no_copy_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_private(tmp_path / "taken", b"secret")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -82,7 +82,41 @@ def test_addresses_there_and_back(text: str, address: tuple[str, int]) -> None:
     assert format_address(*address) == text
 
 
-@pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:x", "host:65536", "host:-1", "host:１"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        ":1",
+        "host:",
+        "host:x",
+        "host:65536",
+        "host:-1",
+        "host:１",
+        "ü.example:1",
+        "a b:1",
+        "https://host:1",
+    ],
+)
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         parse_address(text)
+
+
+@pytest.mark.parametrize("name", ["ü.example", "https://host", ""])
+def test_a_name_that_fits_no_certificate_is_refused_before_keys_are_made(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, f'server_names = ["{name}"]')
+    with pytest.raises(SetupError, match="server_names"):
+        load_config(file)
+
+
+def test_the_last_port_has_none_after_it_for_devices() -> None:
+    with pytest.raises(SetupError, match="device_listen is needed"):
+        load_config(None, listen="127.0.0.1:65535")
+    assert load_config(None, listen="127.0.0.1:65534").device_address[1] == 65535
+    assert load_config(None, listen="127.0.0.1:65535", device_listen="127.0.0.1:9").device_address[1] == 9
+
+
+def test_an_unknown_key_is_named_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"lissen: there is no such setting\.$"):
+        load_config(write(tmp_path, 'lissen = "x:1"'))

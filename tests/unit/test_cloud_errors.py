@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -77,11 +77,14 @@ def test_a_peer_is_a_device_only_with_a_tls_client_certificate() -> None:
         now=datetime(2026, 3, 1, tzinfo=UTC),
         lifetime=device.certificate.not_valid_after_utc - device.certificate.not_valid_before_utc,
     )
-    assert device_of_peer({"x509_pem_cert": [tls.public_bytes(Encoding.PEM)]}) == "device-1"
+    tls_pem, last = tls.public_bytes(Encoding.PEM), tls.not_valid_after_utc
+    assert device_of_peer({"x509_pem_cert": [tls_pem]}, now=last) == "device-1"
     for pems in ([], [device.certificate.public_bytes(Encoding.PEM)], [authority.root_pem], [b"junk"]):
         with pytest.raises(ServiceError) as caught:
-            device_of_peer({"x509_pem_cert": pems})
+            device_of_peer({"x509_pem_cert": pems}, now=last)
         assert caught.value.reason is Reason.CLIENT_CERTIFICATE_REFUSED
+    with pytest.raises(ServiceError, match="expired"):  # on a connection that is older than that
+        device_of_peer({"x509_pem_cert": [tls_pem]}, now=last + timedelta(seconds=1))
 
 
 def test_times_keep_their_microseconds() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cloud.attestations.ingest import Judgement, Record, Verdict, judge_batch, verify_record
+from cloud.attestations.ingest import Enrolled, Judgement, Record, Verdict, judge_batch, verify_record
 from cloud.attestations.sync import MAX_BATCH_BYTES, MAX_BATCH_ENVELOPES, check_batch
 from cloud.errors import Reason, ServiceError
 from tests.support.authority import Authority, Device, new_key, sign_envelope, verification
@@ -15,8 +17,10 @@ from verifield.leaf import log_leaf
 from verifield.merkle import leaf_hash
 from verifield.statement import STATEMENT_TYPE, encode_statement
 from verifield.v1 import sync_service_pb2 as pb
+from verifield.v1.attestation_pb2 import KEY_PROTECTION_SOFTWARE, KEY_PROTECTION_TPM, Statement
 
 ACCEPTED, HAVE, FORK = pb.DELIVER_STATUS_ACCEPTED, pb.DELIVER_STATUS_ALREADY_HAVE, pb.DELIVER_STATUS_FORK
+ENROLLED = Enrolled(epoch=1, site_id="site-1", key_protection=KEY_PROTECTION_SOFTWARE)
 EARLY, INVALID = pb.DELIVER_STATUS_OUT_OF_ORDER, pb.DELIVER_STATUS_INVALID
 
 
@@ -51,7 +55,7 @@ def judge(
     stored: dict[int, bytes] | None = None,
     used: tuple[str, ...] = (),
 ) -> Judgement:
-    return judge_batch(batch, epoch=1, head=head, stored=stored or {}, used_ids=used)
+    return judge_batch(batch, device=ENROLLED, head=head, stored=stored or {}, used_ids=used)
 
 
 def statuses(judgement: Judgement) -> list[int]:
@@ -170,3 +174,27 @@ def test_batches_beyond_the_limits(batch: list[bytes]) -> None:
     with pytest.raises(ServiceError) as caught:
         check_batch(batch)
     assert caught.value.reason is Reason.BATCH_TOO_LARGE
+
+
+def claim_another_site(statement: Statement) -> None:
+    statement.site.site_id = "site-2"
+
+
+def claim_a_tpm(statement: Statement) -> None:
+    statement.assurance.key_protection = KEY_PROTECTION_TPM
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"), [(claim_another_site, "OTHER_SITE"), (claim_a_tpm, "OTHER_KEY_PROTECTION")]
+)
+def test_a_device_claims_nothing_beyond_its_enrolment(
+    device: Device, claim: Callable[[Statement], None], reason: str
+) -> None:
+    """A receipt would carry the claim to verifiers, who print it as a fact."""
+    statement = verification(device)
+    claim(statement)
+    record = verified(device, device.sign(statement))
+    assert judge([record]).verdicts == [Verdict(INVALID, reason=reason)]
+    # what was accepted under older rules is still confirmed
+    assert isinstance(record, Record)
+    assert statuses(judge([record], head=head_of(record), stored={1: record.sha256})) == [HAVE]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,8 @@ def test_opening_again_changes_nothing(store: Store, url: str) -> None:
         ("nonsense", "DATABASE_URL"),
         ("postgresql+nodriver://x/y", "DATABASE_URL"),
         ("sqlite:////nowhere/at/all.db", "DATABASE_UNUSABLE"),
+        ("sqlite://", "DATABASE_NOT_DURABLE"),
+        ("sqlite:///:memory:", "DATABASE_NOT_DURABLE"),
     ],
 )
 def test_a_bad_address_is_one_sentence(bad: str, code: str) -> None:
@@ -103,6 +106,7 @@ def test_a_file_that_is_no_database_is_refused(url: str, tmp_path: Path) -> None
     with pytest.raises(SetupError) as caught:
         Store.open(url)
     assert caught.value.code == "DATABASE_UNUSABLE"
+    assert "file is not a database" in caught.value.message
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
@@ -202,6 +206,95 @@ def test_a_caller_that_goes_away_does_not_break_the_order(store: Store, signer: 
         first = await sequencer.transact(lambda _, log: log.append(leaves("next")))
         assert sequencer.published.size == first + 1
         assert Sequencer.open(store, signer, Sources.system()).published == sequencer.published
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_is_cancelled_again_and_again_lets_nobody_in_between(
+    store: Store, signer: LogSigner
+) -> None:
+    """As at the end of a service, which cancels its calls and then all its tasks."""
+    began, go = threading.Event(), threading.Event()
+    running = 0
+
+    def slow(_: Connection, log: LogWriter) -> int:
+        nonlocal running
+        running += 1
+        began.set()
+        assert go.wait(30)
+        first = log.append(leaves("slow"))
+        running -= 1
+        return first
+
+    def check(_: Connection, log: LogWriter) -> int:
+        assert running == 0
+        return log.append(leaves("next"))
+
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        gone = asyncio.ensure_future(sequencer.transact(slow))
+        await asyncio.to_thread(began.wait, 30)
+        for _ in range(3):
+            gone.cancel()
+            await asyncio.sleep(0)
+        after = asyncio.ensure_future(sequencer.transact(check))
+        await asyncio.sleep(0)
+        go.set()
+        assert await after == 1
+        assert sequencer.published.size == 2
+
+    asyncio.run(main())
+
+
+def test_closing_waits_for_the_transaction_that_runs(store: Store, signer: LogSigner) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def slow(_: Connection, log: LogWriter) -> int:
+        began.set()
+        assert go.wait(30)
+        return log.append(leaves("slow"))
+
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        writing = asyncio.ensure_future(sequencer.transact(slow))
+        await asyncio.to_thread(began.wait, 30)
+        writing.cancel()
+        closing_it = asyncio.ensure_future(asyncio.to_thread(sequencer.close))
+        done, _ = await asyncio.wait([closing_it], timeout=0.05)
+        assert not done
+        go.set()
+        await closing_it
+        assert sequencer.published.size == 1
+
+    asyncio.run(main())
+
+
+def test_a_committed_leaf_is_proved_once_its_transaction_has_settled(
+    store: Store, signer: LogSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, go = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        writing = store.writing
+
+        @contextmanager
+        def slow_return() -> Iterator[Connection]:
+            with writing() as connection:
+                yield connection
+            committed.set()
+            assert go.wait(30)
+
+        monkeypatch.setattr(store, "writing", slow_return)
+        append = asyncio.ensure_future(sequencer.transact(lambda _, log: log.append(leaves("a"))))
+        await asyncio.to_thread(committed.wait, 30)
+        assert sequencer.published.size == 0
+        settled = asyncio.ensure_future(sequencer.settled())
+        await asyncio.sleep(0)
+        go.set()
+        assert (await settled).size == 1
+        assert sequencer.inclusion_proof(0) == (1, [])
+        await append
 
     asyncio.run(main())
 

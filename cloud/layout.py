@@ -1,0 +1,5 @@
+"""Names in the data directory, shared by the service and the operator's commands."""
+
+ROOT_FILE = "root.pem"
+ENDPOINT_FILE = "endpoint.json"
+TOKEN_FILE = "operator.token"  # noqa: S105 (a file name)
