@@ -40,13 +40,13 @@ def sync(
     Example: verifield-edge sync --once --json
     """
     settings = load_config(config, data_dir=data)
-    structlog.configure(
+    log = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,6 +58,9 @@ def sync(
             stop=stop,
             once=once,
             retention=timedelta(days=settings.retention_days),
+            on_trouble=lambda state, trouble: log.warning(
+                "sync_trouble", state=state.name, code=trouble.code
+            ),
         )
     if once and stop.is_set():
         raise Interrupted

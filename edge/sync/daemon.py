@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-import structlog
 from cryptography import x509
 
 from edge.errors import CloudError, StorageError
@@ -202,11 +201,13 @@ def run(
     stop: threading.Event,
     once: bool,
     retention: timedelta,
+    on_trouble: Callable[[State, Trouble], None],
 ) -> SyncReport:
     """Deliver until ``stop`` is set; with ``once``, until everything is confirmed or delivery halts.
 
     Without ``once``, trouble with the cloud never ends it. Records are deleted ``retention`` after
-    the receipt that covers them. Whoever sets ``stop`` gets what was done by then.
+    the receipt that covers them. Whoever sets ``stop`` gets what was done by then. ``on_trouble`` is
+    told of each new trouble once.
 
     Raises:
         CloudError: only with ``once``: the cloud is away (CLOUD_AWAY) or fails in a way that may pass.
@@ -222,7 +223,7 @@ def run(
     )
     try:
         with _calls_end_with(stop, pump):
-            return _run(pump, stop, once=once)
+            return _run(pump, stop, once=once, on_trouble=on_trouble)
     finally:
         pump.close()
 
@@ -245,15 +246,16 @@ def _calls_end_with(stop: threading.Event, pump: Pump) -> Iterator[None]:
         thread.join()
 
 
-def _run(pump: Pump, stop: threading.Event, *, once: bool) -> SyncReport:
-    log = structlog.get_logger("verifield.sync")
+def _run(
+    pump: Pump, stop: threading.Event, *, once: bool, on_trouble: Callable[[State, Trouble], None]
+) -> SyncReport:
     event: Event | None = Wake()
     said: Trouble | None = None
     while event is not None and not stop.is_set():
         event = pump.handle(event)
         trouble = pump.machine.trouble
         if trouble is not None and trouble != said:
-            log.warning("sync_trouble", state=pump.machine.state.name, code=trouble.code)
+            on_trouble(pump.machine.state, trouble)
         said = trouble
         if event is None and not once:
             event = _wait(pump, stop)

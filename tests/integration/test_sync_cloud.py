@@ -20,7 +20,7 @@ from edge.outbox.store import Outbox
 from edge.policy import Policy
 from edge.recorder import Recorder
 from edge.sync.daemon import SyncReport, run
-from tests.support.appliance import verified_evidence
+from tests.support.appliance import ignore_trouble, verified_evidence
 from tests.support.cloud import RunningCloud, running_cloud
 from verifield.certificates import load_roots
 from verifield.commitments import check_disclosure
@@ -43,6 +43,7 @@ class Office:
             stop=threading.Event(),
             once=True,
             retention=timedelta(days=30),
+            on_trouble=ignore_trouble,
         )
 
 
@@ -133,6 +134,7 @@ def test_devices_of_one_cloud_do_not_mix(cloud: RunningCloud, office: Office, tm
         stop=threading.Event(),
         once=True,
         retention=timedelta(0),
+        on_trouble=ignore_trouble,
     )
     assert report.trouble is not None
     assert report.confirmed == 0

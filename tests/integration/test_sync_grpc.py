@@ -16,7 +16,7 @@ from edge.errors import CloudError
 from edge.outbox.records import RecordState
 from edge.sync.daemon import SyncReport, run
 from edge.sync.uplink import CALL_TIMEOUT_S, GrpcUplink, UplinkIdentity
-from tests.support.appliance import Appliance, MemorySigner
+from tests.support.appliance import Appliance, MemorySigner, ignore_trouble
 from tests.support.authority import Authority, Device
 from tests.support.model_cloud import ModelCloud, identity_for, new_authority, serving
 from verifield.chain import ChainHead, envelope_sha256
@@ -61,7 +61,12 @@ def appliance(device: Device, tmp_path: Path) -> Iterator[Appliance]:
 
 def sync_once(identity: UplinkIdentity, appliance: Appliance) -> SyncReport:
     return run(
-        identity=identity, outbox=appliance.outbox, stop=threading.Event(), once=True, retention=RETENTION
+        identity=identity,
+        outbox=appliance.outbox,
+        stop=threading.Event(),
+        once=True,
+        retention=RETENTION,
+        on_trouble=ignore_trouble,
     )
 
 
@@ -346,7 +351,16 @@ def test_the_daemon_outlives_a_cloud_that_comes_late_and_notices_new_records(
     def work() -> None:
         outbox = type(appliance.outbox).open(appliance.path, device_id="device-1")
         identity = identity_for(authority, device, endpoint=endpoints[0])
-        reports.append(run(identity=identity, outbox=outbox, stop=stop, once=False, retention=RETENTION))
+        reports.append(
+            run(
+                identity=identity,
+                outbox=outbox,
+                stop=stop,
+                once=False,
+                retention=RETENTION,
+                on_trouble=ignore_trouble,
+            )
+        )
         outbox.close()
         done.set()
 
@@ -393,7 +407,14 @@ def test_a_stop_breaks_off_a_call_that_nobody_answers(
             appliance = Appliance(tmp_path / "outbox.db", MemorySigner(device.key))
             appliance.verify()
             reports.append(
-                run(identity=identity, outbox=appliance.outbox, stop=stop, once=once, retention=RETENTION)
+                run(
+                    identity=identity,
+                    outbox=appliance.outbox,
+                    stop=stop,
+                    once=once,
+                    retention=RETENTION,
+                    on_trouble=ignore_trouble,
+                )
             )
             appliance.outbox.close()
 

@@ -1,0 +1,1 @@
+"""Figures against peers and floors, measured in one run on one machine; see README.md."""
