@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 
 from demo.processes import Service, StoryError, ask, wait_until
 
@@ -183,7 +184,7 @@ class Story:
             report = ask("verifield-verify", str(path), "--root", "root.pem", cwd=self._folder)
             if not report["ok"] or (report["outcome"] or report["kind"]) != what:
                 raise StoryError(f"the bundle of {attestation_id} was not verified as {what}: {report}")
-            self._say(f"  [green]✓[/] verified offline from its bundle: {what}")
+            self._say(f"  [green]✓[/] checked offline from its bundle: {report['headline']}")
 
     # Helpers
 
@@ -238,4 +239,6 @@ class Story:
 def _verification_line(answer: dict[str, Any]) -> str:
     stages = ", ".join(f"{stage['name']} {stage['seconds']:.2f} s" for stage in answer["stages"])
     reasons = f" ({', '.join(answer['reasons'])})" if answer["reasons"] else ""
-    return f"[bold]{answer['outcome']}[/]{reasons}: {stages}"
+    match = answer["match"]
+    score = f" [score {match['score']:.2f}, needed {match['threshold']:.2f}]" if match else ""
+    return f"[bold]{answer['outcome']}[/]{reasons}{escape(score)}: {stages}"
