@@ -39,11 +39,10 @@ from edge.capture.align import align
 from edge.capture.choose import Chosen, choose_face
 from edge.capture.pictures import read_picture
 from edge.capture.quality import assess
-from edge.compare import LIVE_LIVE
 from edge.match.score import match
 from edge.model import Embedding, Image
 from edge.models.store import ModelStore
-from edge.policy import Policy
+from edge.policy import LIVE_LIVE, Policy
 from edge.vision import DETECTOR_MODEL, EMBEDDING_MODEL, Vision
 
 WIDTH, HEIGHT = 640, 480

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
 from cloud.attestations.service import AttestationService
@@ -42,7 +41,7 @@ from cloud.server import (
     public_credentials,
 )
 from cloud.sources import Sources
-from cloud.store.database import Store, unusable
+from cloud.store.database import Store
 from verifield.v1 import (
     attestation_service_pb2,
     attestation_service_pb2_grpc,
@@ -123,15 +122,9 @@ def open_data(config: Config, sources: Sources) -> Opened:
     )
     token = _open_operator_token(config.data / TOKEN_FILE, sources)
     store = Store.open(config.database_url)
-    try:
+    with store.closed_on_failure():
         signer = LogSigner(authority.log_origin, authority.log_key)
         sequencer = Sequencer.open(store, signer, sources)
-    except SQLAlchemyError as error:
-        store.close()
-        raise unusable(error) from error
-    except SetupError:
-        store.close()
-        raise
     return Opened(store, sequencer, authority, token_sha256(token))
 
 

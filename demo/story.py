@@ -143,10 +143,9 @@ class Story:
         self._control("scenario", {"name": Path(act.scenario).stem})
         self._say(f"[bold]{act.title}[/]")
         answer = self._step(
-            act.title,
+            "",
             lambda: self._edge("verify", expect=(0, 1), show_stderr=True),
             _verification_line,
-            silent_start=True,
         )
         if answer["outcome"] != act.outcome:
             raise StoryError(
@@ -221,15 +220,13 @@ class Story:
         title: str,
         work: Callable[[], T],
         detail: Callable[[T], str] | None = None,
-        *,
-        silent_start: bool = False,
     ) -> T:
         started = time.monotonic()
         result = work()
         seconds = time.monotonic() - started
         text = detail(result) if detail else ""
-        name = "" if silent_start else title
-        self._say(f"  [green]✓[/] {name}{': ' if name and text else ''}{text} [dim]({seconds:.1f} s)[/]")
+        what = ": ".join(part for part in (title, text) if part)
+        self._say(f"  [green]✓[/] {what} [dim]({seconds:.1f} s)[/]")
         return result
 
     def _say(self, text: str) -> None:

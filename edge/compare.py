@@ -14,11 +14,8 @@ from edge.errors import InputError
 from edge.match.embedder import SFaceEmbedder
 from edge.match.score import match
 from edge.model import Embedding, Face, MatchResult
-from edge.policy import Policy
+from edge.policy import LIVE_CHIP_PHOTO, LIVE_LIVE, Policy
 from edge.ports import FaceDetector
-
-LIVE_LIVE = "live/live"
-LIVE_CHIP_PHOTO = "live/chip_photo"
 
 
 @dataclass(frozen=True, slots=True)

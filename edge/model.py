@@ -198,7 +198,6 @@ class CaptureRecord:
     frames_seen: int
     frames_used: int
     best_shot: Frame | None
-    best_face: Face | None
     quality: tuple[QualityComponent, ...]
 
 

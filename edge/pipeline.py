@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from edge.capture.choose import Chosen, MultipleFaces, choose_face
 from edge.capture.quality import assess
-from edge.compare import LIVE_CHIP_PHOTO, LIVE_LIVE
 from edge.errors import EdgeError
 from edge.liveness.fusion import with_identity_continuity
 from edge.liveness.session import LivenessSession
@@ -28,7 +27,7 @@ from edge.model import (
     QualityComponent,
 )
 from edge.outbox.records import StoredRecord
-from edge.policy import Policy
+from edge.policy import LIVE_CHIP_PHOTO, LIVE_LIVE, Policy
 from edge.ports import Camera, CardReader, Screen
 from edge.session import (
     Begin,
@@ -223,7 +222,6 @@ class _BestShot:
             frames_seen=self._seen,
             frames_used=self._used,
             best_shot=self.best.frame if self.best else None,
-            best_face=self.best.face if self.best else None,
             quality=shown.quality if shown else (),
         )
 

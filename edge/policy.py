@@ -7,6 +7,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+LIVE_LIVE = "live/live"
+LIVE_CHIP_PHOTO = "live/chip_photo"
+"""The domains of comparison, each with an operating point of its own in MatchPolicy."""
+
 
 @dataclass(frozen=True, slots=True)
 class MatchThreshold:

@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
 from cloud.attestations.ingest import Enrolled, Record, Verdict, judge_batch, verify_record
@@ -55,14 +54,6 @@ BATCH_WAIT_S = 1800.0
 _CONFIRMING = {pb.DELIVER_STATUS_ACCEPTED, pb.DELIVER_STATUS_ALREADY_HAVE}
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AttestationKey:
-    """A device's attestation certificate chain that was checked; ``chain``: DER, leaf first."""
-
-    chain: tuple[bytes, ...]
-    key: ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True, slots=True)

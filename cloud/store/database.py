@@ -41,16 +41,25 @@ class Store:
             SetupError: the address is wrong, the database cannot be used, or its schema is newer.
         """
         store = cls(_create_engine(url))
-        try:
-            with store.writing() as connection:
-                migrate(connection)
-        except SQLAlchemyError as error:
-            store.close()
-            raise unusable(error) from error
-        except SetupError:
-            store.close()
-            raise
+        with store.closed_on_failure(), store.writing() as connection:
+            migrate(connection)
         return store
+
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """For the start: what the block cannot do ends it, with the database's faults in plain words.
+
+        Raises:
+            SetupError: DATABASE_UNUSABLE for any fault of the database.
+        """
+        try:
+            yield
+        except SQLAlchemyError as error:
+            self.close()
+            raise _unusable(error) from error
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -69,7 +78,7 @@ class Store:
         self._engine.dispose()
 
 
-def unusable(error: SQLAlchemyError) -> SetupError:
+def _unusable(error: SQLAlchemyError) -> SetupError:
     """What a fault of the database means at a start, in the driver's words (which hold no parameters)."""
     reason = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
     return SetupError(

@@ -12,7 +12,6 @@ import onnxruntime as ort
 from edge.model import Embedding, Image
 
 SIDE = 112
-DIMENSIONS = 128
 
 
 class SFaceEmbedder:

@@ -96,7 +96,6 @@ def verified_evidence() -> Evidence:
             frames_seen=40,
             frames_used=30,
             best_shot=Frame(pixels, 12.5, 17),
-            best_face=None,
             quality=(QualityComponent("inter_eye_distance", 91.5, passed=True),),
         ),
         liveness=LivenessResult(

@@ -37,7 +37,7 @@ DOCUMENT = IdDocument(
     reader_sam_id="05.03-20240115-0000123456-0987654321",
 )
 SHOT = Frame(np.zeros((4, 4, 3), np.uint8), 1.0, 1)
-CAPTURE = CaptureRecord("sim", CameraAssurance.SIMULATED, 20, 20, SHOT, None, ())
+CAPTURE = CaptureRecord("sim", CameraAssurance.SIMULATED, 20, 20, SHOT, ())
 LIVE = LivenessResult(LivenessDecision.LIVE, (), ChallengeRecord(bytes(16), (), 0), ())
 MATCH = MatchResult(0.8, 0.466, 1e-5, "live/chip_photo", "sface", "00")
 GOOD = Evidence(DOCUMENT, CAPTURE, LIVE, MATCH)
