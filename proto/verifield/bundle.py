@@ -8,8 +8,11 @@ from verifield.wire import parse_message
 
 BUNDLE_TYPE = "application/vnd.verifield.bundle.v1+protobuf"
 
-MAX_BUNDLE_BYTES = 1024 * 1024
-"""An envelope of at most 64 KiB, two receipts, twelve certificates and a proof stay far below."""
+MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+"""A revocation list of at most 2 MiB; everything else stays far below the rest."""
+
+MAX_WITNESSES = 16
+"""A few other devices make the point; each costs a chain and a signature to check."""
 
 
 def parse_bundle(data: bytes) -> Bundle:
@@ -30,4 +33,6 @@ def parse_bundle(data: bytes) -> Bundle:
         )
     if not bundle.envelope or not bundle.certificates:
         raise Malformed("BUNDLE_SHAPE", "The bundle lacks the envelope or the device's certificate.")
+    if len(bundle.witnesses) > MAX_WITNESSES:
+        raise Malformed("BUNDLE_SHAPE", f"The bundle has more than {MAX_WITNESSES} witnesses.")
     return bundle

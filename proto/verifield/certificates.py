@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import (
     Criticality,
@@ -42,13 +42,15 @@ MAX_CERTIFICATE_BYTES = 16 * 1024
 OID_ARC = "2.25.329800735698586629295641978511506172918"
 """Our arc, made from a UUID (ITU-T X.667), which needs no registration."""
 
-_DAMAGED = (
+DAMAGED = (
     ValueError,
+    TypeError,
+    Warning,  # where warnings are errors
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library raises on bytes that are no certificate."""
+"""What the library raises on bytes that are no certificate and no revocation list."""
 
 _NOT_SELF_SIGNED = (InvalidSignature, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound)
 
@@ -57,11 +59,13 @@ class Purpose(Enum):
     """What a certificate's key may sign; the value is the extended key usage.
 
     ATTESTATION: the common name is the device id. LOG: the common name is the log's origin.
+    POLICY: policies and directives.
     """
 
     ATTESTATION = f"{OID_ARC}.1"
     RECEIPT = f"{OID_ARC}.2"
     LOG = f"{OID_ARC}.3"
+    POLICY = f"{OID_ARC}.4"
 
     @property
     def oid(self) -> x509.ObjectIdentifier:
@@ -78,7 +82,7 @@ def load_roots(pem: bytes) -> list[x509.Certificate]:
         raise Malformed("ROOT_FILE", f"The trust root must have at most {MAX_ROOT_BYTES} bytes.")
     try:
         roots = x509.load_pem_x509_certificates(pem)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise Malformed("ROOT_FILE", "The trust root is not a file of PEM certificates.") from error
     if not 1 <= len(roots) <= MAX_ROOTS:
         raise Malformed("ROOT_FILE", f"The trust root must have 1 to {MAX_ROOTS} certificates.")
@@ -99,6 +103,23 @@ def load_roots(pem: bytes) -> list[x509.Certificate]:
     return roots
 
 
+def load_chain(pem: bytes) -> list[bytes]:
+    """Parse a PEM file of 1 to 4 certificates, leaf first, and return them in DER.
+
+    Raises:
+        Malformed: no PEM certificates, too many, or too large.
+    """
+    if len(pem) > MAX_ROOT_BYTES:
+        raise Malformed("CHAIN_FILE", f"A certificate chain must have at most {MAX_ROOT_BYTES} bytes.")
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+    except DAMAGED as error:
+        raise Malformed("CHAIN_FILE", "The chain is not a file of PEM certificates.") from error
+    if len(chain) > MAX_CHAIN:
+        raise Malformed("CHAIN_FILE", f"The chain must have at most {MAX_CHAIN} certificates.")
+    return [certificate.public_bytes(Encoding.DER) for certificate in chain]
+
+
 def parse_certificate(der: bytes) -> x509.Certificate:
     """Parse one certificate whole, extensions and key included.
 
@@ -114,7 +135,7 @@ def parse_certificate(der: bytes) -> x509.Certificate:
         certificate.public_key()
     except UnsupportedAlgorithm as error:
         raise Unknown("KEY_ALGORITHM", "A certificate's key is of a kind that is not known here.") from error
-    except (*_DAMAGED, CryptographyDeprecationWarning) as error:
+    except DAMAGED as error:
         raise _damaged() from error
     # the library only warns of such a serial, and ignores how many bits of a signature are said to be unused
     if certificate.serial_number <= 0 or not der.endswith(b"\0" + certificate.signature):
@@ -142,25 +163,29 @@ def check_chain(
     leaf, *issuers = [parse_certificate(der) for der in chain]
     _check_purpose(leaf, purpose)
     _check_validity(leaf, at)
-    verifier = (
-        PolicyBuilder()
-        .store(Store(list(roots)))
-        .time(at)
-        .max_chain_depth(MAX_CHAIN)
-        .extension_policies(ca_policy=_issuer_policy(), ee_policy=_leaf_policy())
-        .build_client_verifier()
-    )
-    try:
-        path = verifier.verify(leaf, issuers).chain
-    except VerificationError as error:
-        raise Untrusted(
-            "CHAIN",
-            "No valid certificate chain leads from the signer to the given root.",
-            hint="Check that the root belongs to this deployment; if it does, do not trust the signer.",
-        ) from error
+    path = _find_path(leaf, issuers, roots=roots, at=at, leaf_policy=_leaf_policy())
     if path[:-1] != [leaf, *issuers]:
         raise Untrusted("CHAIN", "The certificates do not form one chain, leaf first, without the root.")
     return leaf
+
+
+def check_list_issuer(
+    issuer: x509.Certificate,
+    *,
+    above: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+) -> None:
+    """Check that, ``at`` that time, ``issuer`` may sign revocation lists and a path leads to it from a root.
+
+    ``above``: the issuers between it and the root.
+
+    Raises:
+        Untrusted: no path, not valid at that time, or not a CA that may sign lists.
+    """
+    if not roots:
+        raise ValueError("a check against no root would trust nobody, or everybody")
+    _find_path(issuer, above, roots=roots, at=at, leaf_policy=_list_issuer_policy())
 
 
 def signing_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
@@ -193,6 +218,33 @@ def common_name(certificate: x509.Certificate) -> str:
     if len(names) != 1:
         raise Malformed("CERTIFICATE_NAME", "A certificate's subject must have exactly one common name.")
     return str(names[0].value)
+
+
+def _find_path(
+    leaf: x509.Certificate,
+    issuers: Sequence[x509.Certificate],
+    *,
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+    leaf_policy: ExtensionPolicy,
+) -> list[x509.Certificate]:
+    """Return the path from ``leaf`` to a root, both included."""
+    verifier = (
+        PolicyBuilder()
+        .store(Store(list(roots)))
+        .time(at)
+        .max_chain_depth(MAX_CHAIN)
+        .extension_policies(ca_policy=_issuer_policy(), ee_policy=leaf_policy)
+        .build_client_verifier()
+    )
+    try:
+        return verifier.verify(leaf, list(issuers)).chain
+    except VerificationError as error:
+        raise Untrusted(
+            "CHAIN",
+            "No valid certificate chain leads from the signer to the given root.",
+            hint="Check that the root belongs to this deployment; if it does, do not trust the signer.",
+        ) from error
 
 
 def _check_purpose(leaf: x509.Certificate, purpose: Purpose) -> None:
@@ -237,6 +289,15 @@ def _leaf_policy() -> ExtensionPolicy:
     )
 
 
+def _list_issuer_policy() -> ExtensionPolicy:
+    """Whoever signs revocation lists is a CA that may, and says both in critical extensions."""
+    return (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, Criticality.CRITICAL, _check_is_ca)
+        .require_present(x509.KeyUsage, Criticality.CRITICAL, _check_may_sign_lists)
+    )
+
+
 def _check_is_ca(_policy: Policy, _certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
     if not constraints.ca:
         raise ValueError("the issuer is no CA")
@@ -245,6 +306,11 @@ def _check_is_ca(_policy: Policy, _certificate: x509.Certificate, constraints: x
 def _check_may_issue(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage) -> None:
     if not usage.key_cert_sign:
         raise ValueError("the issuer may not sign certificates")
+
+
+def _check_may_sign_lists(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage) -> None:
+    if not usage.crl_sign:
+        raise ValueError("the issuer may not sign revocation lists")
 
 
 def _check_is_no_ca(

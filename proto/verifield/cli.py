@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -13,15 +16,20 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
-from cryptography.utils import CryptographyDeprecationWarning
 from rich.console import Console
 from rich.markup import escape
 
 from verifield.bundle import MAX_BUNDLE_BYTES
-from verifield.certificates import MAX_ROOT_BYTES, load_roots
+from verifield.certificates import MAX_ROOT_BYTES, load_chain, load_roots
+from verifield.commitments import MAX_DISCLOSURES_BYTES, Disclosure, parse_disclosures
+from verifield.dsse import MAX_ENVELOPE_BYTES
 from verifield.errors import VerifieldError
 from verifield.report import Fault, Report
+from verifield.revocation import MAX_REVOCATION_LIST_BYTES
 from verifield.verify import verify_bundle
+
+MAX_SHOWN_CHARS = 400
+"""Longer disclosed values, such as photos, are shown by their size and digest."""
 
 
 class ExitCode(IntEnum):
@@ -56,8 +64,8 @@ _STYLES = {"passed": "green", "failed": "bold red", "missing": "yellow"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
-    # the library warns on a damaged certificate before the checks refuse it with a sentence of their own
-    warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
+    # libraries warn of damaged certificates, which the checks refuse with a sentence of their own
+    warnings.simplefilter("ignore")
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name="verifield-verify")(verify)
     app(args=list(arguments) if arguments is not None else None, prog_name="verifield-verify")
@@ -65,7 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def verify(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Attestation bundles.")],
+    *,
     root: Annotated[Path, typer.Option(help="PEM file of the root certificates that you trust.")],
+    revocations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Newer revocation list (DER) than the one in the bundle."),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Signed policy that the record is said to name."),
+    ] = None,
+    policy_certificates: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PEM chain of the key that signed the policy, leaf first."),
+    ] = None,
+    disclose: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON list of field, value and salt (base64) to prove."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per bundle and line.")] = False,
 ) -> None:
     """Check attestation bundles offline: who signed what, when, and whether it was published.
@@ -75,26 +100,96 @@ def verify(
     malformed, unknown, unreadable. Status 0 means that the record is genuine; its outcome may
     still be a refusal.
     """
-    out, err = _console(), _console(stderr=True)
+    out = _console()
     try:
-        roots = load_roots(_read(root, MAX_ROOT_BYTES))
-    except (OSError, VerifieldError) as error:
-        reason, hint = _explain(error), "Give the PEM file of your deployment's root certificate with --root."
-        err.print(f"[bold red]The trust root cannot be used:[/] {escape(reason)}")
-        err.print(hint)
-        if as_json:
-            fault = {"code": "ROOT_FILE", "message": f"The trust root cannot be used: {reason}", "hint": hint}
-            typer.echo(json.dumps({"error": fault}))
+        given = _read_given(
+            root,
+            revocations=revocations,
+            policy=policy,
+            policy_certificates=policy_certificates,
+            disclose=disclose,
+        )
+        _check_one_record(given, bundles)
+    except _Unusable as error:
+        _print_unusable(error, as_json=as_json)
         raise typer.Exit(ExitCode.UNREADABLE) from error
     codes = set()
     for path in bundles:
-        result = _verify_file(path, roots)
+        result = _verify_file(path, given)
         codes.add(_EXIT_CODES[result.verdict])
         if as_json:
             typer.echo(json.dumps(_as_record(path, result)))
         else:
             _print(out, path, result)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the options brought, read and parsed."""
+
+    roots: Sequence[x509.Certificate]
+    revocations: bytes | None
+    policy: bytes | None
+    policy_certificates: Sequence[bytes]
+    disclosures: Sequence[Disclosure]
+
+
+class _Unusable(Exception):
+    """A file that an option names cannot be used."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint = code, message, hint
+
+
+def _read_given(
+    root: Path,
+    *,
+    revocations: Path | None,
+    policy: Path | None,
+    policy_certificates: Path | None,
+    disclose: Path | None,
+) -> _Given:
+    """Read the options' files. What the checks themselves judge (list, policy) stays bytes."""
+    with _usable("ROOT_FILE", "The trust root", "Give the PEM file of your deployment's root with --root."):
+        roots = load_roots(_read(root, MAX_ROOT_BYTES))
+    with _usable("REVOCATIONS_FILE", "The revocation list", "Give the DER file with --revocations."):
+        revoked = _read(revocations, MAX_REVOCATION_LIST_BYTES) if revocations else None
+    with _usable("POLICY_FILE", "The policy", "Give the signed policy with --policy."):
+        signed = _read(policy, MAX_ENVELOPE_BYTES) if policy else None
+    hint = "Give the PEM file of the policy key's certificates, leaf first, with --policy-certificates."
+    with _usable("POLICY_CERTIFICATES_FILE", "The policy's chain", hint):
+        chain = load_chain(_read(policy_certificates, MAX_ROOT_BYTES)) if policy_certificates else ()
+    if chain and signed is None:
+        hint = "Give the signed policy with --policy."
+        raise _Unusable("POLICY_FILE", "There is no policy for the chain of --policy-certificates.", hint)
+    hint = "Give the JSON file that whoever discloses handed over with --disclose."
+    with _usable("DISCLOSE_FILE", "The disclosures", hint):
+        opened = parse_disclosures(_read(disclose, MAX_DISCLOSURES_BYTES)) if disclose else ()
+    return _Given(roots, revoked, signed, chain, opened)
+
+
+def _check_one_record(given: _Given, bundles: Sequence[Path]) -> None:
+    if given.disclosures and len(bundles) > 1:
+        raise _Unusable("DISCLOSE_FILE", "Disclosures belong to one record.", "Give that bundle alone.")
+
+
+@contextmanager
+def _usable(code: str, what: str, hint: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, VerifieldError) as error:
+        raise _Unusable(code, f"{what} cannot be used: {_explain(error)}", hint) from error
+
+
+def _print_unusable(error: _Unusable, *, as_json: bool) -> None:
+    err = _console(stderr=True)
+    err.print(f"[bold red]{escape(error.message)}[/]")
+    err.print(escape(error.hint))
+    if as_json:
+        fault = {"code": error.code, "message": error.message, "hint": error.hint}
+        typer.echo(json.dumps({"error": fault}))
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -108,7 +203,7 @@ def _name(path: Path) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
-def _verify_file(path: Path, roots: Sequence[x509.Certificate]) -> Report:
+def _verify_file(path: Path, given: _Given) -> Report:
     try:
         data = _read(path, MAX_BUNDLE_BYTES)
     except OSError as error:
@@ -121,7 +216,14 @@ def _verify_file(path: Path, roots: Sequence[x509.Certificate]) -> Report:
             not_proved=(),
             error=Fault("FILE", f"The file cannot be read: {_explain(error)}", "Check path and permissions."),
         )
-    return verify_bundle(data, roots=roots)
+    return verify_bundle(
+        data,
+        roots=given.roots,
+        disclosures=given.disclosures,
+        revocation_list=given.revocations,
+        policy=given.policy,
+        policy_certificates=given.policy_certificates,
+    )
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -154,11 +256,24 @@ def _as_record(path: Path, report: Report) -> dict[str, object]:
         "key_protection": facts.key_protection if facts else None,
         "camera": facts.camera or None if facts else None,
         "log_index": facts.log_index if facts else None,
+        "event": facts.event or None if facts else None,
+        "witnesses": facts.witnesses if facts else None,
+        "revocation_checked": facts.revocation_checked if facts else None,
+        "policy_version": facts.policy_version if facts else None,
+        "disclosed": [item.field for item in facts.disclosed] if facts else [],
         "proved": list(report.proved),
         "not_proved": list(report.not_proved),
         "checks": [{"name": c.name, "status": c.status, "detail": c.detail} for c in report.checks],
         "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
     }
+
+
+def _show(value: bytes) -> str:
+    """Return a disclosed value as text that can be printed, or its size and digest."""
+    text = value.decode(errors="replace")
+    if len(text) <= MAX_SHOWN_CHARS and text.isprintable() and text.encode() == value:
+        return text
+    return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
 
 
 def _iso(time: datetime | None) -> str | None:
@@ -177,6 +292,8 @@ def _print(out: Console, path: Path, report: Report) -> None:
         out.print(f"  Attestation {facts.attestation_id}")
         claim = "Outcome" if report.ok else "Outcome claimed, not established:"
         out.print(f"  {claim} {facts.outcome or 'none, a device event'}{escape(reasons)}")
+        for item in facts.disclosed:
+            out.print(f"  Disclosed {item.field}: {escape(_show(item.value))}")
     for check in report.checks:
         out.print(f"  [{_STYLES[check.status]}]{check.status:8}[/] {check.name:12} {escape(check.detail)}")
     _print_list(out, "Proved:", report.proved)

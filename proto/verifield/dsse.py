@@ -6,6 +6,8 @@ is never read here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -33,12 +35,18 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def encode_envelope(*, payload_type: str, payload: bytes, signature: bytes, keyid: str = "") -> bytes:
-    """Return the serialised envelope with one signature: the bytes to hash, store and send as they are."""
+def encode_envelope(*, payload_type: str, payload: bytes, signatures: Sequence[bytes]) -> bytes:
+    """Return the serialised envelope: the bytes to hash, store and send as they are.
+
+    The first signature is that of the device or service that speaks; others sign the same PAE.
+
+    Raises:
+        Malformed: it would pass a limit that :func:`parse_envelope` keeps.
+    """
     envelope = Envelope(
         payload=payload,
         payload_type=payload_type,
-        signatures=[EnvelopeSignature(sig=signature, keyid=keyid)],
+        signatures=[EnvelopeSignature(sig=signature) for signature in signatures],
     )
     data = envelope.SerializeToString(deterministic=True)
     parse_envelope(data)

@@ -3,7 +3,7 @@
     VerifieldError
     +-- Malformed    the bytes are not what they claim to be, or pass a limit
     +-- Forged       a signature, a hash or a proof does not hold
-    +-- Untrusted    the signature holds, but no valid certificate leads to the given root
+    +-- Untrusted    the signature holds, but no certificate that was valid then leads to the given root
     +-- Unknown      well formed, but of a type, version or algorithm that is not known here
 
 The four are four different answers to the person who asks: send it again; do not believe it;

@@ -109,6 +109,17 @@ class MerkleTree:
             proof.append(self._subtree(low, high))
         return proof[::-1]
 
+    def nodes(self, level: int, first: int, count: int) -> list[bytes]:
+        """Hashes of ``count`` complete subtrees of 2**level leaves each, from subtree ``first`` on.
+
+        Raises:
+            ValueError: the tree has no such subtrees.
+        """
+        row = self._levels[level] if 0 <= level < len(self._levels) else []
+        if not 0 <= first <= first + count <= len(row):
+            raise ValueError(f"level {level} has {len(row)} complete subtrees")
+        return row[first : first + count]
+
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self.size:
             raise ValueError(f"no tree of {size}: there are {self.size} leaves")

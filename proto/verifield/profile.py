@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from verifield.certificates import Purpose, common_name
-from verifield.statement import check_device_id
+from verifield.rules import check_device_id
 
 BACKDATE = timedelta(minutes=5)
 """Certificates begin a little earlier than now, so that a clock slightly behind accepts them."""

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from cryptography import x509
 
-from verifield.certificates import Purpose, check_chain, parse_certificate, signing_key
-from verifield.dsse import MAX_ENVELOPE_BYTES, check_signature, parse_envelope
-from verifield.errors import Malformed, Unknown
+from verifield.certificates import Purpose, check_chain
+from verifield.dsse import MAX_ENVELOPE_BYTES
+from verifield.errors import Malformed
 from verifield.note import parse_checkpoint
-from verifield.statement import DIGEST_BYTES, MAX_COUNTER, RECEIPT_TYPE, check_device_id
+from verifield.rules import DIGEST_BYTES, MAX_COUNTER, check_device_id
+from verifield.signed import check_signed
+from verifield.statement import RECEIPT_TYPE
 from verifield.v1.bundle_pb2 import Receipt
-from verifield.wire import parse_message, parse_time
+from verifield.wire import check_all_known, parse_message, parse_time
 
 
 def check_receipt(
@@ -29,12 +31,7 @@ def check_receipt(
         Untrusted: the certificate was not valid then, not for receipts, or not from this root.
         Unknown: of another type or version.
     """
-    parsed = parse_envelope(envelope)
-    if parsed.payload_type != RECEIPT_TYPE:
-        raise Unknown("RECEIPT_TYPE", "The receipt is of a type that this version does not know.")
-    if not certificates:
-        raise Malformed("CHAIN_LENGTH", "The receipt comes without the certificate of its key.")
-    payload = check_signature(parsed, signing_key(parse_certificate(certificates[0])))
+    payload = check_signed(envelope, payload_type=RECEIPT_TYPE, certificates=certificates, what="receipt")
     receipt = parse_message(Receipt, payload, what="receipt", max_bytes=MAX_ENVELOPE_BYTES)
     _check_shape(receipt)
     server_time = parse_time(receipt.server_time, what="receipt's server time")
@@ -46,8 +43,9 @@ def encode_receipt(receipt: Receipt) -> bytes:
     """Return the bytes to sign; the same receipt always gives the same bytes.
 
     Raises:
-        Malformed: the receipt breaks a rule that :func:`check_receipt` would refuse.
+        Malformed, Unknown: the receipt breaks a rule that :func:`check_receipt` would refuse.
     """
+    check_all_known(receipt, what="receipt")
     _check_shape(receipt)
     return receipt.SerializeToString(deterministic=True)
 

@@ -47,6 +47,8 @@ def check_all_known(message: Message, *, what: str) -> None:
             hint="It was written by a newer version: use a newer one to read it.",
         )
     for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            continue  # maps here lead from text to text: nothing in them can be unknown
         values = value if field.is_repeated else (value,)
         if field.enum_type is not None:
             if any(number not in field.enum_type.values_by_number for number in values):

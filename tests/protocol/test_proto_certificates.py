@@ -248,6 +248,21 @@ def test_no_flipped_bit_of_a_certificate_passes_or_crashes(authority: Authority,
             )
 
 
+@pytest.mark.parametrize(
+    "tag", [0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x17, 0x18, 0x30, 0x31, 0xA0]
+)
+def test_no_other_type_of_a_part_passes_or_crashes(
+    authority: Authority, chain: list[bytes], tag: int
+) -> None:
+    """Each byte in turn becomes a tag of DER: a name made of bits, a time made of text, and so on."""
+    for index in range(len(chain[0])):
+        damaged = bytes([*chain[0][:index], tag, *chain[0][index + 1 :]])
+        if damaged == chain[0]:
+            continue
+        with pytest.raises(VerifieldError):
+            check_chain([damaged, chain[1]], roots=[authority.root], at=NOW, purpose=Purpose.ATTESTATION)
+
+
 def test_the_longest_chain_passes(authority: Authority) -> None:
     """Of another deployment, whose root sets no limit of its own to the path."""
     keys = [new_key() for _ in range(MAX_CHAIN)]

@@ -106,8 +106,8 @@ def test_a_salt_has_32_bytes(length: int) -> None:
         commit(field="f", value=b"", salt=bytes(length))
 
 
-@pytest.mark.parametrize("field", ["", "a\0b"])
-def test_a_field_name_cannot_shift_into_the_value(field: str) -> None:
+@pytest.mark.parametrize("field", ["", "a\0b", "a\nb", "a\ud800"])
+def test_a_field_name_cannot_shift_into_the_value_and_can_be_printed(field: str) -> None:
     with pytest.raises(Malformed):
         commit(field=field, value=b"", salt=SALT)
 

@@ -72,7 +72,7 @@ def test_keys_of_other_curves_are_refused_even_if_their_signature_holds() -> Non
 
 def test_an_envelope_may_have_64_kib_and_not_one_byte_more() -> None:
     def encode(size: int) -> bytes:
-        return dsse.encode_envelope(payload_type=TYPE, payload=bytes(size), signature=b"s")
+        return dsse.encode_envelope(payload_type=TYPE, payload=bytes(size), signatures=[b"s"])
 
     overhead = len(encode(40_000)) - 40_000
     largest = encode(dsse.MAX_ENVELOPE_BYTES - overhead)

@@ -203,3 +203,24 @@ def test_proofs_stay_short_in_a_large_tree() -> None:
     tree = build(5000)
     assert len(tree.inclusion_proof(4321, 5000)) <= 13
     assert len(tree.consistency_proof(1234, 5000)) <= 14
+
+
+def test_nodes_are_the_complete_subtrees_of_a_level() -> None:
+    tree = build(11)
+    for level, width in ((0, 1), (1, 2), (2, 4), (3, 8)):
+        count = 11 // width
+        assert tree.nodes(level, 0, count) == [_root_of(number * width, width) for number in range(count)]
+        assert tree.nodes(level, count, 0) == []
+        for first, many in ((0, count + 1), (count, 1), (-1, 1), (1, -1)):
+            with pytest.raises(ValueError, match="complete subtrees"):
+                tree.nodes(level, first, many)
+    for level in (-1, 4):
+        with pytest.raises(ValueError, match="complete subtrees"):
+            tree.nodes(level, 0, 1)
+
+
+def _root_of(first: int, width: int) -> bytes:
+    tree = MerkleTree()
+    for number in range(first, first + width):
+        tree.append(leaf_hash(b"%d" % number))
+    return tree.root()

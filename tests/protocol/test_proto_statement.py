@@ -11,18 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.authority import Authority, Device, device_event, verification
+from tests.support.events import add_session
 from verifield.errors import Malformed, Unknown
-from verifield.statement import (
-    MAX_COUNTER,
-    MAX_ITEMS,
-    MAX_NAME_CHARS,
-    check_attestation_id,
-    encode_statement,
-    parse_statement,
-)
+from verifield.evidence import MAX_COSIGNER_KEY_BYTES
+from verifield.media import MAX_MEDIA_BYTES
+from verifield.rules import MAX_COUNTER, MAX_ITEMS, MAX_NAME_CHARS, check_uuid7
+from verifield.statement import encode_statement, parse_statement
 from verifield.v1 import attestation_pb2 as pb
 
 DIGEST = bytes(32)
+NOTICE = pb.TextShown(text_id="fees", text_sha256=DIGEST)
+MANUAL = pb.ManualDecision(accepted=True)
 ALL_BUT_MANUAL = [
     pb.OUTCOME_VERIFIED,
     pb.OUTCOME_NOT_MATCHED,
@@ -136,7 +135,7 @@ BROKEN_VERIFICATIONS: dict[str, Change] = {
     "quality without name": drop("capture.quality.0.name"),
     "no liveness decision": drop("liveness.decision"),
     "missing score that passed": drop("liveness.experts.0.score"),
-    "low score that passed": put("liveness.experts.0.score", 0.011),
+    "low score that passed": put("liveness.experts.0.score", 0.034),
     "good score that failed": put("liveness.experts.0.passed", False),
     "score not finite": put("liveness.experts.0.score", math.inf),
     "short nonce": put("liveness.challenge.nonce", bytes(15)),
@@ -156,6 +155,29 @@ BROKEN_VERIFICATIONS: dict[str, Change] = {
     "verified in spite of an attack": put("liveness.decision", pb.LIVENESS_DECISION_ATTACK),
     "not matched in spite of a match": put("outcome", pb.OUTCOME_NOT_MATCHED),
     "spoof without attack": put("outcome", pb.OUTCOME_SPOOF),
+    "live in spite of an expert that failed": lambda s: (
+        put("liveness.experts.0.score", 0.01)(s),
+        put("liveness.experts.0.passed", False)(s),
+    ),
+    "live with an unanswered challenge": put("liveness.challenge.completed", 1),
+    "verified without a picture": drop("capture.best_shot_sha256"),
+    "verified on a bad picture": put("capture.quality.0.passed", False),
+    "manual without its outcome": lambda s: s.manual.CopyFrom(MANUAL),
+    "manual outcome without manual": put("outcome", pb.OUTCOME_MANUAL),
+    "longer since the receipt than since boot": lambda s: (
+        put("last_receipt_sha256", DIGEST)(s),
+        put("clock.monotonic_ns", 5)(s),
+        put("clock.since_receipt_ns", 6)(s),
+    ),
+    "since a receipt that is not cited": put("clock.since_receipt_ns", 0),
+    "factors out of order": lambda s: (
+        put("operator.operator_id", "op-1")(s),
+        put("operator.factors", [2, 1])(s),
+    ),
+    "a factor twice": lambda s: (put("operator.operator_id", "op-1")(s), put("operator.factors", [1, 1])(s)),
+    "no factor": lambda s: (put("operator.operator_id", "op-1")(s), put("operator.factors", [0])(s)),
+    "factors of nobody": put("operator.factors", [1]),
+    "a later epoch without reset": put("chain_epoch", 2),
 }
 
 
@@ -178,6 +200,11 @@ BROKEN_EVENTS: dict[str, Change] = {
     "serial in upper case": put("device_event.certificate_serial", "AB"),
     "match": put("match.model_name", "m"),
     "operator": put("operator.role", "clerk"),
+    "session": put("session.session_id", bytes(16)),
+    "gallery": put("gallery.size", 1),
+    "manual": put("manual.accepted", True),
+    "media": put("media", [pb.MediaReference(name="best_shot")]),
+    "half a configuration": put("configuration.policy_sha256", DIGEST),
 }
 
 
@@ -187,6 +214,94 @@ def test_a_broken_device_event_is_malformed(device: Device, change: Change) -> N
     change(statement)
     with pytest.raises(Malformed):
         parse_statement(statement.SerializeToString())
+
+
+BROKEN_SESSIONS: dict[str, Change] = {
+    "short session id": put("session.session_id", bytes(15)),
+    "consent without text": drop("session.consent.text_id"),
+    "consent without digest": drop("session.consent.text_sha256"),
+    "judged without consent": put("session.consent.accepted", False),
+    "notice without digest": drop("session.notices.0.text_sha256"),
+    "too many notices": put("session.notices", [NOTICE] * (MAX_ITEMS + 1)),
+    "fields out of order": put("session.fields", [pb.Commitment(field=f, digest=DIGEST) for f in ("b", "a")]),
+    "field without digest": drop("session.fields.0.digest"),
+    "field of the document again": put("session.fields.0.field", "document.name"),
+    "field of a file": put("session.fields.0.field", "media.best_shot"),
+    "no gallery decision": drop("gallery.decision"),
+    "more candidates than people": put("gallery.size", 1),
+    "candidates out of order": put("gallery.candidates.0.score", 0.1),
+    "candidate twice": put("gallery.candidates.0.candidate_id", "p-2"),
+    "candidate without name": drop("gallery.candidates.0.candidate_id"),
+    "candidate's score not finite": put("gallery.candidates.0.score", math.inf),
+    "found nobody": lambda s: (
+        put("gallery.candidates", [])(s),
+        put("gallery.decision", pb.GALLERY_DECISION_FOUND)(s),
+    ),
+    "media without name": drop("media.0.name"),
+    "media name with a slash": put("media.0.name", "a/b"),
+    "media without digest": drop("media.0.sha256"),
+    "empty media": drop("media.0.size_bytes"),
+    "media too large": put("media.0.size_bytes", MAX_MEDIA_BYTES + 1),
+    "media without commitment": drop("media.0.content_commitment"),
+    "media twice": lambda s: s.media.append(s.media[0]),
+}
+
+
+@pytest.mark.req("E043")
+@pytest.mark.parametrize("change", BROKEN_SESSIONS.values(), ids=BROKEN_SESSIONS)
+def test_a_broken_session_gallery_or_file_is_malformed(device: Device, change: Change) -> None:
+    statement = verification(device)
+    add_session(statement)
+    assert parse_statement(encode_statement(statement)) == statement
+    change(statement)
+    with pytest.raises(Malformed):
+        parse_statement(statement.SerializeToString())
+
+
+BROKEN_MANUALS: dict[str, Change] = {
+    "no second person": drop("manual.cosigner"),
+    "second person without id": drop("manual.cosigner.operator_id"),
+    "first person without id": lambda s: (drop("operator.operator_id")(s), drop("operator.factors")(s)),
+    "one person twice": put("manual.cosigner.operator_id", "op-1"),
+    "one person in capitals": put("manual.cosigner.operator_id", "OP-1"),
+    "one person with a space": put("manual.cosigner.operator_id", "op-1 "),
+    "one person in another script": put("manual.cosigner.operator_id", "\u043ep-1"),
+    "first person who had not signed in": drop("operator.factors"),
+    "second person who had not signed in": drop("manual.cosigner.factors"),
+    "no second key": drop("manual.cosigner_key"),
+    "second key too long": put("manual.cosigner_key", bytes(MAX_COSIGNER_KEY_BYTES + 1)),
+    "cause that is no code": put("manual.causes", ["because"]),
+    "second person's factors out of order": put("manual.cosigner.factors", [2, 1]),
+    "attempt that is no id": put("manual.attempt_id", "before"),
+    "attempt that is the decision": lambda s: put("manual.attempt_id", s.attestation_id)(s),
+    "another outcome": put("outcome", pb.OUTCOME_INCONCLUSIVE),
+}
+
+
+@pytest.mark.req("E043")
+@pytest.mark.parametrize("change", BROKEN_MANUALS.values(), ids=BROKEN_MANUALS)
+def test_a_broken_manual_decision_is_malformed(device: Device, change: Change) -> None:
+    statement = verification(device, outcome=pb.OUTCOME_MANUAL)
+    statement.manual.attempt_id = "019ca5a0-0000-7000-8000-0000000000ff"
+    assert parse_statement(encode_statement(statement)) == statement
+    change(statement)
+    with pytest.raises(Malformed):
+        parse_statement(statement.SerializeToString())
+
+
+@pytest.mark.parametrize("outcome", [pb.OUTCOME_ABORTED, pb.OUTCOME_MANUAL])
+def test_without_consent_only_people_or_nobody_decide(device: Device, outcome: pb.Outcome.ValueType) -> None:
+    statement = verification(device, outcome=outcome)
+    add_session(statement)
+    statement.session.consent.accepted = False
+    assert parse_statement(encode_statement(statement)) == statement
+
+
+def test_an_attack_needs_an_expert_that_did_not_pass(device: Device) -> None:
+    statement = verification(device, outcome=pb.OUTCOME_SPOOF)
+    statement.liveness.experts[0].score, statement.liveness.experts[0].passed = 0.5, True
+    with pytest.raises(Malformed):
+        encode_statement(statement)
 
 
 UNKNOWN: dict[str, Change] = {
@@ -223,15 +338,28 @@ def test_fields_of_a_newer_version_are_unknown_at_any_depth(device: Device) -> N
 
 ALLOWED: dict[str, Change] = {
     "longest device name": put("device_id", "d" * MAX_NAME_CHARS),
-    "largest epoch": put("chain_epoch", MAX_COUNTER),
+    "largest epoch": lambda s: (
+        put("chain_epoch", MAX_COUNTER)(s),
+        put("seq", 2)(s),
+        put("previous_envelope_sha256", DIGEST)(s),
+    ),
     "largest monotonic time": put("clock.monotonic_ns", MAX_COUNTER),
     "most reasons": put("reasons", ["A"] * MAX_ITEMS),
+    "since a receipt of this boot's first moment": lambda s: (
+        put("last_receipt_sha256", DIGEST)(s),
+        put("clock.since_receipt_ns", s.clock.monotonic_ns)(s),
+    ),
+    "two factors": lambda s: (put("operator.operator_id", "op-1")(s), put("operator.factors", [1, 2])(s)),
+    "largest file": lambda s: (add_session(s), put("media.0.size_bytes", MAX_MEDIA_BYTES)(s)),
+    "most notices": lambda s: (add_session(s), put("session.notices", [NOTICE] * MAX_ITEMS)(s)),
+    "nobody in the gallery": lambda s: (add_session(s), put("gallery.candidates", [])(s)),
+    "degraded": put("standing", pb.STANDING_DEGRADED),
     "receipt and checkpoint": lambda s: (
         put("last_receipt_sha256", DIGEST)(s),
         put("last_checkpoint_sha256", DIGEST)(s),
     ),
     "no operator": drop("operator"),
-    "score at the threshold": put("liveness.experts.0.score", 0.012),
+    "score at the threshold": put("liveness.experts.0.score", 0.035),
     "match at the threshold": put("match.score", 0.466),
     "no commitments": drop("document.fields"),
 }
@@ -252,9 +380,9 @@ def test_the_position_of_a_later_record_needs_its_predecessor(device: Device) ->
 
 
 def test_attestation_ids_are_uuids_of_version_7() -> None:
-    check_attestation_id("019ca5a0-0000-7000-8000-000000000001")
+    check_uuid7("019ca5a0-0000-7000-8000-000000000001")
     with pytest.raises(Malformed):
-        check_attestation_id("019ca5a0000070008000000000000001")
+        check_uuid7("019ca5a0000070008000000000000001")
 
 
 @given(st.binary(max_size=300))

@@ -37,12 +37,18 @@ def case() -> Case:
 def test_a_whole_bundle_is_verified_with_its_facts(case: Case) -> None:
     report = case.verify(case.good)
     assert (report.verdict, report.ok, report.error) == ("verified", True, None)
-    assert set(statuses(report).values()) == {"passed"}
+    assert {name for name, status in statuses(report).items() if status != "passed"} == {
+        "policy",
+        "disclosures",
+    }
+    assert set(statuses(case.verify_with_all(case.good)).values()) == {"passed"}
     facts = report.facts
     assert facts is not None
     assert (facts.device_id, facts.chain_epoch, facts.seq) == ("device-1", 1, 2)
     assert (facts.kind, facts.outcome, facts.reasons) == ("VERIFICATION", "VERIFIED", ())
-    assert (facts.not_before, facts.not_after, facts.wall_time) == (CITED_AT, RECEIVED_AT, SIGNED_AT)
+    assert facts.not_before is not None
+    assert CITED_AT + timedelta(minutes=49) < facts.not_before < CITED_AT + timedelta(minutes=50)
+    assert (facts.not_after, facts.wall_time) == (RECEIVED_AT, SIGNED_AT)
     assert (facts.key_protection, facts.camera, facts.log_index) == ("SOFTWARE", "SIMULATED", 6)
     assert facts.attestation_id == "019ca5a0-0000-7000-8000-000000000002"
     assert report.proved
@@ -89,11 +95,11 @@ def test_a_device_event_is_verified_as_such() -> None:
     [
         (["receipt"], {"receipt", "certificate", "position", "time"}),
         (
-            ["receipt_certificates", "cited_receipt"],
+            ["receipt_certificates", "cited_receipt", "cited_receipt_certificates"],
             {"receipt", "certificate", "position", "not-before", "time"},
         ),
-        (["log_entry"], {"checkpoint", "inclusion"}),
-        (["log_certificates"], {"checkpoint", "inclusion"}),
+        (["log_entry"], {"checkpoint", "inclusion", "witnesses"}),
+        (["log_certificates"], {"checkpoint", "inclusion", "witnesses"}),
     ],
 )
 def test_without_receipt_or_log_entry_the_answer_is_unknown(

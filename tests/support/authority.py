@@ -10,6 +10,7 @@ Everything happens at times given as arguments, by default around ``NOW``.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from verifield.bundle import BUNDLE_TYPE
 from verifield.certificates import Purpose
 from verifield.chain import ChainHead, envelope_sha256, next_head
 from verifield.commitments import commit
+from verifield.cosign import encode_cosigner_key
 from verifield.dsse import encode_envelope, pae, parse_envelope
 from verifield.leaf import log_leaf
 from verifield.merkle import MerkleTree, leaf_hash
@@ -32,7 +34,7 @@ from verifield.profile import PublicKey, issuing_certificate, leaf_certificate, 
 from verifield.receipt import encode_receipt
 from verifield.statement import RECEIPT_TYPE, STATEMENT_TYPE, encode_statement
 from verifield.v1 import attestation_pb2 as pb
-from verifield.v1.bundle_pb2 import Bundle, LogEntry, Receipt
+from verifield.v1.bundle_pb2 import Bundle, LogEntry, Receipt, Witness
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 CA_LIFETIME = timedelta(days=3650)
@@ -53,25 +55,38 @@ def sign_envelope(
     payload: bytes, *, payload_type: str, key: ec.EllipticCurvePrivateKey, keyid: str = ""
 ) -> bytes:
     signature = key.sign(pae(payload_type, payload), ec.ECDSA(SHA256()))
-    return encode_envelope(payload_type=payload_type, payload=payload, signature=signature, keyid=keyid)
+    data = encode_envelope(payload_type=payload_type, payload=payload, signatures=[signature])
+    if not keyid:
+        return data
+    envelope = parse_envelope(data)
+    envelope.signatures[0].keyid = keyid
+    return envelope.SerializeToString(deterministic=True)
 
 
 @dataclass
 class Device:
-    """A device with its attestation key and the head of its chain."""
+    """A device with its attestation key, the head of its chain, and the supervisor who works at it."""
 
     device_id: str
     key: ec.EllipticCurvePrivateKey
     chain: list[bytes]
     head: ChainHead | None = None
+    supervisor: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
 
     @property
     def certificate(self) -> x509.Certificate:
         return x509.load_der_x509_certificate(self.chain[0])
 
     def sign(self, statement: pb.Statement) -> bytes:
-        """Return the serialised envelope and move the head."""
-        envelope = sign_envelope(encode_statement(statement), payload_type=STATEMENT_TYPE, key=self.key)
+        """Return the serialised envelope and move the head. The supervisor co-signs a manual decision."""
+        payload = encode_statement(statement)
+        keys = [self.key, self.supervisor] if statement.outcome == pb.OUTCOME_MANUAL else [self.key]
+        message = pae(STATEMENT_TYPE, payload)
+        envelope = encode_envelope(
+            payload_type=STATEMENT_TYPE,
+            payload=payload,
+            signatures=[key.sign(message, ec.ECDSA(SHA256())) for key in keys],
+        )
         self.head = next_head(statement, envelope)
         return envelope
 
@@ -88,6 +103,7 @@ class Authority:
     receipt_chain: list[bytes]
     log_key: Ed25519PrivateKey
     log_chain: list[bytes]
+    policy_key: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
     tree: MerkleTree = field(default_factory=MerkleTree)
 
     @classmethod
@@ -139,6 +155,10 @@ class Authority:
         )
         return [der(leaf), der(self.issuing)]
 
+    @property
+    def policy_chain(self) -> list[bytes]:
+        return self.issue(self.policy_key.public_key(), name="Test policies", purpose=Purpose.POLICY)
+
     def enroll(self, device_id: str, *, now: datetime = NOW, lifetime: timedelta = LEAF_LIFETIME) -> Device:
         key = new_key()
         chain = self.issue(
@@ -167,6 +187,30 @@ class Authority:
         receipt.server_time.FromDatetime(at)
         payload = encode_receipt(receipt)
         return sign_envelope(payload, payload_type=RECEIPT_TYPE, key=self.receipt_key, keyid=keyid)
+
+    def revocation_list(
+        self, *certificates: x509.Certificate, at: datetime = NOW, issued: datetime = NOW + timedelta(days=1)
+    ) -> bytes:
+        """Return the list of ``issued``, with ``certificates`` revoked ``at`` that time."""
+        builder = x509.CertificateRevocationListBuilder(
+            issuer_name=self.issuing.subject, last_update=issued, next_update=issued + timedelta(days=7)
+        )
+        for certificate in certificates:
+            entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
+            builder = builder.add_revoked_certificate(entry.revocation_date(at).build())
+        return builder.sign(self.issuing_key, SHA256()).public_bytes(Encoding.DER)
+
+    def witness(self, device: Device, statement: pb.Statement, *, size: int, entry: LogEntry) -> Witness:
+        """Let ``statement`` cite the checkpoint of ``size``, and prove that tree against ``entry``."""
+        smaller, larger = sorted((size, entry.tree_size))
+        note = self.checkpoint(size)
+        statement.last_checkpoint_sha256 = hashlib.sha256(note.encode()).digest()
+        return Witness(
+            envelope=device.sign(statement),
+            certificates=device.chain,
+            checkpoint=note,
+            consistency_hashes=self.tree.consistency_proof(smaller, larger),
+        )
 
     def log_entry(self, index: int) -> LogEntry:
         """Return the entry with its proof in the newest tree."""
@@ -256,6 +300,11 @@ def verification(
     statement.configuration.software_version = "0.1.0"
     if outcome == pb.OUTCOME_ABORTED:
         return statement
+    if outcome == pb.OUTCOME_MANUAL:
+        statement.operator.operator_id = "op-1"
+        statement.operator.factors.append(pb.AUTHENTICATION_FACTOR_PIN)
+        statement.manual.CopyFrom(_manual(device))
+        return statement
     attack, matched = outcome == pb.OUTCOME_SPOOF, outcome != pb.OUTCOME_NOT_MATCHED
     statement.document.CopyFrom(_document())
     statement.capture.CopyFrom(_capture())
@@ -263,6 +312,15 @@ def verification(
     if not attack:
         statement.match.CopyFrom(_match(matched=matched))
     return statement
+
+
+def _manual(device: Device) -> pb.ManualDecision:
+    return pb.ManualDecision(
+        accepted=True,
+        causes=["CHIP_UNREADABLE"],
+        cosigner=pb.Operator(operator_id="op-2", role="supervisor", factors=[pb.AUTHENTICATION_FACTOR_PIN]),
+        cosigner_key=encode_cosigner_key(device.supervisor.public_key()),
+    )
 
 
 def _document() -> pb.Document:
@@ -288,10 +346,10 @@ def _capture() -> pb.Capture:
 
 
 def _liveness(*, attack: bool) -> pb.Liveness:
-    score = 0.004 if attack else 0.031
+    score = 0.012 if attack else 0.061
     return pb.Liveness(
         decision=pb.LIVENESS_DECISION_ATTACK if attack else pb.LIVENESS_DECISION_LIVE,
-        experts=[pb.LivenessExpert(name="planar_motion", score=score, threshold=0.012, passed=not attack)],
+        experts=[pb.LivenessExpert(name="planar_motion", score=score, threshold=0.035, passed=not attack)],
         challenge=pb.Challenge(nonce=bytes(16), actions=["TURN_LEFT", "TURN_RIGHT"], completed=2),
     )
 

@@ -86,13 +86,46 @@ class _DeviceEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Devic
     DEVICE_EVENT_TYPE_UNSPECIFIED: _DeviceEventType.ValueType  # 0
     DEVICE_EVENT_TYPE_ENROLLED: _DeviceEventType.ValueType  # 1
     """The device was enrolled; first record of its first chain."""
+    DEVICE_EVENT_TYPE_RESET: _DeviceEventType.ValueType  # 2
+    """A new epoch begins, because the old chain cannot go on; first record of its epoch."""
+    DEVICE_EVENT_TYPE_GAP: _DeviceEventType.ValueType  # 3
+    """Records of this epoch are lost for ever."""
+    DEVICE_EVENT_TYPE_TOMBSTONE: _DeviceEventType.ValueType  # 4
+    """A record of this epoch is no longer to be delivered, because the cloud can never accept it."""
+    DEVICE_EVENT_TYPE_PERIPHERAL: _DeviceEventType.ValueType  # 5
+    """Another camera or card reader than before."""
 
 class DeviceEventType(_DeviceEventType, metaclass=_DeviceEventTypeEnumTypeWrapper): ...
 
 DEVICE_EVENT_TYPE_UNSPECIFIED: DeviceEventType.ValueType  # 0
 DEVICE_EVENT_TYPE_ENROLLED: DeviceEventType.ValueType  # 1
 """The device was enrolled; first record of its first chain."""
+DEVICE_EVENT_TYPE_RESET: DeviceEventType.ValueType  # 2
+"""A new epoch begins, because the old chain cannot go on; first record of its epoch."""
+DEVICE_EVENT_TYPE_GAP: DeviceEventType.ValueType  # 3
+"""Records of this epoch are lost for ever."""
+DEVICE_EVENT_TYPE_TOMBSTONE: DeviceEventType.ValueType  # 4
+"""A record of this epoch is no longer to be delivered, because the cloud can never accept it."""
+DEVICE_EVENT_TYPE_PERIPHERAL: DeviceEventType.ValueType  # 5
+"""Another camera or card reader than before."""
 Global___DeviceEventType: _TypeAlias = DeviceEventType  # noqa: Y015
+
+class _PeripheralKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PeripheralKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeripheralKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PERIPHERAL_KIND_UNSPECIFIED: _PeripheralKind.ValueType  # 0
+    PERIPHERAL_KIND_CAMERA: _PeripheralKind.ValueType  # 1
+    PERIPHERAL_KIND_READER: _PeripheralKind.ValueType  # 2
+
+class PeripheralKind(_PeripheralKind, metaclass=_PeripheralKindEnumTypeWrapper): ...
+
+PERIPHERAL_KIND_UNSPECIFIED: PeripheralKind.ValueType  # 0
+PERIPHERAL_KIND_CAMERA: PeripheralKind.ValueType  # 1
+PERIPHERAL_KIND_READER: PeripheralKind.ValueType  # 2
+Global___PeripheralKind: _TypeAlias = PeripheralKind  # noqa: Y015
 
 class _TimeQuality:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -162,6 +195,61 @@ CAMERA_ASSURANCE_HOST: CameraAssurance.ValueType  # 2
 CAMERA_ASSURANCE_SIGNED: CameraAssurance.ValueType  # 3
 """A camera that signs its frames."""
 Global___CameraAssurance: _TypeAlias = CameraAssurance  # noqa: Y015
+
+class _AuthenticationFactor:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuthenticationFactorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuthenticationFactor.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUTHENTICATION_FACTOR_UNSPECIFIED: _AuthenticationFactor.ValueType  # 0
+    AUTHENTICATION_FACTOR_PIN: _AuthenticationFactor.ValueType  # 1
+    AUTHENTICATION_FACTOR_FACE: _AuthenticationFactor.ValueType  # 2
+
+class AuthenticationFactor(_AuthenticationFactor, metaclass=_AuthenticationFactorEnumTypeWrapper): ...
+
+AUTHENTICATION_FACTOR_UNSPECIFIED: AuthenticationFactor.ValueType  # 0
+AUTHENTICATION_FACTOR_PIN: AuthenticationFactor.ValueType  # 1
+AUTHENTICATION_FACTOR_FACE: AuthenticationFactor.ValueType  # 2
+Global___AuthenticationFactor: _TypeAlias = AuthenticationFactor  # noqa: Y015
+
+class _GalleryDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GalleryDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GalleryDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GALLERY_DECISION_UNSPECIFIED: _GalleryDecision.ValueType  # 0
+    GALLERY_DECISION_UNKNOWN: _GalleryDecision.ValueType  # 1
+    """Nobody of the gallery."""
+    GALLERY_DECISION_FOUND: _GalleryDecision.ValueType  # 2
+
+class GalleryDecision(_GalleryDecision, metaclass=_GalleryDecisionEnumTypeWrapper): ...
+
+GALLERY_DECISION_UNSPECIFIED: GalleryDecision.ValueType  # 0
+GALLERY_DECISION_UNKNOWN: GalleryDecision.ValueType  # 1
+"""Nobody of the gallery."""
+GALLERY_DECISION_FOUND: GalleryDecision.ValueType  # 2
+Global___GalleryDecision: _TypeAlias = GalleryDecision  # noqa: Y015
+
+class _Standing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Standing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STANDING_UNSPECIFIED: _Standing.ValueType  # 0
+    STANDING_NORMAL: _Standing.ValueType  # 1
+    STANDING_DEGRADED: _Standing.ValueType  # 2
+    """Longer without word from the cloud than the policy's lease allows without a mark."""
+
+class Standing(_Standing, metaclass=_StandingEnumTypeWrapper): ...
+
+STANDING_UNSPECIFIED: Standing.ValueType  # 0
+STANDING_NORMAL: Standing.ValueType  # 1
+STANDING_DEGRADED: Standing.ValueType  # 2
+"""Longer without word from the cloud than the policy's lease allows without a mark."""
+Global___Standing: _TypeAlias = Standing  # noqa: Y015
 
 class _DocumentType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -267,12 +355,19 @@ class Statement(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     DEVICE_EVENT_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    MANUAL_FIELD_NUMBER: _builtins.int
+    MEDIA_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     attestation_id: _builtins.str
     """UUID version 7 (RFC 9562), lower case with hyphens."""
     device_id: _builtins.str
     """The device that signed, as named in its certificate."""
     chain_epoch: _builtins.int
-    """Incremented when a device starts a new chain (after a restore or a reset). Starts at 1."""
+    """Starts at 1. Higher in each new chain that the device begins with a RESET; one that the cloud never
+    took is followed by another, so that numbers may be left out.
+    """
     seq: _builtins.int
     """Position in the chain of this epoch. Starts at 1, no gaps."""
     previous_envelope_sha256: _builtins.bytes
@@ -284,6 +379,8 @@ class Statement(_message.Message):
     kind: Global___RecordKind.ValueType
     outcome: Global___Outcome.ValueType
     """Set when kind is RECORD_KIND_VERIFICATION."""
+    standing: Global___Standing.ValueType
+    """How long the device had been without word from the cloud; absent in records before version 0.2."""
     @_builtins.property
     def clock(self) -> Global___Clock: ...
     @_builtins.property
@@ -312,6 +409,22 @@ class Statement(_message.Message):
     def device_event(self) -> Global___DeviceEvent:
         """Set when kind is RECORD_KIND_DEVICE_EVENT."""
 
+    @_builtins.property
+    def session(self) -> Global___Session:
+        """What the session asked of the person beside the face."""
+
+    @_builtins.property
+    def gallery(self) -> Global___GallerySearch:
+        """Search in the device's gallery; absent when there was none."""
+
+    @_builtins.property
+    def manual(self) -> Global___ManualDecision:
+        """Set when outcome is OUTCOME_MANUAL."""
+
+    @_builtins.property
+    def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaReference]:
+        """Pictures and files that belong to the record, by digest only."""
+
     def __init__(
         self,
         *,
@@ -335,10 +448,15 @@ class Statement(_message.Message):
         outcome: Global___Outcome.ValueType = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
         device_event: Global___DeviceEvent | None = ...,
+        session: Global___Session | None = ...,
+        gallery: Global___GallerySearch | None = ...,
+        manual: Global___ManualDecision | None = ...,
+        media: _abc.Iterable[Global___MediaReference] | None = ...,
+        standing: Global___Standing.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "capture", b"capture", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "document", b"document", "liveness", b"liveness", "match", b"match", "operator", b"operator", "site", b"site"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "capture", b"capture", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "document", b"document", "gallery", b"gallery", "liveness", b"liveness", "manual", b"manual", "match", b"match", "operator", b"operator", "session", b"session", "site", b"site"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "attestation_id", b"attestation_id", "capture", b"capture", "chain_epoch", b"chain_epoch", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "device_id", b"device_id", "document", b"document", "kind", b"kind", "last_checkpoint_sha256", b"last_checkpoint_sha256", "last_receipt_sha256", b"last_receipt_sha256", "liveness", b"liveness", "match", b"match", "operator", b"operator", "outcome", b"outcome", "previous_envelope_sha256", b"previous_envelope_sha256", "reasons", b"reasons", "seq", b"seq", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "attestation_id", b"attestation_id", "capture", b"capture", "chain_epoch", b"chain_epoch", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "device_id", b"device_id", "document", b"document", "gallery", b"gallery", "kind", b"kind", "last_checkpoint_sha256", b"last_checkpoint_sha256", "last_receipt_sha256", b"last_receipt_sha256", "liveness", b"liveness", "manual", b"manual", "match", b"match", "media", b"media", "operator", b"operator", "outcome", b"outcome", "previous_envelope_sha256", b"previous_envelope_sha256", "reasons", b"reasons", "seq", b"seq", "session", b"session", "site", b"site", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,26 +464,199 @@ Global___Statement: _TypeAlias = Statement  # noqa: Y015
 
 @_typing.final
 class DeviceEvent(_message.Message):
+    """DeviceEvent says what happened to the device itself; exactly the part that belongs to its type is set."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
     CERTIFICATE_SERIAL_FIELD_NUMBER: _builtins.int
+    PREDECESSOR_ID_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    TOMBSTONE_FIELD_NUMBER: _builtins.int
+    PERIPHERAL_FIELD_NUMBER: _builtins.int
     type: Global___DeviceEventType.ValueType
     certificate_serial: _builtins.str
     """Serial of the attestation certificate, lower-case hex, for DEVICE_EVENT_TYPE_ENROLLED."""
+    predecessor_id: _builtins.str
+    """For DEVICE_EVENT_TYPE_ENROLLED of a device that takes another's place: that device's id."""
+    @_builtins.property
+    def reset(self) -> Global___Reset: ...
+    @_builtins.property
+    def gap(self) -> Global___Gap: ...
+    @_builtins.property
+    def tombstone(self) -> Global___Tombstone: ...
+    @_builtins.property
+    def peripheral(self) -> Global___Peripheral: ...
     def __init__(
         self,
         *,
         type: Global___DeviceEventType.ValueType = ...,
         certificate_serial: _builtins.str = ...,
+        predecessor_id: _builtins.str = ...,
+        reset: Global___Reset | None = ...,
+        gap: Global___Gap | None = ...,
+        tombstone: Global___Tombstone | None = ...,
+        peripheral: Global___Peripheral | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gap", b"gap", "peripheral", b"peripheral", "reset", b"reset", "tombstone", b"tombstone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_serial", b"certificate_serial", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_serial", b"certificate_serial", "gap", b"gap", "peripheral", b"peripheral", "predecessor_id", b"predecessor_id", "reset", b"reset", "tombstone", b"tombstone", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeviceEvent: _TypeAlias = DeviceEvent  # noqa: Y015
+
+@_typing.final
+class ChainPosition(_message.Message):
+    """ChainPosition names one record of one device: the envelope's digest at a place of its chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    ENVELOPE_SHA256_FIELD_NUMBER: _builtins.int
+    chain_epoch: _builtins.int
+    seq: _builtins.int
+    envelope_sha256: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        chain_epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
+        envelope_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_epoch", b"chain_epoch", "envelope_sha256", b"envelope_sha256", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainPosition: _TypeAlias = ChainPosition  # noqa: Y015
+
+@_typing.final
+class Reset(_message.Message):
+    """Reset cites both branches, so that neither can be denied later. The cloud takes the RESET of any later
+    epoch that cites its very head; one that comes too late is a branch, and the device begins anew once more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_HEAD_FIELD_NUMBER: _builtins.int
+    CLOUD_HEAD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Stable code: STORE_BEHIND, FORK, STORE_LOST or COUNTER_AHEAD."""
+    @_builtins.property
+    def device_head(self) -> Global___ChainPosition:
+        """Newest record of the device before the reset; absent when its store was lost altogether."""
+
+    @_builtins.property
+    def cloud_head(self) -> Global___ChainPosition:
+        """What the cloud said its newest record of this device was; absent when it had none."""
+
+    def __init__(
+        self,
+        *,
+        device_head: Global___ChainPosition | None = ...,
+        cloud_head: Global___ChainPosition | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cloud_head", b"cloud_head", "device_head", b"device_head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloud_head", b"cloud_head", "device_head", b"device_head", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reset: _TypeAlias = Reset  # noqa: Y015
+
+@_typing.final
+class Gap(_message.Message):
+    """Gap covers first_seq to last_seq of the statement's own epoch. The chain goes on behind it with a
+    record that names last_sha256 as its predecessor.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_SEQ_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    LAST_SHA256_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    first_seq: _builtins.int
+    last_seq: _builtins.int
+    last_sha256: _builtins.bytes
+    """Digest of the envelope at last_seq."""
+    reason: _builtins.str
+    """Stable code: DAMAGED, LOST or PURGED."""
+    def __init__(
+        self,
+        *,
+        first_seq: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
+        last_sha256: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_seq", b"first_seq", "last_seq", b"last_seq", "last_sha256", b"last_sha256", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gap: _TypeAlias = Gap  # noqa: Y015
+
+@_typing.final
+class Tombstone(_message.Message):
+    """Tombstone closes one place of the statement's own epoch; the refused bytes stay with the device and the cloud."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: _builtins.int
+    ENVELOPE_SHA256_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    seq: _builtins.int
+    envelope_sha256: _builtins.bytes
+    reason: _builtins.str
+    """The cloud's stable code for the refusal."""
+    def __init__(
+        self,
+        *,
+        seq: _builtins.int = ...,
+        envelope_sha256: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_sha256", b"envelope_sha256", "reason", b"reason", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tombstone: _TypeAlias = Tombstone  # noqa: Y015
+
+@_typing.final
+class Peripheral(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PREVIOUS_ID_FIELD_NUMBER: _builtins.int
+    CURRENT_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___PeripheralKind.ValueType
+    previous_id: _builtins.str
+    """As the device names it: USB serial or path, SAM id. Empty when there was none before."""
+    current_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        kind: Global___PeripheralKind.ValueType = ...,
+        previous_id: _builtins.str = ...,
+        current_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_id", b"current_id", "kind", b"kind", "previous_id", b"previous_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Peripheral: _TypeAlias = Peripheral  # noqa: Y015
 
 @_typing.final
 class Clock(_message.Message):
@@ -375,11 +666,16 @@ class Clock(_message.Message):
     MONOTONIC_NS_FIELD_NUMBER: _builtins.int
     WALL_TIME_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    SINCE_RECEIPT_NS_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     """The operating system's boot id (UUID); new at every boot."""
     monotonic_ns: _builtins.int
     """Monotonic clock of that boot, in nanoseconds."""
     quality: Global___TimeQuality.ValueType
+    since_receipt_ns: _builtins.int
+    """Time since the cited receipt arrived, on the monotonic clock of this very boot; absent when it
+    arrived in another boot. Moves the earliest time of the record forward.
+    """
     @_builtins.property
     def wall_time(self) -> _timestamp_pb2.Timestamp:
         """What the device's wall clock showed."""
@@ -391,12 +687,15 @@ class Clock(_message.Message):
         monotonic_ns: _builtins.int = ...,
         wall_time: _timestamp_pb2.Timestamp | None = ...,
         quality: Global___TimeQuality.ValueType = ...,
+        since_receipt_ns: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["wall_time", b"wall_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_since_receipt_ns", b"_since_receipt_ns", "since_receipt_ns", b"since_receipt_ns", "wall_time", b"wall_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "monotonic_ns", b"monotonic_ns", "quality", b"quality", "wall_time", b"wall_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_receipt_ns", b"_since_receipt_ns", "boot_id", b"boot_id", "monotonic_ns", b"monotonic_ns", "quality", b"quality", "since_receipt_ns", b"since_receipt_ns", "wall_time", b"wall_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__since_receipt_ns: _TypeAlias = _typing.Literal["since_receipt_ns"]  # noqa: Y015
+    _WhichOneofArgType__since_receipt_ns: _TypeAlias = _typing.Literal["_since_receipt_ns", b"_since_receipt_ns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since_receipt_ns) -> _WhichOneofReturnType__since_receipt_ns | None: ...
 
 Global___Clock: _TypeAlias = Clock  # noqa: Y015
 
@@ -452,23 +751,227 @@ class Operator(_message.Message):
 
     OPERATOR_ID_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    FACTORS_FIELD_NUMBER: _builtins.int
     operator_id: _builtins.str
-    """Pseudonymous; empty for self-service."""
+    """Pseudonym of letters, digits, dots, colons, hyphens and underscores; empty for self-service."""
     role: _builtins.str
     """For example clerk, supervisor, agent."""
+    @_builtins.property
+    def factors(self) -> _containers.RepeatedScalarFieldContainer[Global___AuthenticationFactor.ValueType]:
+        """How the operator had signed in, in ascending order."""
+
     def __init__(
         self,
         *,
         operator_id: _builtins.str = ...,
         role: _builtins.str = ...,
+        factors: _abc.Iterable[Global___AuthenticationFactor.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator_id", b"operator_id", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factors", b"factors", "operator_id", b"operator_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Operator: _TypeAlias = Operator  # noqa: Y015
+
+@_typing.final
+class Session(_message.Message):
+    """Session holds what was said to the person and what the person answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
+    EARLIER_RECORDS_SHOWN_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.bytes
+    """16 random bytes; the same for every record of one session."""
+    earlier_records_shown: _builtins.int
+    """Earlier records of the same document on this device that were shown before going on."""
+    @_builtins.property
+    def consent(self) -> Global___TextShown:
+        """The consent text that was shown, and the answer."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextShown]:
+        """Notices, in the order shown."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___Commitment]:
+        """Commitments to customer data and to the signature, in ascending order of field name
+        (customer.phone, session.signature).
+        """
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.bytes = ...,
+        consent: Global___TextShown | None = ...,
+        earlier_records_shown: _builtins.int = ...,
+        notices: _abc.Iterable[Global___TextShown] | None = ...,
+        fields: _abc.Iterable[Global___Commitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "earlier_records_shown", b"earlier_records_shown", "fields", b"fields", "notices", b"notices", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Session: _TypeAlias = Session  # noqa: Y015
+
+@_typing.final
+class TextShown(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_ID_FIELD_NUMBER: _builtins.int
+    TEXT_SHA256_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    text_id: _builtins.str
+    text_sha256: _builtins.bytes
+    """SHA-256 of the UTF-8 text in the language shown."""
+    accepted: _builtins.bool
+    def __init__(
+        self,
+        *,
+        text_id: _builtins.str = ...,
+        text_sha256: _builtins.bytes = ...,
+        accepted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "text_id", b"text_id", "text_sha256", b"text_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextShown: _TypeAlias = TextShown  # noqa: Y015
+
+@_typing.final
+class GallerySearch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    gallery_version: _builtins.int
+    size: _builtins.int
+    decision: Global___GalleryDecision.ValueType
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___GalleryCandidate]:
+        """Best first."""
+
+    def __init__(
+        self,
+        *,
+        gallery_version: _builtins.int = ...,
+        size: _builtins.int = ...,
+        candidates: _abc.Iterable[Global___GalleryCandidate] | None = ...,
+        decision: Global___GalleryDecision.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "decision", b"decision", "gallery_version", b"gallery_version", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GallerySearch: _TypeAlias = GallerySearch  # noqa: Y015
+
+@_typing.final
+class GalleryCandidate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDATE_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    candidate_id: _builtins.str
+    """Pseudonym of the enrolled person."""
+    score: _builtins.float
+    def __init__(
+        self,
+        *,
+        candidate_id: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_id", b"candidate_id", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryCandidate: _TypeAlias = GalleryCandidate  # noqa: Y015
+
+@_typing.final
+class ManualDecision(_message.Message):
+    """ManualDecision is made by two people who had both signed in. The second signs the envelope too: it
+    carries a second signature by cosigner_key.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    COSIGNER_FIELD_NUMBER: _builtins.int
+    COSIGNER_KEY_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.bool
+    cosigner_key: _builtins.bytes
+    """DER SubjectPublicKeyInfo (P-256) of the second person's key."""
+    attempt_id: _builtins.str
+    """The attempt that this decision follows; empty when there was none."""
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why the device could not decide: stable codes of the attempt that came before."""
+
+    @_builtins.property
+    def cosigner(self) -> Global___Operator: ...
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.bool = ...,
+        causes: _abc.Iterable[_builtins.str] | None = ...,
+        cosigner: Global___Operator | None = ...,
+        cosigner_key: _builtins.bytes = ...,
+        attempt_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cosigner", b"cosigner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "attempt_id", b"attempt_id", "causes", b"causes", "cosigner", b"cosigner", "cosigner_key", b"cosigner_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManualDecision: _TypeAlias = ManualDecision  # noqa: Y015
+
+@_typing.final
+class MediaReference(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CONTENT_COMMITMENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For example best_shot or document_photo."""
+    sha256: _builtins.bytes
+    """Of the encrypted file: what is stored and delivered, and its name."""
+    size_bytes: _builtins.int
+    content_commitment: _builtins.bytes
+    """Salted commitment to the file before encryption, under the field media.<name>."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
+        content_commitment: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_commitment", b"content_commitment", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MediaReference: _TypeAlias = MediaReference  # noqa: Y015
 
 @_typing.final
 class Document(_message.Message):

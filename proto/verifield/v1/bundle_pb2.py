@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/bundle.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x08\x45nvelope\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x02 \x01(\t\x12\x33\n\nsignatures\x18\x03 \x03(\x0b\x32\x1f.verifield.v1.EnvelopeSignature\"/\n\x11\x45nvelopeSignature\x12\x0b\n\x03sig\x18\x01 \x01(\x0c\x12\r\n\x05keyid\x18\x02 \x01(\t\"\xcf\x01\n\x06\x42undle\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0c\x12\x0f\n\x07receipt\x18\x04 \x01(\x0c\x12\x15\n\rcited_receipt\x18\x05 \x01(\x0c\x12)\n\tlog_entry\x18\x06 \x01(\x0b\x32\x16.verifield.v1.LogEntry\x12\x1c\n\x14receipt_certificates\x18\x07 \x03(\x0c\x12\x18\n\x10log_certificates\x18\x08 \x03(\x0c\"\xa0\x01\n\x07Receipt\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63hain_epoch\x18\x02 \x01(\x04\x12\x13\n\x0bthrough_seq\x18\x03 \x01(\x04\x12\x13\n\x0bhead_sha256\x18\x04 \x01(\x0c\x12/\n\x0bserver_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncheckpoint\x18\x06 \x01(\t\"Z\n\x08LogEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x18\n\x10inclusion_hashes\x18\x03 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/bundle.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x08\x45nvelope\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x02 \x01(\t\x12\x33\n\nsignatures\x18\x03 \x03(\x0b\x32\x1f.verifield.v1.EnvelopeSignature\"/\n\x11\x45nvelopeSignature\x12\x0b\n\x03sig\x18\x01 \x01(\x0c\x12\r\n\x05keyid\x18\x02 \x01(\t\"\xb6\x02\n\x06\x42undle\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0c\x12\x0f\n\x07receipt\x18\x04 \x01(\x0c\x12\x15\n\rcited_receipt\x18\x05 \x01(\x0c\x12)\n\tlog_entry\x18\x06 \x01(\x0b\x32\x16.verifield.v1.LogEntry\x12\x1c\n\x14receipt_certificates\x18\x07 \x03(\x0c\x12\x18\n\x10log_certificates\x18\x08 \x03(\x0c\x12\"\n\x1a\x63ited_receipt_certificates\x18\t \x03(\x0c\x12(\n\twitnesses\x18\n \x03(\x0b\x32\x15.verifield.v1.Witness\x12\x17\n\x0frevocation_list\x18\x0b \x01(\x0c\"a\n\x07Witness\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\x12\x1a\n\x12\x63onsistency_hashes\x18\x04 \x03(\x0c\"\xa0\x01\n\x07Receipt\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63hain_epoch\x18\x02 \x01(\x04\x12\x13\n\x0bthrough_seq\x18\x03 \x01(\x04\x12\x13\n\x0bhead_sha256\x18\x04 \x01(\x0c\x12/\n\x0bserver_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncheckpoint\x18\x06 \x01(\t\"Z\n\x08LogEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x18\n\x10inclusion_hashes\x18\x03 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVELOPESIGNATURE']._serialized_start=180
   _globals['_ENVELOPESIGNATURE']._serialized_end=227
   _globals['_BUNDLE']._serialized_start=230
-  _globals['_BUNDLE']._serialized_end=437
-  _globals['_RECEIPT']._serialized_start=440
-  _globals['_RECEIPT']._serialized_end=600
-  _globals['_LOGENTRY']._serialized_start=602
-  _globals['_LOGENTRY']._serialized_end=692
+  _globals['_BUNDLE']._serialized_end=540
+  _globals['_WITNESS']._serialized_start=542
+  _globals['_WITNESS']._serialized_end=639
+  _globals['_RECEIPT']._serialized_start=642
+  _globals['_RECEIPT']._serialized_end=802
+  _globals['_LOGENTRY']._serialized_start=804
+  _globals['_LOGENTRY']._serialized_end=894
 # @@protoc_insertion_point(module_scope)

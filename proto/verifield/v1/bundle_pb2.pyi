@@ -87,6 +87,9 @@ class Bundle(_message.Message):
     LOG_ENTRY_FIELD_NUMBER: _builtins.int
     RECEIPT_CERTIFICATES_FIELD_NUMBER: _builtins.int
     LOG_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    CITED_RECEIPT_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    REVOCATION_LIST_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
     """application/vnd.verifield.bundle.v1+protobuf"""
     envelope: _builtins.bytes
@@ -95,6 +98,8 @@ class Bundle(_message.Message):
     """Added by the cloud: serialised Envelope whose payload is a Receipt for this very record."""
     cited_receipt: _builtins.bytes
     """Added by the cloud: the receipt envelope that the statement cites, for a not-before time."""
+    revocation_list: _builtins.bytes
+    """The issuing authority's revocation list (RFC 5280, DER), as of the time the bundle was made."""
     @_builtins.property
     def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Device certificates, DER, leaf first, root left out."""
@@ -107,6 +112,14 @@ class Bundle(_message.Message):
 
     @_builtins.property
     def log_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def cited_receipt_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Certificates for cited_receipt where its key is not that of receipt; empty means the same."""
+
+    @_builtins.property
+    def witnesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Witness]:
+        """Other devices that saw a tree of the same log in which this record is."""
+
     def __init__(
         self,
         *,
@@ -118,14 +131,54 @@ class Bundle(_message.Message):
         log_entry: Global___LogEntry | None = ...,
         receipt_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
         log_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        cited_receipt_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        witnesses: _abc.Iterable[Global___Witness] | None = ...,
+        revocation_list: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["log_entry", b"log_entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cited_receipt", b"cited_receipt", "envelope", b"envelope", "log_certificates", b"log_certificates", "log_entry", b"log_entry", "media_type", b"media_type", "receipt", b"receipt", "receipt_certificates", b"receipt_certificates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cited_receipt", b"cited_receipt", "cited_receipt_certificates", b"cited_receipt_certificates", "envelope", b"envelope", "log_certificates", b"log_certificates", "log_entry", b"log_entry", "media_type", b"media_type", "receipt", b"receipt", "receipt_certificates", b"receipt_certificates", "revocation_list", b"revocation_list", "witnesses", b"witnesses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Bundle: _TypeAlias = Bundle  # noqa: Y015
+
+@_typing.final
+class Witness(_message.Message):
+    """Witness is a statement of another device that cites a checkpoint, with the proof that both
+    checkpoints are of one growing tree.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_HASHES_FIELD_NUMBER: _builtins.int
+    envelope: _builtins.bytes
+    checkpoint: _builtins.str
+    """The note that the statement cites."""
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def consistency_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """From log_entry.tree_size to the cited tree, or back where the cited tree is the smaller one."""
+
+    def __init__(
+        self,
+        *,
+        envelope: _builtins.bytes = ...,
+        certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        checkpoint: _builtins.str = ...,
+        consistency_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "checkpoint", b"checkpoint", "consistency_hashes", b"consistency_hashes", "envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witness: _TypeAlias = Witness  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):

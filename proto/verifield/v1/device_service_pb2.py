@@ -25,25 +25,70 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from verifield.v1 import attestation_pb2 as verifield_dot_v1_dot_attestation__pb2
+from verifield.v1 import policy_pb2 as verifield_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!verifield/v1/device_service.proto\x12\x0cverifield.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\"Q\n\x16\x43reateJoinTokenRequest\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x17\x43reateJoinTokenResponse\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xee\x01\n\x06\x44\x65vice\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x33\n\x0ekey_protection\x18\x03 \x01(\x0e\x32\x1b.verifield.v1.KeyProtection\x12\x31\n\renrolled_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63hain_epoch\x18\x05 \x01(\x04\x12\x0b\n\x03seq\x18\x06 \x01(\x04\x12\x36\n\x12last_delivery_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x12ListDevicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x13ListDevicesResponse\x12%\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x14.verifield.v1.Device\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc3\x01\n\rDeviceService\x12^\n\x0f\x43reateJoinToken\x12$.verifield.v1.CreateJoinTokenRequest\x1a%.verifield.v1.CreateJoinTokenResponse\x12R\n\x0bListDevices\x12 .verifield.v1.ListDevicesRequest\x1a!.verifield.v1.ListDevicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!verifield/v1/device_service.proto\x12\x0cverifield.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\x1a\x19verifield/v1/policy.proto\"\x95\x01\n\x16\x43reateJoinTokenRequest\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x16\n\x0epredecessor_id\x18\x04 \x01(\t\x12\x16\n\x0ewaive_approval\x18\x05 \x01(\x08\"^\n\x17\x43reateJoinTokenResponse\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbc\x03\n\x06\x44\x65vice\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x33\n\x0ekey_protection\x18\x03 \x01(\x0e\x32\x1b.verifield.v1.KeyProtection\x12\x31\n\renrolled_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63hain_epoch\x18\x05 \x01(\x04\x12\x0b\n\x03seq\x18\x06 \x01(\x04\x12\x36\n\x12last_delivery_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\x08 \x01(\x0e\x32\x19.verifield.v1.DeviceState\x12\x12\n\naccount_id\x18\t \x01(\t\x12\x16\n\x0epredecessor_id\x18\n \x01(\t\x12\x12\n\nkey_sha256\x18\x0b \x01(\x0c\x12\x16\n\x0estaged_records\x18\x0c \x01(\x04\x12\x35\n\x11last_contact_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bopen_alarms\x18\x0e \x01(\r\"v\n\x12ListDevicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.verifield.v1.DeviceState\x12\x0f\n\x07site_id\x18\x04 \x01(\t\"U\n\x13ListDevicesResponse\x12%\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x14.verifield.v1.Device\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x10GetDeviceRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\"9\n\x11GetDeviceResponse\x12$\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Device\"=\n\x14\x41pproveDeviceRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x12\n\nkey_sha256\x18\x02 \x01(\x0c\"=\n\x15\x41pproveDeviceResponse\x12$\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Device\"X\n\x13RevokeDeviceRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.verifield.v1.RevocationReason\"<\n\x14RevokeDeviceResponse\x12$\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Device\"h\n\x14SendDirectiveRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12-\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1d.verifield.v1.DirectiveAction\x12\x0e\n\x06reason\x18\x03 \x01(\t\"-\n\x15SendDirectiveResponse\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\"\xed\x01\n\x05\x41larm\x12\x10\n\x08\x61larm_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.verifield.v1.AlarmKind\x12/\n\x0braised_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63hain_epoch\x18\x05 \x01(\x04\x12\x0b\n\x03seq\x18\x06 \x01(\x04\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x35\n\x11\x61\x63knowledged_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x11ListAlarmsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tdevice_id\x18\x03 \x01(\t\x12\x11\n\topen_only\x18\x04 \x01(\x08\"R\n\x12ListAlarmsResponse\x12#\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x13.verifield.v1.Alarm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x41\x63knowledgeAlarmRequest\x12\x10\n\x08\x61larm_id\x18\x01 \x01(\t\">\n\x18\x41\x63knowledgeAlarmResponse\x12\"\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x13.verifield.v1.Alarm\"\xd1\x01\n\nSideRecord\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.verifield.v1.SideRecordKind\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63hain_epoch\x18\x03 \x01(\x04\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x31\n\rreceived_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63ontent\x18\x08 \x01(\x0c\"h\n\x16ListSideRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tdevice_id\x18\x03 \x01(\t\x12\x14\n\x0cwith_content\x18\x04 \x01(\x08\"]\n\x17ListSideRecordsResponse\x12)\n\x07records\x18\x01 \x03(\x0b\x32\x18.verifield.v1.SideRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1a\n\x18GetRevocationListRequest\"4\n\x19GetRevocationListResponse\x12\x17\n\x0frevocation_list\x18\x01 \x01(\x0c*\xaf\x01\n\x0b\x44\x65viceState\x12\x1c\n\x18\x44\x45VICE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45VICE_STATE_PENDING\x10\x01\x12\x17\n\x13\x44\x45VICE_STATE_ACTIVE\x10\x02\x12\x1a\n\x16\x44\x45VICE_STATE_SUSPENDED\x10\x03\x12\x18\n\x14\x44\x45VICE_STATE_REVOKED\x10\x04\x12\x19\n\x15\x44\x45VICE_STATE_REPLACED\x10\x05*\xab\x01\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12$\n REVOCATION_REASON_KEY_COMPROMISE\x10\x01\x12 \n\x1cREVOCATION_REASON_SUPERSEDED\x10\x02\x12,\n(REVOCATION_REASON_CESSATION_OF_OPERATION\x10\x03*\xaf\x01\n\tAlarmKind\x12\x1a\n\x16\x41LARM_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41LARM_KIND_FORK\x10\x01\x12\x14\n\x10\x41LARM_KIND_CLONE\x10\x02\x12\x14\n\x10\x41LARM_KIND_RESET\x10\x03\x12\x12\n\x0e\x41LARM_KIND_GAP\x10\x04\x12\x16\n\x12\x41LARM_KIND_REFUSED\x10\x05\x12\x19\n\x15\x41LARM_KIND_PERIPHERAL\x10\x06*\x8b\x01\n\x0eSideRecordKind\x12 \n\x1cSIDE_RECORD_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18SIDE_RECORD_KIND_REFUSED\x10\x01\x12\x1b\n\x17SIDE_RECORD_KIND_BRANCH\x10\x02\x12\x1c\n\x18SIDE_RECORD_KIND_DAMAGED\x10\x03\x32\x96\x07\n\rDeviceService\x12^\n\x0f\x43reateJoinToken\x12$.verifield.v1.CreateJoinTokenRequest\x1a%.verifield.v1.CreateJoinTokenResponse\x12R\n\x0bListDevices\x12 .verifield.v1.ListDevicesRequest\x1a!.verifield.v1.ListDevicesResponse\x12L\n\tGetDevice\x12\x1e.verifield.v1.GetDeviceRequest\x1a\x1f.verifield.v1.GetDeviceResponse\x12X\n\rApproveDevice\x12\".verifield.v1.ApproveDeviceRequest\x1a#.verifield.v1.ApproveDeviceResponse\x12U\n\x0cRevokeDevice\x12!.verifield.v1.RevokeDeviceRequest\x1a\".verifield.v1.RevokeDeviceResponse\x12X\n\rSendDirective\x12\".verifield.v1.SendDirectiveRequest\x1a#.verifield.v1.SendDirectiveResponse\x12O\n\nListAlarms\x12\x1f.verifield.v1.ListAlarmsRequest\x1a .verifield.v1.ListAlarmsResponse\x12\x61\n\x10\x41\x63knowledgeAlarm\x12%.verifield.v1.AcknowledgeAlarmRequest\x1a&.verifield.v1.AcknowledgeAlarmResponse\x12^\n\x0fListSideRecords\x12$.verifield.v1.ListSideRecordsRequest\x1a%.verifield.v1.ListSideRecordsResponse\x12\x64\n\x11GetRevocationList\x12&.verifield.v1.GetRevocationListRequest\x1a\'.verifield.v1.GetRevocationListResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.device_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=148
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=229
-  _globals['_CREATEJOINTOKENRESPONSE']._serialized_start=231
-  _globals['_CREATEJOINTOKENRESPONSE']._serialized_end=325
-  _globals['_DEVICE']._serialized_start=328
-  _globals['_DEVICE']._serialized_end=566
-  _globals['_LISTDEVICESREQUEST']._serialized_start=568
-  _globals['_LISTDEVICESREQUEST']._serialized_end=627
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=629
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=714
-  _globals['_DEVICESERVICE']._serialized_start=717
-  _globals['_DEVICESERVICE']._serialized_end=912
+  _globals['_DEVICESTATE']._serialized_start=2633
+  _globals['_DEVICESTATE']._serialized_end=2808
+  _globals['_REVOCATIONREASON']._serialized_start=2811
+  _globals['_REVOCATIONREASON']._serialized_end=2982
+  _globals['_ALARMKIND']._serialized_start=2985
+  _globals['_ALARMKIND']._serialized_end=3160
+  _globals['_SIDERECORDKIND']._serialized_start=3163
+  _globals['_SIDERECORDKIND']._serialized_end=3302
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=176
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=325
+  _globals['_CREATEJOINTOKENRESPONSE']._serialized_start=327
+  _globals['_CREATEJOINTOKENRESPONSE']._serialized_end=421
+  _globals['_DEVICE']._serialized_start=424
+  _globals['_DEVICE']._serialized_end=868
+  _globals['_LISTDEVICESREQUEST']._serialized_start=870
+  _globals['_LISTDEVICESREQUEST']._serialized_end=988
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=990
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=1075
+  _globals['_GETDEVICEREQUEST']._serialized_start=1077
+  _globals['_GETDEVICEREQUEST']._serialized_end=1114
+  _globals['_GETDEVICERESPONSE']._serialized_start=1116
+  _globals['_GETDEVICERESPONSE']._serialized_end=1173
+  _globals['_APPROVEDEVICEREQUEST']._serialized_start=1175
+  _globals['_APPROVEDEVICEREQUEST']._serialized_end=1236
+  _globals['_APPROVEDEVICERESPONSE']._serialized_start=1238
+  _globals['_APPROVEDEVICERESPONSE']._serialized_end=1299
+  _globals['_REVOKEDEVICEREQUEST']._serialized_start=1301
+  _globals['_REVOKEDEVICEREQUEST']._serialized_end=1389
+  _globals['_REVOKEDEVICERESPONSE']._serialized_start=1391
+  _globals['_REVOKEDEVICERESPONSE']._serialized_end=1451
+  _globals['_SENDDIRECTIVEREQUEST']._serialized_start=1453
+  _globals['_SENDDIRECTIVEREQUEST']._serialized_end=1557
+  _globals['_SENDDIRECTIVERESPONSE']._serialized_start=1559
+  _globals['_SENDDIRECTIVERESPONSE']._serialized_end=1604
+  _globals['_ALARM']._serialized_start=1607
+  _globals['_ALARM']._serialized_end=1844
+  _globals['_LISTALARMSREQUEST']._serialized_start=1846
+  _globals['_LISTALARMSREQUEST']._serialized_end=1942
+  _globals['_LISTALARMSRESPONSE']._serialized_start=1944
+  _globals['_LISTALARMSRESPONSE']._serialized_end=2026
+  _globals['_ACKNOWLEDGEALARMREQUEST']._serialized_start=2028
+  _globals['_ACKNOWLEDGEALARMREQUEST']._serialized_end=2071
+  _globals['_ACKNOWLEDGEALARMRESPONSE']._serialized_start=2073
+  _globals['_ACKNOWLEDGEALARMRESPONSE']._serialized_end=2135
+  _globals['_SIDERECORD']._serialized_start=2138
+  _globals['_SIDERECORD']._serialized_end=2347
+  _globals['_LISTSIDERECORDSREQUEST']._serialized_start=2349
+  _globals['_LISTSIDERECORDSREQUEST']._serialized_end=2453
+  _globals['_LISTSIDERECORDSRESPONSE']._serialized_start=2455
+  _globals['_LISTSIDERECORDSRESPONSE']._serialized_end=2548
+  _globals['_GETREVOCATIONLISTREQUEST']._serialized_start=2550
+  _globals['_GETREVOCATIONLISTREQUEST']._serialized_end=2576
+  _globals['_GETREVOCATIONLISTRESPONSE']._serialized_start=2578
+  _globals['_GETREVOCATIONLISTRESPONSE']._serialized_end=2630
+  _globals['_DEVICESERVICE']._serialized_start=3305
+  _globals['_DEVICESERVICE']._serialized_end=4223
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,9 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from verifield.v1 import attestation_pb2 as _attestation_pb2
+from verifield.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,13 +23,130 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DeviceState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeviceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEVICE_STATE_UNSPECIFIED: _DeviceState.ValueType  # 0
+    DEVICE_STATE_PENDING: _DeviceState.ValueType  # 1
+    DEVICE_STATE_ACTIVE: _DeviceState.ValueType  # 2
+    DEVICE_STATE_SUSPENDED: _DeviceState.ValueType  # 3
+    """What it delivers is kept, but its chain does not go on until a person has looked into its alarms."""
+    DEVICE_STATE_REVOKED: _DeviceState.ValueType  # 4
+    DEVICE_STATE_REPLACED: _DeviceState.ValueType  # 5
+    """Another device has taken its place; its backlog is still accepted."""
+
+class DeviceState(_DeviceState, metaclass=_DeviceStateEnumTypeWrapper): ...
+
+DEVICE_STATE_UNSPECIFIED: DeviceState.ValueType  # 0
+DEVICE_STATE_PENDING: DeviceState.ValueType  # 1
+DEVICE_STATE_ACTIVE: DeviceState.ValueType  # 2
+DEVICE_STATE_SUSPENDED: DeviceState.ValueType  # 3
+"""What it delivers is kept, but its chain does not go on until a person has looked into its alarms."""
+DEVICE_STATE_REVOKED: DeviceState.ValueType  # 4
+DEVICE_STATE_REPLACED: DeviceState.ValueType  # 5
+"""Another device has taken its place; its backlog is still accepted."""
+Global___DeviceState: _TypeAlias = DeviceState  # noqa: Y015
+
+class _RevocationReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevocationReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_REASON_UNSPECIFIED: _RevocationReason.ValueType  # 0
+    REVOCATION_REASON_KEY_COMPROMISE: _RevocationReason.ValueType  # 1
+    """The key may be in other hands."""
+    REVOCATION_REASON_SUPERSEDED: _RevocationReason.ValueType  # 2
+    """Another device has taken its place."""
+    REVOCATION_REASON_CESSATION_OF_OPERATION: _RevocationReason.ValueType  # 3
+
+class RevocationReason(_RevocationReason, metaclass=_RevocationReasonEnumTypeWrapper): ...
+
+REVOCATION_REASON_UNSPECIFIED: RevocationReason.ValueType  # 0
+REVOCATION_REASON_KEY_COMPROMISE: RevocationReason.ValueType  # 1
+"""The key may be in other hands."""
+REVOCATION_REASON_SUPERSEDED: RevocationReason.ValueType  # 2
+"""Another device has taken its place."""
+REVOCATION_REASON_CESSATION_OF_OPERATION: RevocationReason.ValueType  # 3
+Global___RevocationReason: _TypeAlias = RevocationReason  # noqa: Y015
+
+class _AlarmKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlarmKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlarmKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALARM_KIND_UNSPECIFIED: _AlarmKind.ValueType  # 0
+    ALARM_KIND_FORK: _AlarmKind.ValueType  # 1
+    """Two records claim one place of the chain."""
+    ALARM_KIND_CLONE: _AlarmKind.ValueType  # 2
+    """An epoch that was closed goes on: two devices use one key."""
+    ALARM_KIND_RESET: _AlarmKind.ValueType  # 3
+    """The device began a new epoch."""
+    ALARM_KIND_GAP: _AlarmKind.ValueType  # 4
+    """The device gave up places of its chain."""
+    ALARM_KIND_REFUSED: _AlarmKind.ValueType  # 5
+    """A record was refused for ever."""
+    ALARM_KIND_PERIPHERAL: _AlarmKind.ValueType  # 6
+    """A camera or reader was changed."""
+
+class AlarmKind(_AlarmKind, metaclass=_AlarmKindEnumTypeWrapper): ...
+
+ALARM_KIND_UNSPECIFIED: AlarmKind.ValueType  # 0
+ALARM_KIND_FORK: AlarmKind.ValueType  # 1
+"""Two records claim one place of the chain."""
+ALARM_KIND_CLONE: AlarmKind.ValueType  # 2
+"""An epoch that was closed goes on: two devices use one key."""
+ALARM_KIND_RESET: AlarmKind.ValueType  # 3
+"""The device began a new epoch."""
+ALARM_KIND_GAP: AlarmKind.ValueType  # 4
+"""The device gave up places of its chain."""
+ALARM_KIND_REFUSED: AlarmKind.ValueType  # 5
+"""A record was refused for ever."""
+ALARM_KIND_PERIPHERAL: AlarmKind.ValueType  # 6
+"""A camera or reader was changed."""
+Global___AlarmKind: _TypeAlias = AlarmKind  # noqa: Y015
+
+class _SideRecordKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SideRecordKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SideRecordKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SIDE_RECORD_KIND_UNSPECIFIED: _SideRecordKind.ValueType  # 0
+    SIDE_RECORD_KIND_REFUSED: _SideRecordKind.ValueType  # 1
+    SIDE_RECORD_KIND_BRANCH: _SideRecordKind.ValueType  # 2
+    SIDE_RECORD_KIND_DAMAGED: _SideRecordKind.ValueType  # 3
+
+class SideRecordKind(_SideRecordKind, metaclass=_SideRecordKindEnumTypeWrapper): ...
+
+SIDE_RECORD_KIND_UNSPECIFIED: SideRecordKind.ValueType  # 0
+SIDE_RECORD_KIND_REFUSED: SideRecordKind.ValueType  # 1
+SIDE_RECORD_KIND_BRANCH: SideRecordKind.ValueType  # 2
+SIDE_RECORD_KIND_DAMAGED: SideRecordKind.ValueType  # 3
+Global___SideRecordKind: _TypeAlias = SideRecordKind  # noqa: Y015
+
 @_typing.final
 class CreateJoinTokenRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SITE_ID_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PREDECESSOR_ID_FIELD_NUMBER: _builtins.int
+    WAIVE_APPROVAL_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
+    account_id: _builtins.str
+    """The account that the device belongs to; may be empty."""
+    predecessor_id: _builtins.str
+    """The device whose place the new one takes; may be empty."""
+    waive_approval: _builtins.bool
+    """Admits a device whose key is not proved by a TPM without a person's approval: whoever holds the token
+    is believed.
+    """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """1 minute to 30 days; absent means 1 day."""
@@ -37,10 +156,13 @@ class CreateJoinTokenRequest(_message.Message):
         *,
         site_id: _builtins.str = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        account_id: _builtins.str = ...,
+        predecessor_id: _builtins.str = ...,
+        waive_approval: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["site_id", b"site_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "predecessor_id", b"predecessor_id", "site_id", b"site_id", "ttl", b"ttl", "waive_approval", b"waive_approval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -81,16 +203,34 @@ class Device(_message.Message):
     CHAIN_EPOCH_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
     LAST_DELIVERY_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PREDECESSOR_ID_FIELD_NUMBER: _builtins.int
+    KEY_SHA256_FIELD_NUMBER: _builtins.int
+    STAGED_RECORDS_FIELD_NUMBER: _builtins.int
+    LAST_CONTACT_TIME_FIELD_NUMBER: _builtins.int
+    OPEN_ALARMS_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     site_id: _builtins.str
     key_protection: _attestation_pb2.KeyProtection.ValueType
     chain_epoch: _builtins.int
     seq: _builtins.int
-    """Newest seq delivered; 0 when none."""
+    """Newest seq of the unbroken chain; 0 when none."""
+    state: Global___DeviceState.ValueType
+    account_id: _builtins.str
+    predecessor_id: _builtins.str
+    key_sha256: _builtins.bytes
+    """SHA-256 of the attestation key's SubjectPublicKeyInfo."""
+    staged_records: _builtins.int
+    """Records that wait for a missing one before them."""
+    open_alarms: _builtins.int
+    """Alarms that nobody has acknowledged."""
     @_builtins.property
     def enrolled_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_delivery_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def last_contact_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -101,10 +241,17 @@ class Device(_message.Message):
         chain_epoch: _builtins.int = ...,
         seq: _builtins.int = ...,
         last_delivery_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___DeviceState.ValueType = ...,
+        account_id: _builtins.str = ...,
+        predecessor_id: _builtins.str = ...,
+        key_sha256: _builtins.bytes = ...,
+        staged_records: _builtins.int = ...,
+        last_contact_time: _timestamp_pb2.Timestamp | None = ...,
+        open_alarms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolled_time", b"enrolled_time", "last_delivery_time", b"last_delivery_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolled_time", b"enrolled_time", "last_contact_time", b"last_contact_time", "last_delivery_time", b"last_delivery_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_epoch", b"chain_epoch", "device_id", b"device_id", "enrolled_time", b"enrolled_time", "key_protection", b"key_protection", "last_delivery_time", b"last_delivery_time", "seq", b"seq", "site_id", b"site_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "chain_epoch", b"chain_epoch", "device_id", b"device_id", "enrolled_time", b"enrolled_time", "key_protection", b"key_protection", "key_sha256", b"key_sha256", "last_contact_time", b"last_contact_time", "last_delivery_time", b"last_delivery_time", "open_alarms", b"open_alarms", "predecessor_id", b"predecessor_id", "seq", b"seq", "site_id", b"site_id", "staged_records", b"staged_records", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -116,18 +263,25 @@ class ListDevicesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SITE_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """1 to 500; 0 means 50."""
     page_token: _builtins.str
+    state: Global___DeviceState.ValueType
+    """All filters are optional and are combined with AND."""
+    site_id: _builtins.str
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        state: Global___DeviceState.ValueType = ...,
+        site_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "site_id", b"site_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,3 +309,436 @@ class ListDevicesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDevicesResponse: _TypeAlias = ListDevicesResponse  # noqa: Y015
+
+@_typing.final
+class GetDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDeviceRequest: _TypeAlias = GetDeviceRequest  # noqa: Y015
+
+@_typing.final
+class GetDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDeviceResponse: _TypeAlias = GetDeviceResponse  # noqa: Y015
+
+@_typing.final
+class ApproveDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    KEY_SHA256_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    key_sha256: _builtins.bytes
+    """As read from the device's own screen."""
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        key_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "key_sha256", b"key_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveDeviceRequest: _TypeAlias = ApproveDeviceRequest  # noqa: Y015
+
+@_typing.final
+class ApproveDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveDeviceResponse: _TypeAlias = ApproveDeviceResponse  # noqa: Y015
+
+@_typing.final
+class RevokeDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    reason: Global___RevocationReason.ValueType
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        reason: Global___RevocationReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeDeviceRequest: _TypeAlias = RevokeDeviceRequest  # noqa: Y015
+
+@_typing.final
+class RevokeDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeDeviceResponse: _TypeAlias = RevokeDeviceResponse  # noqa: Y015
+
+@_typing.final
+class SendDirectiveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    action: _policy_pb2.DirectiveAction.ValueType
+    reason: _builtins.str
+    """At most 200 characters, shown to the people at the device."""
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        action: _policy_pb2.DirectiveAction.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "device_id", b"device_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendDirectiveRequest: _TypeAlias = SendDirectiveRequest  # noqa: Y015
+
+@_typing.final
+class SendDirectiveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTIVE_ID_FIELD_NUMBER: _builtins.int
+    directive_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        directive_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directive_id", b"directive_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendDirectiveResponse: _TypeAlias = SendDirectiveResponse  # noqa: Y015
+
+@_typing.final
+class Alarm(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALARM_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RAISED_TIME_FIELD_NUMBER: _builtins.int
+    CHAIN_EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_TIME_FIELD_NUMBER: _builtins.int
+    alarm_id: _builtins.str
+    device_id: _builtins.str
+    kind: Global___AlarmKind.ValueType
+    chain_epoch: _builtins.int
+    seq: _builtins.int
+    reason: _builtins.str
+    """Stable code."""
+    @_builtins.property
+    def raised_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def acknowledged_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        alarm_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        kind: Global___AlarmKind.ValueType = ...,
+        raised_time: _timestamp_pb2.Timestamp | None = ...,
+        chain_epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        acknowledged_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_time", b"acknowledged_time", "raised_time", b"raised_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_time", b"acknowledged_time", "alarm_id", b"alarm_id", "chain_epoch", b"chain_epoch", "device_id", b"device_id", "kind", b"kind", "raised_time", b"raised_time", "reason", b"reason", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alarm: _TypeAlias = Alarm  # noqa: Y015
+
+@_typing.final
+class ListAlarmsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    OPEN_ONLY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
+    device_id: _builtins.str
+    open_only: _builtins.bool
+    """Only those that nobody has acknowledged."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        open_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlarmsRequest: _TypeAlias = ListAlarmsRequest  # noqa: Y015
+
+@_typing.final
+class ListAlarmsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALARMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alarm]: ...
+    def __init__(
+        self,
+        *,
+        alarms: _abc.Iterable[Global___Alarm] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlarmsResponse: _TypeAlias = ListAlarmsResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeAlarmRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALARM_ID_FIELD_NUMBER: _builtins.int
+    alarm_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        alarm_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_id", b"alarm_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeAlarmRequest: _TypeAlias = AcknowledgeAlarmRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeAlarmResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALARM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alarm(self) -> Global___Alarm: ...
+    def __init__(
+        self,
+        *,
+        alarm: Global___Alarm | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm", b"alarm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm", b"alarm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeAlarmResponse: _TypeAlias = AcknowledgeAlarmResponse  # noqa: Y015
+
+@_typing.final
+class SideRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    CHAIN_EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RECEIVED_TIME_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    kind: Global___SideRecordKind.ValueType
+    device_id: _builtins.str
+    chain_epoch: _builtins.int
+    """As claimed; 0 where nothing could be read."""
+    seq: _builtins.int
+    sha256: _builtins.bytes
+    reason: _builtins.str
+    content: _builtins.bytes
+    """The bytes as received; only where they were asked for."""
+    @_builtins.property
+    def received_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___SideRecordKind.ValueType = ...,
+        device_id: _builtins.str = ...,
+        chain_epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+        received_time: _timestamp_pb2.Timestamp | None = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received_time", b"received_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_epoch", b"chain_epoch", "content", b"content", "device_id", b"device_id", "kind", b"kind", "reason", b"reason", "received_time", b"received_time", "seq", b"seq", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SideRecord: _TypeAlias = SideRecord  # noqa: Y015
+
+@_typing.final
+class ListSideRecordsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    WITH_CONTENT_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """1 to 100; 0 means 50."""
+    page_token: _builtins.str
+    device_id: _builtins.str
+    with_content: _builtins.bool
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        with_content: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "page_size", b"page_size", "page_token", b"page_token", "with_content", b"with_content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSideRecordsRequest: _TypeAlias = ListSideRecordsRequest  # noqa: Y015
+
+@_typing.final
+class ListSideRecordsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___SideRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___SideRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSideRecordsResponse: _TypeAlias = ListSideRecordsResponse  # noqa: Y015
+
+@_typing.final
+class GetRevocationListRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRevocationListRequest: _TypeAlias = GetRevocationListRequest  # noqa: Y015
+
+@_typing.final
+class GetRevocationListResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATION_LIST_FIELD_NUMBER: _builtins.int
+    revocation_list: _builtins.bytes
+    """RFC 5280, DER, signed by the issuing authority."""
+    def __init__(
+        self,
+        *,
+        revocation_list: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revocation_list", b"revocation_list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRevocationListResponse: _TypeAlias = GetRevocationListResponse  # noqa: Y015

@@ -45,6 +45,46 @@ class DeviceServiceStub:
                 request_serializer=verifield_dot_v1_dot_device__service__pb2.ListDevicesRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_device__service__pb2.ListDevicesResponse.FromString,
                 _registered_method=True)
+        self.GetDevice = channel.unary_unary(
+                '/verifield.v1.DeviceService/GetDevice',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceResponse.FromString,
+                _registered_method=True)
+        self.ApproveDevice = channel.unary_unary(
+                '/verifield.v1.DeviceService/ApproveDevice',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.ApproveDeviceRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.ApproveDeviceResponse.FromString,
+                _registered_method=True)
+        self.RevokeDevice = channel.unary_unary(
+                '/verifield.v1.DeviceService/RevokeDevice',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.RevokeDeviceRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.RevokeDeviceResponse.FromString,
+                _registered_method=True)
+        self.SendDirective = channel.unary_unary(
+                '/verifield.v1.DeviceService/SendDirective',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.SendDirectiveRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.SendDirectiveResponse.FromString,
+                _registered_method=True)
+        self.ListAlarms = channel.unary_unary(
+                '/verifield.v1.DeviceService/ListAlarms',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.ListAlarmsRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.ListAlarmsResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeAlarm = channel.unary_unary(
+                '/verifield.v1.DeviceService/AcknowledgeAlarm',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.AcknowledgeAlarmRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.AcknowledgeAlarmResponse.FromString,
+                _registered_method=True)
+        self.ListSideRecords = channel.unary_unary(
+                '/verifield.v1.DeviceService/ListSideRecords',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.ListSideRecordsRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.ListSideRecordsResponse.FromString,
+                _registered_method=True)
+        self.GetRevocationList = channel.unary_unary(
+                '/verifield.v1.DeviceService/GetRevocationList',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.GetRevocationListRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.GetRevocationListResponse.FromString,
+                _registered_method=True)
 
 
 class DeviceServiceServicer:
@@ -64,6 +104,63 @@ class DeviceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDevice(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveDevice(self, request, context):
+        """ApproveDevice admits a device that waits, after a person has compared the key's fingerprint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeDevice(self, request, context):
+        """RevokeDevice ends a device for ever: nothing it delivers from now on is accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendDirective(self, request, context):
+        """SendDirective locks, unlocks or wipes a device at its next contact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAlarms(self, request, context):
+        """ListAlarms returns the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeAlarm(self, request, context):
+        """AcknowledgeAlarm says that a person has looked into it. A suspended device goes on once none of
+        its alarms is open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSideRecords(self, request, context):
+        """ListSideRecords returns what a device delivered that is in no chain: refused records, other
+        branches and damaged bytes; newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRevocationList(self, request, context):
+        """GetRevocationList returns the newest list for verifiers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeviceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +173,46 @@ def add_DeviceServiceServicer_to_server(servicer, server):
                     servicer.ListDevices,
                     request_deserializer=verifield_dot_v1_dot_device__service__pb2.ListDevicesRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_device__service__pb2.ListDevicesResponse.SerializeToString,
+            ),
+            'GetDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDevice,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceResponse.SerializeToString,
+            ),
+            'ApproveDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveDevice,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.ApproveDeviceRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.ApproveDeviceResponse.SerializeToString,
+            ),
+            'RevokeDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeDevice,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.RevokeDeviceRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.RevokeDeviceResponse.SerializeToString,
+            ),
+            'SendDirective': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendDirective,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.SendDirectiveRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.SendDirectiveResponse.SerializeToString,
+            ),
+            'ListAlarms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlarms,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.ListAlarmsRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.ListAlarmsResponse.SerializeToString,
+            ),
+            'AcknowledgeAlarm': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeAlarm,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.AcknowledgeAlarmRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.AcknowledgeAlarmResponse.SerializeToString,
+            ),
+            'ListSideRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSideRecords,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.ListSideRecordsRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.ListSideRecordsResponse.SerializeToString,
+            ),
+            'GetRevocationList': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRevocationList,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.GetRevocationListRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.GetRevocationListResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +270,222 @@ class DeviceService:
             '/verifield.v1.DeviceService/ListDevices',
             verifield_dot_v1_dot_device__service__pb2.ListDevicesRequest.SerializeToString,
             verifield_dot_v1_dot_device__service__pb2.ListDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/GetDevice',
+            verifield_dot_v1_dot_device__service__pb2.GetDeviceRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.GetDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/ApproveDevice',
+            verifield_dot_v1_dot_device__service__pb2.ApproveDeviceRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.ApproveDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/RevokeDevice',
+            verifield_dot_v1_dot_device__service__pb2.RevokeDeviceRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.RevokeDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendDirective(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/SendDirective',
+            verifield_dot_v1_dot_device__service__pb2.SendDirectiveRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.SendDirectiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlarms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/ListAlarms',
+            verifield_dot_v1_dot_device__service__pb2.ListAlarmsRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.ListAlarmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeAlarm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/AcknowledgeAlarm',
+            verifield_dot_v1_dot_device__service__pb2.AcknowledgeAlarmRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.AcknowledgeAlarmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSideRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/ListSideRecords',
+            verifield_dot_v1_dot_device__service__pb2.ListSideRecordsRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.ListSideRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRevocationList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/GetRevocationList',
+            verifield_dot_v1_dot_device__service__pb2.GetRevocationListRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.GetRevocationListResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,25 @@ class DeviceServiceStub:
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.CreateJoinTokenRequest, _device_service_pb2.CreateJoinTokenResponse]
     ListDevices: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.ListDevicesRequest, _device_service_pb2.ListDevicesResponse]
     """ListDevices returns them in order of device id."""
+    GetDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.GetDeviceRequest, _device_service_pb2.GetDeviceResponse]
+    ApproveDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.ApproveDeviceRequest, _device_service_pb2.ApproveDeviceResponse]
+    """ApproveDevice admits a device that waits, after a person has compared the key's fingerprint."""
+    RevokeDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.RevokeDeviceRequest, _device_service_pb2.RevokeDeviceResponse]
+    """RevokeDevice ends a device for ever: nothing it delivers from now on is accepted."""
+    SendDirective: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.SendDirectiveRequest, _device_service_pb2.SendDirectiveResponse]
+    """SendDirective locks, unlocks or wipes a device at its next contact."""
+    ListAlarms: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.ListAlarmsRequest, _device_service_pb2.ListAlarmsResponse]
+    """ListAlarms returns the newest first."""
+    AcknowledgeAlarm: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.AcknowledgeAlarmRequest, _device_service_pb2.AcknowledgeAlarmResponse]
+    """AcknowledgeAlarm says that a person has looked into it. A suspended device goes on once none of
+    its alarms is open.
+    """
+    ListSideRecords: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.ListSideRecordsRequest, _device_service_pb2.ListSideRecordsResponse]
+    """ListSideRecords returns what a device delivered that is in no chain: refused records, other
+    branches and damaged bytes; newest first.
+    """
+    GetRevocationList: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.GetRevocationListRequest, _device_service_pb2.GetRevocationListResponse]
+    """GetRevocationList returns the newest list for verifiers."""
 
 @_typing.type_check_only
 class DeviceServiceAsyncStub(DeviceServiceStub):
@@ -45,6 +64,25 @@ class DeviceServiceAsyncStub(DeviceServiceStub):
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_device_service_pb2.CreateJoinTokenRequest, _device_service_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
     ListDevices: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListDevicesRequest, _device_service_pb2.ListDevicesResponse]  # type: ignore[assignment]
     """ListDevices returns them in order of device id."""
+    GetDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.GetDeviceRequest, _device_service_pb2.GetDeviceResponse]  # type: ignore[assignment]
+    ApproveDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ApproveDeviceRequest, _device_service_pb2.ApproveDeviceResponse]  # type: ignore[assignment]
+    """ApproveDevice admits a device that waits, after a person has compared the key's fingerprint."""
+    RevokeDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.RevokeDeviceRequest, _device_service_pb2.RevokeDeviceResponse]  # type: ignore[assignment]
+    """RevokeDevice ends a device for ever: nothing it delivers from now on is accepted."""
+    SendDirective: _aio.UnaryUnaryMultiCallable[_device_service_pb2.SendDirectiveRequest, _device_service_pb2.SendDirectiveResponse]  # type: ignore[assignment]
+    """SendDirective locks, unlocks or wipes a device at its next contact."""
+    ListAlarms: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListAlarmsRequest, _device_service_pb2.ListAlarmsResponse]  # type: ignore[assignment]
+    """ListAlarms returns the newest first."""
+    AcknowledgeAlarm: _aio.UnaryUnaryMultiCallable[_device_service_pb2.AcknowledgeAlarmRequest, _device_service_pb2.AcknowledgeAlarmResponse]  # type: ignore[assignment]
+    """AcknowledgeAlarm says that a person has looked into it. A suspended device goes on once none of
+    its alarms is open.
+    """
+    ListSideRecords: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListSideRecordsRequest, _device_service_pb2.ListSideRecordsResponse]  # type: ignore[assignment]
+    """ListSideRecords returns what a device delivered that is in no chain: refused records, other
+    branches and damaged bytes; newest first.
+    """
+    GetRevocationList: _aio.UnaryUnaryMultiCallable[_device_service_pb2.GetRevocationListRequest, _device_service_pb2.GetRevocationListResponse]  # type: ignore[assignment]
+    """GetRevocationList returns the newest list for verifiers."""
 
 class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
     """DeviceService is the operator's view of the devices."""
@@ -63,5 +101,72 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_device_service_pb2.ListDevicesResponse, _abc.Awaitable[_device_service_pb2.ListDevicesResponse]]:
         """ListDevices returns them in order of device id."""
+
+    @_abc_1.abstractmethod
+    def GetDevice(
+        self,
+        request: _device_service_pb2.GetDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.GetDeviceResponse, _abc.Awaitable[_device_service_pb2.GetDeviceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ApproveDevice(
+        self,
+        request: _device_service_pb2.ApproveDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.ApproveDeviceResponse, _abc.Awaitable[_device_service_pb2.ApproveDeviceResponse]]:
+        """ApproveDevice admits a device that waits, after a person has compared the key's fingerprint."""
+
+    @_abc_1.abstractmethod
+    def RevokeDevice(
+        self,
+        request: _device_service_pb2.RevokeDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.RevokeDeviceResponse, _abc.Awaitable[_device_service_pb2.RevokeDeviceResponse]]:
+        """RevokeDevice ends a device for ever: nothing it delivers from now on is accepted."""
+
+    @_abc_1.abstractmethod
+    def SendDirective(
+        self,
+        request: _device_service_pb2.SendDirectiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.SendDirectiveResponse, _abc.Awaitable[_device_service_pb2.SendDirectiveResponse]]:
+        """SendDirective locks, unlocks or wipes a device at its next contact."""
+
+    @_abc_1.abstractmethod
+    def ListAlarms(
+        self,
+        request: _device_service_pb2.ListAlarmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.ListAlarmsResponse, _abc.Awaitable[_device_service_pb2.ListAlarmsResponse]]:
+        """ListAlarms returns the newest first."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeAlarm(
+        self,
+        request: _device_service_pb2.AcknowledgeAlarmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.AcknowledgeAlarmResponse, _abc.Awaitable[_device_service_pb2.AcknowledgeAlarmResponse]]:
+        """AcknowledgeAlarm says that a person has looked into it. A suspended device goes on once none of
+        its alarms is open.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSideRecords(
+        self,
+        request: _device_service_pb2.ListSideRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.ListSideRecordsResponse, _abc.Awaitable[_device_service_pb2.ListSideRecordsResponse]]:
+        """ListSideRecords returns what a device delivered that is in no chain: refused records, other
+        branches and damaged bytes; newest first.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRevocationList(
+        self,
+        request: _device_service_pb2.GetRevocationListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.GetRevocationListResponse, _abc.Awaitable[_device_service_pb2.GetRevocationListResponse]]:
+        """GetRevocationList returns the newest list for verifiers."""
 
 def add_DeviceServiceServicer_to_server(servicer: DeviceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

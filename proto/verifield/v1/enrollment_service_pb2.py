@@ -22,20 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from verifield.v1 import attestation_pb2 as verifield_dot_v1_dot_attestation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%verifield/v1/enrollment_service.proto\x12\x0cverifield.v1\x1a\x1everifield/v1/attestation.proto\"\x82\x01\n\rEnrollRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x17\n\x0f\x61ttestation_csr\x18\x02 \x01(\x0c\x12\x0f\n\x07tls_csr\x18\x03 \x01(\x0c\x12\x33\n\x0ekey_protection\x18\x04 \x01(\x0e\x32\x1b.verifield.v1.KeyProtection\"\x89\x01\n\x0e\x45nrollResponse\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12 \n\x18\x61ttestation_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x04 \x03(\x0c\x12\x17\n\x0f\x64\x65vice_endpoint\x18\x05 \x01(\t2X\n\x11\x45nrollmentService\x12\x43\n\x06\x45nroll\x12\x1b.verifield.v1.EnrollRequest\x1a\x1c.verifield.v1.EnrollResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%verifield/v1/enrollment_service.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\"\xaa\x01\n\rEnrollRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x17\n\x0f\x61ttestation_csr\x18\x02 \x01(\x0c\x12\x0f\n\x07tls_csr\x18\x03 \x01(\x0c\x12\x33\n\x0ekey_protection\x18\x04 \x01(\x0e\x32\x1b.verifield.v1.KeyProtection\x12&\n\x03tpm\x18\x05 \x01(\x0b\x32\x19.verifield.v1.TpmEvidence\"\x91\x01\n\x0bTpmEvidence\x12\x17\n\x0f\x65k_certificates\x18\x01 \x03(\x0c\x12\x11\n\tek_public\x18\x02 \x01(\x0c\x12\x11\n\tak_public\x18\x03 \x01(\x0c\x12\x12\n\nkey_public\x18\x04 \x01(\x0c\x12\x14\n\x0c\x63\x65rtify_info\x18\x05 \x01(\x0c\x12\x19\n\x11\x63\x65rtify_signature\x18\x06 \x01(\x0c\"\x96\x02\n\x0e\x45nrollResponse\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12 \n\x18\x61ttestation_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x04 \x03(\x0c\x12\x17\n\x0f\x64\x65vice_endpoint\x18\x05 \x01(\t\x12,\n\x05state\x18\x06 \x01(\x0e\x32\x1d.verifield.v1.EnrollmentState\x12\x12\n\nkey_sha256\x18\x07 \x01(\x0c\x12\x31\n\rtpm_challenge\x18\x08 \x01(\x0b\x32\x1a.verifield.v1.TpmChallenge\x12\x16\n\x0epredecessor_id\x18\t \x01(\t\"A\n\x0cTpmChallenge\x12\x17\n\x0f\x63redential_blob\x18\x01 \x01(\x0c\x12\x18\n\x10\x65ncrypted_secret\x18\x02 \x01(\x0c\"R\n\x19\x41\x63tivateCredentialRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\x0c\"\x1c\n\x1a\x41\x63tivateCredentialResponse\"2\n\x1d\x43reateRenewalChallengeRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\"d\n\x1e\x43reateRenewalChallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x0cRenewalProof\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\x12\x16\n\x0etls_csr_sha256\x18\x03 \x01(\x0c\":\n\x18RenewCertificatesRequest\x12\r\n\x05proof\x18\x01 \x01(\x0c\x12\x0f\n\x07tls_csr\x18\x02 \x01(\x0c\"W\n\x19RenewCertificatesResponse\x12 \n\x18\x61ttestation_certificates\x18\x01 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x02 \x03(\x0c*\x98\x01\n\x0f\x45nrollmentState\x12 \n\x1c\x45NROLLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NROLLMENT_STATE_ACTIVE\x10\x01\x12%\n!ENROLLMENT_STATE_PENDING_APPROVAL\x10\x02\x12\x1f\n\x1b\x45NROLLMENT_STATE_CHALLENGED\x10\x03\x32\x9c\x03\n\x11\x45nrollmentService\x12\x43\n\x06\x45nroll\x12\x1b.verifield.v1.EnrollRequest\x1a\x1c.verifield.v1.EnrollResponse\x12g\n\x12\x41\x63tivateCredential\x12\'.verifield.v1.ActivateCredentialRequest\x1a(.verifield.v1.ActivateCredentialResponse\x12s\n\x16\x43reateRenewalChallenge\x12+.verifield.v1.CreateRenewalChallengeRequest\x1a,.verifield.v1.CreateRenewalChallengeResponse\x12\x64\n\x11RenewCertificates\x12&.verifield.v1.RenewCertificatesRequest\x1a\'.verifield.v1.RenewCertificatesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.enrollment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLLREQUEST']._serialized_start=88
-  _globals['_ENROLLREQUEST']._serialized_end=218
-  _globals['_ENROLLRESPONSE']._serialized_start=221
-  _globals['_ENROLLRESPONSE']._serialized_end=358
-  _globals['_ENROLLMENTSERVICE']._serialized_start=360
-  _globals['_ENROLLMENTSERVICE']._serialized_end=448
+  _globals['_ENROLLMENTSTATE']._serialized_start=1285
+  _globals['_ENROLLMENTSTATE']._serialized_end=1437
+  _globals['_ENROLLREQUEST']._serialized_start=121
+  _globals['_ENROLLREQUEST']._serialized_end=291
+  _globals['_TPMEVIDENCE']._serialized_start=294
+  _globals['_TPMEVIDENCE']._serialized_end=439
+  _globals['_ENROLLRESPONSE']._serialized_start=442
+  _globals['_ENROLLRESPONSE']._serialized_end=720
+  _globals['_TPMCHALLENGE']._serialized_start=722
+  _globals['_TPMCHALLENGE']._serialized_end=787
+  _globals['_ACTIVATECREDENTIALREQUEST']._serialized_start=789
+  _globals['_ACTIVATECREDENTIALREQUEST']._serialized_end=871
+  _globals['_ACTIVATECREDENTIALRESPONSE']._serialized_start=873
+  _globals['_ACTIVATECREDENTIALRESPONSE']._serialized_end=901
+  _globals['_CREATERENEWALCHALLENGEREQUEST']._serialized_start=903
+  _globals['_CREATERENEWALCHALLENGEREQUEST']._serialized_end=953
+  _globals['_CREATERENEWALCHALLENGERESPONSE']._serialized_start=955
+  _globals['_CREATERENEWALCHALLENGERESPONSE']._serialized_end=1055
+  _globals['_RENEWALPROOF']._serialized_start=1057
+  _globals['_RENEWALPROOF']._serialized_end=1133
+  _globals['_RENEWCERTIFICATESREQUEST']._serialized_start=1135
+  _globals['_RENEWCERTIFICATESREQUEST']._serialized_end=1193
+  _globals['_RENEWCERTIFICATESRESPONSE']._serialized_start=1195
+  _globals['_RENEWCERTIFICATESRESPONSE']._serialized_end=1282
+  _globals['_ENROLLMENTSERVICE']._serialized_start=1440
+  _globals['_ENROLLMENTSERVICE']._serialized_end=1852
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from verifield.v1 import attestation_pb2 as _attestation_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +21,29 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _EnrollmentState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EnrollmentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EnrollmentState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENROLLMENT_STATE_UNSPECIFIED: _EnrollmentState.ValueType  # 0
+    ENROLLMENT_STATE_ACTIVE: _EnrollmentState.ValueType  # 1
+    ENROLLMENT_STATE_PENDING_APPROVAL: _EnrollmentState.ValueType  # 2
+    """A person has to approve the key's fingerprint: ask again later."""
+    ENROLLMENT_STATE_CHALLENGED: _EnrollmentState.ValueType  # 3
+    """The TPM has to show that it holds both keys: call ActivateCredential."""
+
+class EnrollmentState(_EnrollmentState, metaclass=_EnrollmentStateEnumTypeWrapper): ...
+
+ENROLLMENT_STATE_UNSPECIFIED: EnrollmentState.ValueType  # 0
+ENROLLMENT_STATE_ACTIVE: EnrollmentState.ValueType  # 1
+ENROLLMENT_STATE_PENDING_APPROVAL: EnrollmentState.ValueType  # 2
+"""A person has to approve the key's fingerprint: ask again later."""
+ENROLLMENT_STATE_CHALLENGED: EnrollmentState.ValueType  # 3
+"""The TPM has to show that it holds both keys: call ActivateCredential."""
+Global___EnrollmentState: _TypeAlias = EnrollmentState  # noqa: Y015
+
 @_typing.final
 class EnrollRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -27,13 +52,18 @@ class EnrollRequest(_message.Message):
     ATTESTATION_CSR_FIELD_NUMBER: _builtins.int
     TLS_CSR_FIELD_NUMBER: _builtins.int
     KEY_PROTECTION_FIELD_NUMBER: _builtins.int
+    TPM_FIELD_NUMBER: _builtins.int
     join_token: _builtins.str
-    """Single use, given out by the operator."""
+    """Single use, given out by the operator: one token enrols one attestation key."""
     attestation_csr: _builtins.bytes
     """PKCS#10, DER, of the attestation key: its self-signature proves possession."""
     tls_csr: _builtins.bytes
     """PKCS#10, DER, of the mutual-TLS key."""
     key_protection: _attestation_pb2.KeyProtection.ValueType
+    @_builtins.property
+    def tpm(self) -> Global___TpmEvidence:
+        """Proof that the attestation key lives in a genuine TPM; needed for KEY_PROTECTION_TPM."""
+
     def __init__(
         self,
         *,
@@ -41,14 +71,58 @@ class EnrollRequest(_message.Message):
         attestation_csr: _builtins.bytes = ...,
         tls_csr: _builtins.bytes = ...,
         key_protection: _attestation_pb2.KeyProtection.ValueType = ...,
+        tpm: Global___TpmEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tpm", b"tpm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_csr", b"attestation_csr", "join_token", b"join_token", "key_protection", b"key_protection", "tls_csr", b"tls_csr"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_csr", b"attestation_csr", "join_token", b"join_token", "key_protection", b"key_protection", "tls_csr", b"tls_csr", "tpm", b"tpm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrollRequest: _TypeAlias = EnrollRequest  # noqa: Y015
+
+@_typing.final
+class TpmEvidence(_message.Message):
+    """TpmEvidence: structures of TPM 2.0 Library, Part 2, in their wire form."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EK_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    EK_PUBLIC_FIELD_NUMBER: _builtins.int
+    AK_PUBLIC_FIELD_NUMBER: _builtins.int
+    KEY_PUBLIC_FIELD_NUMBER: _builtins.int
+    CERTIFY_INFO_FIELD_NUMBER: _builtins.int
+    CERTIFY_SIGNATURE_FIELD_NUMBER: _builtins.int
+    ek_public: _builtins.bytes
+    """TPMT_PUBLIC of the endorsement key."""
+    ak_public: _builtins.bytes
+    """TPMT_PUBLIC of a restricted signing key of the same TPM."""
+    key_public: _builtins.bytes
+    """TPMT_PUBLIC of the attestation key that is enrolled."""
+    certify_info: _builtins.bytes
+    """TPMS_ATTEST by which the restricted key certifies the enrolled one, and its signature (TPMT_SIGNATURE)."""
+    certify_signature: _builtins.bytes
+    @_builtins.property
+    def ek_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """X.509, DER, leaf first; the manufacturer's certificates above it may follow."""
+
+    def __init__(
+        self,
+        *,
+        ek_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        ek_public: _builtins.bytes = ...,
+        ak_public: _builtins.bytes = ...,
+        key_public: _builtins.bytes = ...,
+        certify_info: _builtins.bytes = ...,
+        certify_signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ak_public", b"ak_public", "certify_info", b"certify_info", "certify_signature", b"certify_signature", "ek_certificates", b"ek_certificates", "ek_public", b"ek_public", "key_public", b"key_public"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TpmEvidence: _TypeAlias = TpmEvidence  # noqa: Y015
 
 @_typing.final
 class EnrollResponse(_message.Message):
@@ -59,16 +133,29 @@ class EnrollResponse(_message.Message):
     ATTESTATION_CERTIFICATES_FIELD_NUMBER: _builtins.int
     TLS_CERTIFICATES_FIELD_NUMBER: _builtins.int
     DEVICE_ENDPOINT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    KEY_SHA256_FIELD_NUMBER: _builtins.int
+    TPM_CHALLENGE_FIELD_NUMBER: _builtins.int
+    PREDECESSOR_ID_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     site_id: _builtins.str
     device_endpoint: _builtins.str
     """host:port of the mutual-TLS endpoint; an empty host means the host that was called."""
+    state: Global___EnrollmentState.ValueType
+    key_sha256: _builtins.bytes
+    """What people compare: SHA-256 of the attestation key's SubjectPublicKeyInfo."""
+    predecessor_id: _builtins.str
+    """The device whose place this one takes, or empty."""
     @_builtins.property
     def attestation_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """DER, leaf first, root left out."""
+        """DER, leaf first, root left out. Set when state is ENROLLMENT_STATE_ACTIVE."""
 
     @_builtins.property
     def tls_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def tpm_challenge(self) -> Global___TpmChallenge:
+        """Set when state is ENROLLMENT_STATE_CHALLENGED."""
+
     def __init__(
         self,
         *,
@@ -77,11 +164,203 @@ class EnrollResponse(_message.Message):
         attestation_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
         tls_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
         device_endpoint: _builtins.str = ...,
+        state: Global___EnrollmentState.ValueType = ...,
+        key_sha256: _builtins.bytes = ...,
+        tpm_challenge: Global___TpmChallenge | None = ...,
+        predecessor_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tpm_challenge", b"tpm_challenge"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_certificates", b"attestation_certificates", "device_endpoint", b"device_endpoint", "device_id", b"device_id", "site_id", b"site_id", "tls_certificates", b"tls_certificates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_certificates", b"attestation_certificates", "device_endpoint", b"device_endpoint", "device_id", b"device_id", "key_sha256", b"key_sha256", "predecessor_id", b"predecessor_id", "site_id", b"site_id", "state", b"state", "tls_certificates", b"tls_certificates", "tpm_challenge", b"tpm_challenge"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrollResponse: _TypeAlias = EnrollResponse  # noqa: Y015
+
+@_typing.final
+class TpmChallenge(_message.Message):
+    """TpmChallenge: input of TPM2_ActivateCredential."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIAL_BLOB_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_SECRET_FIELD_NUMBER: _builtins.int
+    credential_blob: _builtins.bytes
+    """TPMS_ID_OBJECT."""
+    encrypted_secret: _builtins.bytes
+    """Encrypted seed (content of TPM2B_ENCRYPTED_SECRET)."""
+    def __init__(
+        self,
+        *,
+        credential_blob: _builtins.bytes = ...,
+        encrypted_secret: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_blob", b"credential_blob", "encrypted_secret", b"encrypted_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TpmChallenge: _TypeAlias = TpmChallenge  # noqa: Y015
+
+@_typing.final
+class ActivateCredentialRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOIN_TOKEN_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    join_token: _builtins.str
+    device_id: _builtins.str
+    secret: _builtins.bytes
+    """What the TPM released."""
+    def __init__(
+        self,
+        *,
+        join_token: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        secret: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "join_token", b"join_token", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateCredentialRequest: _TypeAlias = ActivateCredentialRequest  # noqa: Y015
+
+@_typing.final
+class ActivateCredentialResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateCredentialResponse: _TypeAlias = ActivateCredentialResponse  # noqa: Y015
+
+@_typing.final
+class CreateRenewalChallengeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRenewalChallengeRequest: _TypeAlias = CreateRenewalChallengeRequest  # noqa: Y015
+
+@_typing.final
+class CreateRenewalChallengeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    challenge: _builtins.bytes
+    """To be signed within its time."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        challenge: _builtins.bytes = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "expire_time", b"expire_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRenewalChallengeResponse: _TypeAlias = CreateRenewalChallengeResponse  # noqa: Y015
+
+@_typing.final
+class RenewalProof(_message.Message):
+    """RenewalProof is the payload of a DSSE envelope signed by the attestation key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    TLS_CSR_SHA256_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    challenge: _builtins.bytes
+    tls_csr_sha256: _builtins.bytes
+    """SHA-256 of tls_csr."""
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        challenge: _builtins.bytes = ...,
+        tls_csr_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "device_id", b"device_id", "tls_csr_sha256", b"tls_csr_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewalProof: _TypeAlias = RenewalProof  # noqa: Y015
+
+@_typing.final
+class RenewCertificatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    TLS_CSR_FIELD_NUMBER: _builtins.int
+    proof: _builtins.bytes
+    """Serialised Envelope of a RenewalProof."""
+    tls_csr: _builtins.bytes
+    """PKCS#10, DER, of a new mutual-TLS key."""
+    def __init__(
+        self,
+        *,
+        proof: _builtins.bytes = ...,
+        tls_csr: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "tls_csr", b"tls_csr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificatesRequest: _TypeAlias = RenewCertificatesRequest  # noqa: Y015
+
+@_typing.final
+class RenewCertificatesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTESTATION_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    TLS_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attestation_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """DER, leaf first, root left out. The attestation certificate is for the same key as before."""
+
+    @_builtins.property
+    def tls_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        attestation_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        tls_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_certificates", b"attestation_certificates", "tls_certificates", b"tls_certificates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificatesResponse: _TypeAlias = RenewCertificatesResponse  # noqa: Y015

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class EnrollmentServiceStub:
-    """EnrollmentService turns a join token and a proof of possession into certificates.
-    It is served without a client certificate, because the caller has none yet.
+    """EnrollmentService gives certificates to devices: first ones against a join token, later ones against
+    a proof of the device's identity key. It is served without a client certificate, because the caller
+    has none yet, or an expired one.
     """
 
     def __init__(self, channel):
@@ -41,15 +42,53 @@ class EnrollmentServiceStub:
                 request_serializer=verifield_dot_v1_dot_enrollment__service__pb2.EnrollRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.EnrollResponse.FromString,
                 _registered_method=True)
+        self.ActivateCredential = channel.unary_unary(
+                '/verifield.v1.EnrollmentService/ActivateCredential',
+                request_serializer=verifield_dot_v1_dot_enrollment__service__pb2.ActivateCredentialRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.ActivateCredentialResponse.FromString,
+                _registered_method=True)
+        self.CreateRenewalChallenge = channel.unary_unary(
+                '/verifield.v1.EnrollmentService/CreateRenewalChallenge',
+                request_serializer=verifield_dot_v1_dot_enrollment__service__pb2.CreateRenewalChallengeRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.CreateRenewalChallengeResponse.FromString,
+                _registered_method=True)
+        self.RenewCertificates = channel.unary_unary(
+                '/verifield.v1.EnrollmentService/RenewCertificates',
+                request_serializer=verifield_dot_v1_dot_enrollment__service__pb2.RenewCertificatesRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.RenewCertificatesResponse.FromString,
+                _registered_method=True)
 
 
 class EnrollmentServiceServicer:
-    """EnrollmentService turns a join token and a proof of possession into certificates.
-    It is served without a client certificate, because the caller has none yet.
+    """EnrollmentService gives certificates to devices: first ones against a join token, later ones against
+    a proof of the device's identity key. It is served without a client certificate, because the caller
+    has none yet, or an expired one.
     """
 
     def Enroll(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Enroll may be repeated with the same token and keys: it returns how far the enrolment has come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateCredential(self, request, context):
+        """ActivateCredential answers the challenge to a TPM; then Enroll is called again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRenewalChallenge(self, request, context):
+        """CreateRenewalChallenge begins a renewal, also after the certificates have expired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewCertificates(self, request, context):
+        """RenewCertificates ends it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -62,6 +101,21 @@ def add_EnrollmentServiceServicer_to_server(servicer, server):
                     request_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.EnrollRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_enrollment__service__pb2.EnrollResponse.SerializeToString,
             ),
+            'ActivateCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateCredential,
+                    request_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.ActivateCredentialRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_enrollment__service__pb2.ActivateCredentialResponse.SerializeToString,
+            ),
+            'CreateRenewalChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRenewalChallenge,
+                    request_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.CreateRenewalChallengeRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_enrollment__service__pb2.CreateRenewalChallengeResponse.SerializeToString,
+            ),
+            'RenewCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificates,
+                    request_deserializer=verifield_dot_v1_dot_enrollment__service__pb2.RenewCertificatesRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_enrollment__service__pb2.RenewCertificatesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'verifield.v1.EnrollmentService', rpc_method_handlers)
@@ -71,8 +125,9 @@ def add_EnrollmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnrollmentService:
-    """EnrollmentService turns a join token and a proof of possession into certificates.
-    It is served without a client certificate, because the caller has none yet.
+    """EnrollmentService gives certificates to devices: first ones against a join token, later ones against
+    a proof of the device's identity key. It is served without a client certificate, because the caller
+    has none yet, or an expired one.
     """
 
     @staticmethod
@@ -92,6 +147,87 @@ class EnrollmentService:
             '/verifield.v1.EnrollmentService/Enroll',
             verifield_dot_v1_dot_enrollment__service__pb2.EnrollRequest.SerializeToString,
             verifield_dot_v1_dot_enrollment__service__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.EnrollmentService/ActivateCredential',
+            verifield_dot_v1_dot_enrollment__service__pb2.ActivateCredentialRequest.SerializeToString,
+            verifield_dot_v1_dot_enrollment__service__pb2.ActivateCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRenewalChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.EnrollmentService/CreateRenewalChallenge',
+            verifield_dot_v1_dot_enrollment__service__pb2.CreateRenewalChallengeRequest.SerializeToString,
+            verifield_dot_v1_dot_enrollment__service__pb2.CreateRenewalChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.EnrollmentService/RenewCertificates',
+            verifield_dot_v1_dot_enrollment__service__pb2.RenewCertificatesRequest.SerializeToString,
+            verifield_dot_v1_dot_enrollment__service__pb2.RenewCertificatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

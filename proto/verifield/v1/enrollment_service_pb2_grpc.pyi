@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EnrollmentServiceStub:
-    """EnrollmentService turns a join token and a proof of possession into certificates.
-    It is served without a client certificate, because the caller has none yet.
+    """EnrollmentService gives certificates to devices: first ones against a join token, later ones against
+    a proof of the device's identity key. It is served without a client certificate, because the caller
+    has none yet, or an expired one.
     """
 
     @_typing.overload
@@ -36,19 +37,35 @@ class EnrollmentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EnrollmentServiceAsyncStub: ...
     Enroll: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.EnrollRequest, _enrollment_service_pb2.EnrollResponse]
+    """Enroll may be repeated with the same token and keys: it returns how far the enrolment has come."""
+    ActivateCredential: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.ActivateCredentialRequest, _enrollment_service_pb2.ActivateCredentialResponse]
+    """ActivateCredential answers the challenge to a TPM; then Enroll is called again."""
+    CreateRenewalChallenge: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.CreateRenewalChallengeRequest, _enrollment_service_pb2.CreateRenewalChallengeResponse]
+    """CreateRenewalChallenge begins a renewal, also after the certificates have expired."""
+    RenewCertificates: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.RenewCertificatesRequest, _enrollment_service_pb2.RenewCertificatesResponse]
+    """RenewCertificates ends it."""
 
 @_typing.type_check_only
 class EnrollmentServiceAsyncStub(EnrollmentServiceStub):
-    """EnrollmentService turns a join token and a proof of possession into certificates.
-    It is served without a client certificate, because the caller has none yet.
+    """EnrollmentService gives certificates to devices: first ones against a join token, later ones against
+    a proof of the device's identity key. It is served without a client certificate, because the caller
+    has none yet, or an expired one.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enroll: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.EnrollRequest, _enrollment_service_pb2.EnrollResponse]  # type: ignore[assignment]
+    """Enroll may be repeated with the same token and keys: it returns how far the enrolment has come."""
+    ActivateCredential: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.ActivateCredentialRequest, _enrollment_service_pb2.ActivateCredentialResponse]  # type: ignore[assignment]
+    """ActivateCredential answers the challenge to a TPM; then Enroll is called again."""
+    CreateRenewalChallenge: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.CreateRenewalChallengeRequest, _enrollment_service_pb2.CreateRenewalChallengeResponse]  # type: ignore[assignment]
+    """CreateRenewalChallenge begins a renewal, also after the certificates have expired."""
+    RenewCertificates: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.RenewCertificatesRequest, _enrollment_service_pb2.RenewCertificatesResponse]  # type: ignore[assignment]
+    """RenewCertificates ends it."""
 
 class EnrollmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """EnrollmentService turns a join token and a proof of possession into certificates.
-    It is served without a client certificate, because the caller has none yet.
+    """EnrollmentService gives certificates to devices: first ones against a join token, later ones against
+    a proof of the device's identity key. It is served without a client certificate, because the caller
+    has none yet, or an expired one.
     """
 
     @_abc_1.abstractmethod
@@ -56,6 +73,31 @@ class EnrollmentServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _enrollment_service_pb2.EnrollRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_enrollment_service_pb2.EnrollResponse, _abc.Awaitable[_enrollment_service_pb2.EnrollResponse]]: ...
+    ) -> _typing.Union[_enrollment_service_pb2.EnrollResponse, _abc.Awaitable[_enrollment_service_pb2.EnrollResponse]]:
+        """Enroll may be repeated with the same token and keys: it returns how far the enrolment has come."""
+
+    @_abc_1.abstractmethod
+    def ActivateCredential(
+        self,
+        request: _enrollment_service_pb2.ActivateCredentialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrollment_service_pb2.ActivateCredentialResponse, _abc.Awaitable[_enrollment_service_pb2.ActivateCredentialResponse]]:
+        """ActivateCredential answers the challenge to a TPM; then Enroll is called again."""
+
+    @_abc_1.abstractmethod
+    def CreateRenewalChallenge(
+        self,
+        request: _enrollment_service_pb2.CreateRenewalChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrollment_service_pb2.CreateRenewalChallengeResponse, _abc.Awaitable[_enrollment_service_pb2.CreateRenewalChallengeResponse]]:
+        """CreateRenewalChallenge begins a renewal, also after the certificates have expired."""
+
+    @_abc_1.abstractmethod
+    def RenewCertificates(
+        self,
+        request: _enrollment_service_pb2.RenewCertificatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrollment_service_pb2.RenewCertificatesResponse, _abc.Awaitable[_enrollment_service_pb2.RenewCertificatesResponse]]:
+        """RenewCertificates ends it."""
 
 def add_EnrollmentServiceServicer_to_server(servicer: EnrollmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

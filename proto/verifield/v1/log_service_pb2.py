@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1everifield/v1/log_service.proto\x12\x0cverifield.v1\"\x16\n\x14GetCheckpointRequest\"A\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"<\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\">\n\x19GetInclusionProofResponse\x12\x11\n\ttree_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"B\n\x1bGetConsistencyProofResponse\x12\x13\n\x0bsecond_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\x32\xb8\x02\n\nLogService\x12X\n\rGetCheckpoint\x12\".verifield.v1.GetCheckpointRequest\x1a#.verifield.v1.GetCheckpointResponse\x12\x64\n\x11GetInclusionProof\x12&.verifield.v1.GetInclusionProofRequest\x1a\'.verifield.v1.GetInclusionProofResponse\x12j\n\x13GetConsistencyProof\x12(.verifield.v1.GetConsistencyProofRequest\x1a).verifield.v1.GetConsistencyProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1everifield/v1/log_service.proto\x12\x0cverifield.v1\"\x16\n\x14GetCheckpointRequest\"A\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"<\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\">\n\x19GetInclusionProofResponse\x12\x11\n\ttree_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"B\n\x1bGetConsistencyProofResponse\x12\x13\n\x0bsecond_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"=\n\x0eGetTileRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\"!\n\x0fGetTileResponse\x12\x0e\n\x06hashes\x18\x01 \x01(\x0c\x32\x80\x03\n\nLogService\x12X\n\rGetCheckpoint\x12\".verifield.v1.GetCheckpointRequest\x1a#.verifield.v1.GetCheckpointResponse\x12\x64\n\x11GetInclusionProof\x12&.verifield.v1.GetInclusionProofRequest\x1a\'.verifield.v1.GetInclusionProofResponse\x12j\n\x13GetConsistencyProof\x12(.verifield.v1.GetConsistencyProofRequest\x1a).verifield.v1.GetConsistencyProofResponse\x12\x46\n\x07GetTile\x12\x1c.verifield.v1.GetTileRequest\x1a\x1d.verifield.v1.GetTileResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=334
   _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=336
   _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=402
-  _globals['_LOGSERVICE']._serialized_start=405
-  _globals['_LOGSERVICE']._serialized_end=717
+  _globals['_GETTILEREQUEST']._serialized_start=404
+  _globals['_GETTILEREQUEST']._serialized_end=465
+  _globals['_GETTILERESPONSE']._serialized_start=467
+  _globals['_GETTILERESPONSE']._serialized_end=500
+  _globals['_LOGSERVICE']._serialized_start=503
+  _globals['_LOGSERVICE']._serialized_end=887
 # @@protoc_insertion_point(module_scope)

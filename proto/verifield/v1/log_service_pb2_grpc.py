@@ -50,6 +50,11 @@ class LogServiceStub:
                 request_serializer=verifield_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.GetTile = channel.unary_unary(
+                '/verifield.v1.LogService/GetTile',
+                request_serializer=verifield_dot_v1_dot_log__service__pb2.GetTileRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_log__service__pb2.GetTileResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -74,6 +79,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTile(self, request, context):
+        """GetTile returns one tile of the tree (C2SP tlog-tiles): up to 256 hashes of one level.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +103,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=verifield_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'GetTile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTile,
+                    request_deserializer=verifield_dot_v1_dot_log__service__pb2.GetTileRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_log__service__pb2.GetTileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class LogService:
             '/verifield.v1.LogService/GetConsistencyProof',
             verifield_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
             verifield_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.LogService/GetTile',
+            verifield_dot_v1_dot_log__service__pb2.GetTileRequest.SerializeToString,
+            verifield_dot_v1_dot_log__service__pb2.GetTileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,8 @@ class LogServiceStub:
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetCheckpointRequest, _log_service_pb2.GetCheckpointResponse]
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetInclusionProofRequest, _log_service_pb2.GetInclusionProofResponse]
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofRequest, _log_service_pb2.GetConsistencyProofResponse]
+    GetTile: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetTileRequest, _log_service_pb2.GetTileResponse]
+    """GetTile returns one tile of the tree (C2SP tlog-tiles): up to 256 hashes of one level."""
 
 @_typing.type_check_only
 class LogServiceAsyncStub(LogServiceStub):
@@ -45,6 +47,8 @@ class LogServiceAsyncStub(LogServiceStub):
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetCheckpointRequest, _log_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetInclusionProofRequest, _log_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofRequest, _log_service_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
+    GetTile: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetTileRequest, _log_service_pb2.GetTileResponse]  # type: ignore[assignment]
+    """GetTile returns one tile of the tree (C2SP tlog-tiles): up to 256 hashes of one level."""
 
 class LogServiceServicer(metaclass=_abc_1.ABCMeta):
     """LogService serves the transparency log: one RFC 6962 tree, C2SP checkpoints."""
@@ -69,5 +73,13 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _log_service_pb2.GetConsistencyProofRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_log_service_pb2.GetConsistencyProofResponse, _abc.Awaitable[_log_service_pb2.GetConsistencyProofResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetTile(
+        self,
+        request: _log_service_pb2.GetTileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.GetTileResponse, _abc.Awaitable[_log_service_pb2.GetTileResponse]]:
+        """GetTile returns one tile of the tree (C2SP tlog-tiles): up to 256 hashes of one level."""
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,27 +22,48 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fverifield/v1/sync_service.proto\x12\x0cverifield.v1\"9\n\x0e\x44\x65liverRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"\x88\x01\n\x0f\x44\x65liverResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.verifield.v1.DeliverResult\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x1c\n\x14receipt_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10log_certificates\x18\x04 \x03(\x0c\"b\n\rDeliverResult\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.verifield.v1.DeliverStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpected_seq\x18\x03 \x01(\x04\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12\x13\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x13\n\x0bhead_sha256\x18\x03 \x01(\x0c*\xc3\x01\n\rDeliverStatus\x12\x1e\n\x1a\x44\x45LIVER_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45LIVER_STATUS_ACCEPTED\x10\x01\x12\x1f\n\x1b\x44\x45LIVER_STATUS_ALREADY_HAVE\x10\x02\x12\x17\n\x13\x44\x45LIVER_STATUS_FORK\x10\x03\x12\x1f\n\x1b\x44\x45LIVER_STATUS_OUT_OF_ORDER\x10\x04\x12\x1a\n\x16\x44\x45LIVER_STATUS_INVALID\x10\x05\x32\xa1\x01\n\x0bSyncService\x12J\n\x07\x44\x65liver\x12\x1c.verifield.v1.DeliverRequest\x1a\x1d.verifield.v1.DeliverResponse(\x01\x30\x01\x12\x46\n\x07GetHead\x12\x1c.verifield.v1.GetHeadRequest\x1a\x1d.verifield.v1.GetHeadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fverifield/v1/sync_service.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x0e\x44\x65liverRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\x12\x1b\n\x13witnessed_tree_size\x18\x03 \x01(\x04\x12,\n\x07\x64\x61maged\x18\x04 \x03(\x0b\x32\x1b.verifield.v1.DamagedRecord\"B\n\rDamagedRecord\x12\x13\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"\xcd\x01\n\x0f\x44\x65liverResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.verifield.v1.DeliverResult\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x1c\n\x14receipt_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10log_certificates\x18\x04 \x03(\x0c\x12\x1a\n\x12\x63onsistency_hashes\x18\x05 \x03(\x0c\x12\'\n\x07missing\x18\x06 \x03(\x0b\x32\x16.verifield.v1.SeqRange\"/\n\x08SeqRange\x12\x11\n\tfirst_seq\x18\x01 \x01(\x04\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\"b\n\rDeliverResult\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.verifield.v1.DeliverStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpected_seq\x18\x03 \x01(\x04\"\x10\n\x0eGetHeadRequest\"\x85\x01\n\x0fGetHeadResponse\x12\x13\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x13\n\x0bhead_sha256\x18\x03 \x01(\x0c\x12\x12\n\nnewest_seq\x18\x04 \x01(\x04\x12\'\n\x07missing\x18\x05 \x03(\x0b\x32\x16.verifield.v1.SeqRange\"0\n\x0bPullRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\"\xa6\x01\n\x0cPullResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.verifield.v1.DownItem\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13policy_certificates\x18\x05 \x03(\x0c\"g\n\x08\x44ownItem\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.verifield.v1.DownItemKind\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x0f\n\x07removed\x18\x04 \x01(\x08\"!\n\x0fGetMediaRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\"4\n\x10GetMediaResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x0e\n\x06\x63hunks\x18\x02 \x03(\r\"Z\n\x14PutMediaChunkRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\")\n\x15PutMediaChunkResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08*\xde\x01\n\rDeliverStatus\x12\x1e\n\x1a\x44\x45LIVER_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45LIVER_STATUS_ACCEPTED\x10\x01\x12\x1f\n\x1b\x44\x45LIVER_STATUS_ALREADY_HAVE\x10\x02\x12\x17\n\x13\x44\x45LIVER_STATUS_FORK\x10\x03\x12\x1f\n\x1b\x44\x45LIVER_STATUS_OUT_OF_ORDER\x10\x04\x12\x1a\n\x16\x44\x45LIVER_STATUS_INVALID\x10\x05\x12\x19\n\x15\x44\x45LIVER_STATUS_STAGED\x10\x06*\xc0\x01\n\x0c\x44ownItemKind\x12\x1e\n\x1a\x44OWN_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44OWN_ITEM_KIND_POLICY\x10\x01\x12\x1c\n\x18\x44OWN_ITEM_KIND_DIRECTIVE\x10\x02\x12\x1e\n\x1a\x44OWN_ITEM_KIND_REVOCATIONS\x10\x03\x12\x1a\n\x16\x44OWN_ITEM_KIND_ACCOUNT\x10\x04\x12\x1b\n\x17\x44OWN_ITEM_KIND_CONTRACT\x10\x05\x32\x85\x03\n\x0bSyncService\x12J\n\x07\x44\x65liver\x12\x1c.verifield.v1.DeliverRequest\x1a\x1d.verifield.v1.DeliverResponse(\x01\x30\x01\x12\x46\n\x07GetHead\x12\x1c.verifield.v1.GetHeadRequest\x1a\x1d.verifield.v1.GetHeadResponse\x12=\n\x04Pull\x12\x19.verifield.v1.PullRequest\x1a\x1a.verifield.v1.PullResponse\x12I\n\x08GetMedia\x12\x1d.verifield.v1.GetMediaRequest\x1a\x1e.verifield.v1.GetMediaResponse\x12X\n\rPutMediaChunk\x12\".verifield.v1.PutMediaChunkRequest\x1a#.verifield.v1.PutMediaChunkResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.sync_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERSTATUS']._serialized_start=440
-  _globals['_DELIVERSTATUS']._serialized_end=635
-  _globals['_DELIVERREQUEST']._serialized_start=49
-  _globals['_DELIVERREQUEST']._serialized_end=106
-  _globals['_DELIVERRESPONSE']._serialized_start=109
-  _globals['_DELIVERRESPONSE']._serialized_end=245
-  _globals['_DELIVERRESULT']._serialized_start=247
-  _globals['_DELIVERRESULT']._serialized_end=345
-  _globals['_GETHEADREQUEST']._serialized_start=347
-  _globals['_GETHEADREQUEST']._serialized_end=363
-  _globals['_GETHEADRESPONSE']._serialized_start=365
-  _globals['_GETHEADRESPONSE']._serialized_end=437
-  _globals['_SYNCSERVICE']._serialized_start=638
-  _globals['_SYNCSERVICE']._serialized_end=799
+  _globals['_DELIVERSTATUS']._serialized_start=1345
+  _globals['_DELIVERSTATUS']._serialized_end=1567
+  _globals['_DOWNITEMKIND']._serialized_start=1570
+  _globals['_DOWNITEMKIND']._serialized_end=1762
+  _globals['_DELIVERREQUEST']._serialized_start=83
+  _globals['_DELIVERREQUEST']._serialized_end=215
+  _globals['_DAMAGEDRECORD']._serialized_start=217
+  _globals['_DAMAGEDRECORD']._serialized_end=283
+  _globals['_DELIVERRESPONSE']._serialized_start=286
+  _globals['_DELIVERRESPONSE']._serialized_end=491
+  _globals['_SEQRANGE']._serialized_start=493
+  _globals['_SEQRANGE']._serialized_end=540
+  _globals['_DELIVERRESULT']._serialized_start=542
+  _globals['_DELIVERRESULT']._serialized_end=640
+  _globals['_GETHEADREQUEST']._serialized_start=642
+  _globals['_GETHEADREQUEST']._serialized_end=658
+  _globals['_GETHEADRESPONSE']._serialized_start=661
+  _globals['_GETHEADRESPONSE']._serialized_end=794
+  _globals['_PULLREQUEST']._serialized_start=796
+  _globals['_PULLREQUEST']._serialized_end=844
+  _globals['_PULLRESPONSE']._serialized_start=847
+  _globals['_PULLRESPONSE']._serialized_end=1013
+  _globals['_DOWNITEM']._serialized_start=1015
+  _globals['_DOWNITEM']._serialized_end=1118
+  _globals['_GETMEDIAREQUEST']._serialized_start=1120
+  _globals['_GETMEDIAREQUEST']._serialized_end=1153
+  _globals['_GETMEDIARESPONSE']._serialized_start=1155
+  _globals['_GETMEDIARESPONSE']._serialized_end=1207
+  _globals['_PUTMEDIACHUNKREQUEST']._serialized_start=1209
+  _globals['_PUTMEDIACHUNKREQUEST']._serialized_end=1299
+  _globals['_PUTMEDIACHUNKRESPONSE']._serialized_start=1301
+  _globals['_PUTMEDIACHUNKRESPONSE']._serialized_end=1342
+  _globals['_SYNCSERVICE']._serialized_start=1765
+  _globals['_SYNCSERVICE']._serialized_end=2154
 # @@protoc_insertion_point(module_scope)

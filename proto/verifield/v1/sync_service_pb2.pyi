@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -31,11 +32,15 @@ class _DeliverStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVER_STATUS_ALREADY_HAVE: _DeliverStatus.ValueType  # 2
     """The same bytes were accepted before."""
     DELIVER_STATUS_FORK: _DeliverStatus.ValueType  # 3
-    """Other bytes hold this place in the chain: the device must stop and ask for help."""
+    """Other bytes hold this place in the chain. These were kept beside them, and the operator warned:
+    the device goes on in a new epoch.
+    """
     DELIVER_STATUS_OUT_OF_ORDER: _DeliverStatus.ValueType  # 4
-    """A record before this one is missing."""
+    """A record before this one is missing, and too much waits already: send that one first."""
     DELIVER_STATUS_INVALID: _DeliverStatus.ValueType  # 5
-    """Never acceptable: forged, malformed, or not this device's."""
+    """Never acceptable: forged, malformed, or not this device's. Kept for examination."""
+    DELIVER_STATUS_STAGED: _DeliverStatus.ValueType  # 6
+    """Durable, but a record before this one is missing or has to be given up by the device first."""
 
 class DeliverStatus(_DeliverStatus, metaclass=_DeliverStatusEnumTypeWrapper): ...
 
@@ -45,12 +50,49 @@ DELIVER_STATUS_ACCEPTED: DeliverStatus.ValueType  # 1
 DELIVER_STATUS_ALREADY_HAVE: DeliverStatus.ValueType  # 2
 """The same bytes were accepted before."""
 DELIVER_STATUS_FORK: DeliverStatus.ValueType  # 3
-"""Other bytes hold this place in the chain: the device must stop and ask for help."""
+"""Other bytes hold this place in the chain. These were kept beside them, and the operator warned:
+the device goes on in a new epoch.
+"""
 DELIVER_STATUS_OUT_OF_ORDER: DeliverStatus.ValueType  # 4
-"""A record before this one is missing."""
+"""A record before this one is missing, and too much waits already: send that one first."""
 DELIVER_STATUS_INVALID: DeliverStatus.ValueType  # 5
-"""Never acceptable: forged, malformed, or not this device's."""
+"""Never acceptable: forged, malformed, or not this device's. Kept for examination."""
+DELIVER_STATUS_STAGED: DeliverStatus.ValueType  # 6
+"""Durable, but a record before this one is missing or has to be given up by the device first."""
 Global___DeliverStatus: _TypeAlias = DeliverStatus  # noqa: Y015
+
+class _DownItemKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DownItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DownItemKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DOWN_ITEM_KIND_UNSPECIFIED: _DownItemKind.ValueType  # 0
+    DOWN_ITEM_KIND_POLICY: _DownItemKind.ValueType  # 1
+    """Envelope of a Policy."""
+    DOWN_ITEM_KIND_DIRECTIVE: _DownItemKind.ValueType  # 2
+    """Envelope of a Directive to this device."""
+    DOWN_ITEM_KIND_REVOCATIONS: _DownItemKind.ValueType  # 3
+    """Revocation list of the issuing authority (RFC 5280, DER)."""
+    DOWN_ITEM_KIND_ACCOUNT: _DownItemKind.ValueType  # 4
+    """An account that awaits its activation at this device's site."""
+    DOWN_ITEM_KIND_CONTRACT: _DownItemKind.ValueType  # 5
+    """A contract that awaits a signature at this device's site."""
+
+class DownItemKind(_DownItemKind, metaclass=_DownItemKindEnumTypeWrapper): ...
+
+DOWN_ITEM_KIND_UNSPECIFIED: DownItemKind.ValueType  # 0
+DOWN_ITEM_KIND_POLICY: DownItemKind.ValueType  # 1
+"""Envelope of a Policy."""
+DOWN_ITEM_KIND_DIRECTIVE: DownItemKind.ValueType  # 2
+"""Envelope of a Directive to this device."""
+DOWN_ITEM_KIND_REVOCATIONS: DownItemKind.ValueType  # 3
+"""Revocation list of the issuing authority (RFC 5280, DER)."""
+DOWN_ITEM_KIND_ACCOUNT: DownItemKind.ValueType  # 4
+"""An account that awaits its activation at this device's site."""
+DOWN_ITEM_KIND_CONTRACT: DownItemKind.ValueType  # 5
+"""A contract that awaits a signature at this device's site."""
+Global___DownItemKind: _TypeAlias = DownItemKind  # noqa: Y015
 
 @_typing.final
 class DeliverRequest(_message.Message):
@@ -58,6 +100,12 @@ class DeliverRequest(_message.Message):
 
     ENVELOPES_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
+    WITNESSED_TREE_SIZE_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
+    witnessed_tree_size: _builtins.int
+    """Size of the newest log tree that the device accepted; 0 for none. The answer proves that the
+    receipt's tree grew out of it.
+    """
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Serialised Envelopes exactly as stored by the device; at most 256 of them and 2 MiB in all."""
@@ -68,19 +116,53 @@ class DeliverRequest(_message.Message):
         message of a stream only.
         """
 
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRecord]:
+        """What is left of records that the device can no longer read; at most 16."""
+
     def __init__(
         self,
         *,
         envelopes: _abc.Iterable[_builtins.bytes] | None = ...,
         certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        witnessed_tree_size: _builtins.int = ...,
+        damaged: _abc.Iterable[Global___DamagedRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "envelopes", b"envelopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "damaged", b"damaged", "envelopes", b"envelopes", "witnessed_tree_size", b"witnessed_tree_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliverRequest: _TypeAlias = DeliverRequest  # noqa: Y015
+
+@_typing.final
+class DamagedRecord(_message.Message):
+    """DamagedRecord keeps for examination what a failing disk left over. It takes no place in the chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    chain_epoch: _builtins.int
+    seq: _builtins.int
+    content: _builtins.bytes
+    """At most 64 KiB; may be empty."""
+    def __init__(
+        self,
+        *,
+        chain_epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_epoch", b"chain_epoch", "content", b"content", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DamagedRecord: _TypeAlias = DamagedRecord  # noqa: Y015
 
 @_typing.final
 class DeliverResponse(_message.Message):
@@ -90,9 +172,11 @@ class DeliverResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     RECEIPT_CERTIFICATES_FIELD_NUMBER: _builtins.int
     LOG_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_HASHES_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     receipt: _builtins.bytes
-    """Serialised Envelope whose payload is a Receipt: cumulative, through the newest durable
-    record. Absent when the batch brought the chain no further and nothing was confirmed.
+    """Serialised Envelope whose payload is a Receipt: cumulative, through the newest record of the
+    unbroken chain. Absent when the batch brought the chain no further and nothing was confirmed.
     """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliverResult]:
@@ -104,6 +188,14 @@ class DeliverResponse(_message.Message):
 
     @_builtins.property
     def log_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def consistency_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """From witnessed_tree_size to the tree of the receipt's checkpoint."""
+
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeqRange]:
+        """Places of the current epoch that the cloud waits for, lowest first, at most 64 ranges."""
+
     def __init__(
         self,
         *,
@@ -111,14 +203,38 @@ class DeliverResponse(_message.Message):
         receipt: _builtins.bytes = ...,
         receipt_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
         log_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        consistency_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        missing: _abc.Iterable[Global___SeqRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_certificates", b"log_certificates", "receipt", b"receipt", "receipt_certificates", b"receipt_certificates", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_hashes", b"consistency_hashes", "log_certificates", b"log_certificates", "missing", b"missing", "receipt", b"receipt", "receipt_certificates", b"receipt_certificates", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliverResponse: _TypeAlias = DeliverResponse  # noqa: Y015
+
+@_typing.final
+class SeqRange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_SEQ_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    first_seq: _builtins.int
+    last_seq: _builtins.int
+    def __init__(
+        self,
+        *,
+        first_seq: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_seq", b"first_seq", "last_seq", b"last_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeqRange: _TypeAlias = SeqRange  # noqa: Y015
 
 @_typing.final
 class DeliverResult(_message.Message):
@@ -169,21 +285,220 @@ class GetHeadResponse(_message.Message):
     CHAIN_EPOCH_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
     HEAD_SHA256_FIELD_NUMBER: _builtins.int
+    NEWEST_SEQ_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     chain_epoch: _builtins.int
     seq: _builtins.int
     """0 when nothing was delivered yet."""
     head_sha256: _builtins.bytes
+    newest_seq: _builtins.int
+    """Newest seq of the epoch that the cloud holds, also behind missing ones."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeqRange]:
+        """Places of this epoch that the cloud waits for, lowest first, at most 64 ranges."""
+
     def __init__(
         self,
         *,
         chain_epoch: _builtins.int = ...,
         seq: _builtins.int = ...,
         head_sha256: _builtins.bytes = ...,
+        newest_seq: _builtins.int = ...,
+        missing: _abc.Iterable[Global___SeqRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_epoch", b"chain_epoch", "head_sha256", b"head_sha256", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_epoch", b"chain_epoch", "head_sha256", b"head_sha256", "missing", b"missing", "newest_seq", b"newest_seq", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetHeadResponse: _TypeAlias = GetHeadResponse  # noqa: Y015
+
+@_typing.final
+class PullRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """From the previous answer; empty for everything."""
+    page_size: _builtins.int
+    """1 to 100; 0 means 50."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullRequest: _TypeAlias = PullRequest  # noqa: Y015
+
+@_typing.final
+class PullResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    SERVER_TIME_FIELD_NUMBER: _builtins.int
+    POLICY_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """Send it with the next call, once the items are stored."""
+    more: _builtins.bool
+    """More is waiting now."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___DownItem]: ...
+    @_builtins.property
+    def server_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def policy_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Certificates of the key that signs policies and directives, DER, leaf first, root left out."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___DownItem] | None = ...,
+        next_cursor: _builtins.str = ...,
+        more: _builtins.bool = ...,
+        server_time: _timestamp_pb2.Timestamp | None = ...,
+        policy_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "more", b"more", "next_cursor", b"next_cursor", "policy_certificates", b"policy_certificates", "server_time", b"server_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullResponse: _TypeAlias = PullResponse  # noqa: Y015
+
+@_typing.final
+class DownItem(_message.Message):
+    """DownItem is one thing to know. The newest item of a kind and item_id replaces those before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    kind: Global___DownItemKind.ValueType
+    item_id: _builtins.str
+    """Stable within its kind."""
+    content: _builtins.bytes
+    """Policies and directives are serialised Envelopes, signed by the service; others are messages of their kind."""
+    removed: _builtins.bool
+    """The item is no longer needed; content is empty."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DownItemKind.ValueType = ...,
+        item_id: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+        removed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "item_id", b"item_id", "kind", b"kind", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownItem: _TypeAlias = DownItem  # noqa: Y015
+
+@_typing.final
+class GetMediaRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMediaRequest: _TypeAlias = GetMediaRequest  # noqa: Y015
+
+@_typing.final
+class GetMediaResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indexes of the chunks that are here, while it is not complete."""
+
+    def __init__(
+        self,
+        *,
+        complete: _builtins.bool = ...,
+        chunks: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "complete", b"complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMediaResponse: _TypeAlias = GetMediaResponse  # noqa: Y015
+
+@_typing.final
+class PutMediaChunkRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """Of the whole encrypted file, as a statement of this device names it."""
+    size_bytes: _builtins.int
+    index: _builtins.int
+    """Chunks have 256 KiB, the last one what remains."""
+    content: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
+        index: _builtins.int = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "index", b"index", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutMediaChunkRequest: _TypeAlias = PutMediaChunkRequest  # noqa: Y015
+
+@_typing.final
+class PutMediaChunkResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """All chunks are here, and together they have the promised digest."""
+    def __init__(
+        self,
+        *,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutMediaChunkResponse: _TypeAlias = PutMediaChunkResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SyncServiceStub:
-    """SyncService takes a device's backlog. Mutual TLS: the device is the one named in its certificate.
+    """SyncService takes a device's backlog, and hands down what the device should know. Mutual TLS: the
+    device is the one named in its certificate.
     """
 
     def __init__(self, channel):
@@ -45,14 +46,30 @@ class SyncServiceStub:
                 request_serializer=verifield_dot_v1_dot_sync__service__pb2.GetHeadRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_sync__service__pb2.GetHeadResponse.FromString,
                 _registered_method=True)
+        self.Pull = channel.unary_unary(
+                '/verifield.v1.SyncService/Pull',
+                request_serializer=verifield_dot_v1_dot_sync__service__pb2.PullRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_sync__service__pb2.PullResponse.FromString,
+                _registered_method=True)
+        self.GetMedia = channel.unary_unary(
+                '/verifield.v1.SyncService/GetMedia',
+                request_serializer=verifield_dot_v1_dot_sync__service__pb2.GetMediaRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_sync__service__pb2.GetMediaResponse.FromString,
+                _registered_method=True)
+        self.PutMediaChunk = channel.unary_unary(
+                '/verifield.v1.SyncService/PutMediaChunk',
+                request_serializer=verifield_dot_v1_dot_sync__service__pb2.PutMediaChunkRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_sync__service__pb2.PutMediaChunkResponse.FromString,
+                _registered_method=True)
 
 
 class SyncServiceServicer:
-    """SyncService takes a device's backlog. Mutual TLS: the device is the one named in its certificate.
+    """SyncService takes a device's backlog, and hands down what the device should know. Mutual TLS: the
+    device is the one named in its certificate.
     """
 
     def Deliver(self, request_iterator, context):
-        """Deliver takes batches in seq order and answers each batch once it is durable.
+        """Deliver takes batches in any order and answers each batch once it is durable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +77,27 @@ class SyncServiceServicer:
 
     def GetHead(self, request, context):
         """GetHead tells where the cloud stands with the calling device, to resume after a break.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pull(self, request, context):
+        """Pull hands down what is new behind the cursor, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMedia(self, request, context):
+        """GetMedia tells which chunks of a file the cloud has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutMediaChunk(self, request, context):
+        """PutMediaChunk stores one chunk; sending one again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +116,21 @@ def add_SyncServiceServicer_to_server(servicer, server):
                     request_deserializer=verifield_dot_v1_dot_sync__service__pb2.GetHeadRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_sync__service__pb2.GetHeadResponse.SerializeToString,
             ),
+            'Pull': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pull,
+                    request_deserializer=verifield_dot_v1_dot_sync__service__pb2.PullRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_sync__service__pb2.PullResponse.SerializeToString,
+            ),
+            'GetMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMedia,
+                    request_deserializer=verifield_dot_v1_dot_sync__service__pb2.GetMediaRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_sync__service__pb2.GetMediaResponse.SerializeToString,
+            ),
+            'PutMediaChunk': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutMediaChunk,
+                    request_deserializer=verifield_dot_v1_dot_sync__service__pb2.PutMediaChunkRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_sync__service__pb2.PutMediaChunkResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'verifield.v1.SyncService', rpc_method_handlers)
@@ -87,7 +140,8 @@ def add_SyncServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SyncService:
-    """SyncService takes a device's backlog. Mutual TLS: the device is the one named in its certificate.
+    """SyncService takes a device's backlog, and hands down what the device should know. Mutual TLS: the
+    device is the one named in its certificate.
     """
 
     @staticmethod
@@ -134,6 +188,87 @@ class SyncService:
             '/verifield.v1.SyncService/GetHead',
             verifield_dot_v1_dot_sync__service__pb2.GetHeadRequest.SerializeToString,
             verifield_dot_v1_dot_sync__service__pb2.GetHeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pull(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.SyncService/Pull',
+            verifield_dot_v1_dot_sync__service__pb2.PullRequest.SerializeToString,
+            verifield_dot_v1_dot_sync__service__pb2.PullResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.SyncService/GetMedia',
+            verifield_dot_v1_dot_sync__service__pb2.GetMediaRequest.SerializeToString,
+            verifield_dot_v1_dot_sync__service__pb2.GetMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutMediaChunk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.SyncService/PutMediaChunk',
+            verifield_dot_v1_dot_sync__service__pb2.PutMediaChunkRequest.SerializeToString,
+            verifield_dot_v1_dot_sync__service__pb2.PutMediaChunkResponse.FromString,
             options,
             channel_credentials,
             insecure,

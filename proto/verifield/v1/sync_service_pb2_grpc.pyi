@@ -27,29 +27,47 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SyncServiceStub:
-    """SyncService takes a device's backlog. Mutual TLS: the device is the one named in its certificate."""
+    """SyncService takes a device's backlog, and hands down what the device should know. Mutual TLS: the
+    device is the one named in its certificate.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SyncServiceAsyncStub: ...
     Deliver: _grpc.StreamStreamMultiCallable[_sync_service_pb2.DeliverRequest, _sync_service_pb2.DeliverResponse]
-    """Deliver takes batches in seq order and answers each batch once it is durable."""
+    """Deliver takes batches in any order and answers each batch once it is durable."""
     GetHead: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.GetHeadRequest, _sync_service_pb2.GetHeadResponse]
     """GetHead tells where the cloud stands with the calling device, to resume after a break."""
+    Pull: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.PullRequest, _sync_service_pb2.PullResponse]
+    """Pull hands down what is new behind the cursor, in order."""
+    GetMedia: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.GetMediaRequest, _sync_service_pb2.GetMediaResponse]
+    """GetMedia tells which chunks of a file the cloud has."""
+    PutMediaChunk: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.PutMediaChunkRequest, _sync_service_pb2.PutMediaChunkResponse]
+    """PutMediaChunk stores one chunk; sending one again changes nothing."""
 
 @_typing.type_check_only
 class SyncServiceAsyncStub(SyncServiceStub):
-    """SyncService takes a device's backlog. Mutual TLS: the device is the one named in its certificate."""
+    """SyncService takes a device's backlog, and hands down what the device should know. Mutual TLS: the
+    device is the one named in its certificate.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Deliver: _aio.StreamStreamMultiCallable[_sync_service_pb2.DeliverRequest, _sync_service_pb2.DeliverResponse]  # type: ignore[assignment]
-    """Deliver takes batches in seq order and answers each batch once it is durable."""
+    """Deliver takes batches in any order and answers each batch once it is durable."""
     GetHead: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.GetHeadRequest, _sync_service_pb2.GetHeadResponse]  # type: ignore[assignment]
     """GetHead tells where the cloud stands with the calling device, to resume after a break."""
+    Pull: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.PullRequest, _sync_service_pb2.PullResponse]  # type: ignore[assignment]
+    """Pull hands down what is new behind the cursor, in order."""
+    GetMedia: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.GetMediaRequest, _sync_service_pb2.GetMediaResponse]  # type: ignore[assignment]
+    """GetMedia tells which chunks of a file the cloud has."""
+    PutMediaChunk: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.PutMediaChunkRequest, _sync_service_pb2.PutMediaChunkResponse]  # type: ignore[assignment]
+    """PutMediaChunk stores one chunk; sending one again changes nothing."""
 
 class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
-    """SyncService takes a device's backlog. Mutual TLS: the device is the one named in its certificate."""
+    """SyncService takes a device's backlog, and hands down what the device should know. Mutual TLS: the
+    device is the one named in its certificate.
+    """
 
     @_abc_1.abstractmethod
     def Deliver(
@@ -57,7 +75,7 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_sync_service_pb2.DeliverRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_sync_service_pb2.DeliverResponse], _abc.AsyncIterator[_sync_service_pb2.DeliverResponse]]:
-        """Deliver takes batches in seq order and answers each batch once it is durable."""
+        """Deliver takes batches in any order and answers each batch once it is durable."""
 
     @_abc_1.abstractmethod
     def GetHead(
@@ -66,5 +84,29 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sync_service_pb2.GetHeadResponse, _abc.Awaitable[_sync_service_pb2.GetHeadResponse]]:
         """GetHead tells where the cloud stands with the calling device, to resume after a break."""
+
+    @_abc_1.abstractmethod
+    def Pull(
+        self,
+        request: _sync_service_pb2.PullRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sync_service_pb2.PullResponse, _abc.Awaitable[_sync_service_pb2.PullResponse]]:
+        """Pull hands down what is new behind the cursor, in order."""
+
+    @_abc_1.abstractmethod
+    def GetMedia(
+        self,
+        request: _sync_service_pb2.GetMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sync_service_pb2.GetMediaResponse, _abc.Awaitable[_sync_service_pb2.GetMediaResponse]]:
+        """GetMedia tells which chunks of a file the cloud has."""
+
+    @_abc_1.abstractmethod
+    def PutMediaChunk(
+        self,
+        request: _sync_service_pb2.PutMediaChunkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sync_service_pb2.PutMediaChunkResponse, _abc.Awaitable[_sync_service_pb2.PutMediaChunkResponse]]:
+        """PutMediaChunk stores one chunk; sending one again changes nothing."""
 
 def add_SyncServiceServicer_to_server(servicer: SyncServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

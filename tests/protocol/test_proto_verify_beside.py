@@ -1,0 +1,141 @@
+"""Steps 16 and 17 of the verification: what the caller brings beside the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.authority import (
+    SALT,
+    Authority,
+    device_event,
+    new_key,
+    sign_envelope,
+    verification,
+)
+from tests.support.cases import (
+    Case,
+    answer,
+    build_case,
+    statuses,
+)
+from tests.support.events import MEDIA_CONTENT
+from tests.support.policies import sample_policy, sign_policy
+from verifield.commitments import Disclosure
+from verifield.dsse import parse_envelope
+from verifield.policy import encode_policy, policy_sha256
+from verifield.v1 import attestation_pb2 as pb
+from verifield.verify import verify_bundle
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return build_case()
+
+
+def test_the_policy_that_the_record_names_is_compared(case: Case) -> None:
+    report = case.verify_with_all(case.good)
+    assert set(statuses(report).values()) == {"passed"}
+    assert report.facts is not None
+    assert report.facts.policy_version == 1
+    assert any("version 1 of the policy" in sentence for sentence in report.proved)
+    unsigned = verify_bundle(case.good.SerializeToString(), roots=[case.authority.root], policy=case.policy)
+    detail = next(check.detail for check in unsigned.checks if check.name == "policy")
+    assert "who signed the policy was not checked" in detail
+
+
+def test_another_policy_or_one_by_another_key_is_refused(case: Case) -> None:
+    data, roots = case.good.SerializeToString(), [case.authority.root]
+    chain = case.authority.policy_chain
+    other = sign_policy(case.authority, sample_policy(version=2))
+    assert answer(verify_bundle(data, roots=roots, policy=other)) == ("forged", "POLICY_MISMATCH", "policy")
+    payload = encode_policy(sample_policy())
+    foreign = sign_envelope(payload, payload_type=parse_envelope(case.policy).payload_type, key=new_key())
+    report = verify_bundle(data, roots=roots, policy=foreign, policy_certificates=chain)
+    assert answer(report) == ("forged", "SIGNATURE", "policy")
+    report = verify_bundle(
+        data, roots=roots, policy=case.policy, policy_certificates=Authority.create().policy_chain
+    )
+    assert answer(report)[0] == "forged"
+    assert answer(verify_bundle(data, roots=roots, policy=case.good.receipt))[1] == "POLICY_TYPE"
+    assert answer(verify_bundle(data, roots=roots, policy=b"?"))[0] == "malformed"
+
+
+def compare_live_faces(statement: pb.Statement) -> None:
+    """Hold the document's photo against the threshold for two pictures of the camera, which is lower."""
+    policy = sample_policy()
+    statement.match.domain = "live/live"
+    statement.match.threshold = policy.match.live_live_threshold
+    statement.match.false_match_rate = policy.match.live_live_false_match_rate
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda s: setattr(s.match, "threshold", 0.4), "POLICY_THRESHOLD"),
+        (lambda s: setattr(s.match, "false_match_rate", 1e-6), "POLICY_THRESHOLD"),
+        (lambda s: setattr(s.liveness.experts[0], "threshold", 0.01), "POLICY_THRESHOLD"),
+        (lambda s: s.liveness.ClearField("challenge"), "POLICY_THRESHOLD"),  # nobody was asked to turn
+        (lambda s: setattr(s.liveness.experts[0], "name", "own_rule"), "POLICY_THRESHOLD"),
+        (lambda s: s.liveness.experts.add(name="head_turn", score=1, threshold=0.2, passed=True), None),
+        (lambda s: setattr(s.match, "domain", "live/live"), "POLICY_THRESHOLD"),
+        (compare_live_faces, "POLICY_THRESHOLD"),
+        (lambda s: setattr(s.match, "domain", "live/sketch"), "MATCH_DOMAIN"),
+        (lambda s: s.liveness.challenge.actions.remove("TURN_LEFT"), "POLICY_THRESHOLD"),
+        (lambda s: s.liveness.challenge.actions.append("LOOK_STRAIGHT"), None),
+    ],
+)
+def test_a_device_that_did_not_keep_its_policy_is_caught(
+    change: Callable[[pb.Statement], object], code: str | None
+) -> None:
+    authority = Authority.create()
+    device = authority.enroll("device-1")
+    policy = sign_policy(authority, sample_policy())
+    statement = verification(device)
+    statement.configuration.policy_sha256 = policy_sha256(parse_envelope(policy).payload)
+    change(statement)
+    statement.liveness.challenge.completed = len(statement.liveness.challenge.actions)
+    if not statement.liveness.challenge.nonce:
+        statement.liveness.ClearField("challenge")
+    bundle = authority.bundle(device, device.sign(statement))
+    assert verify_bundle(bundle, roots=[authority.root]).verdict == "verified"
+    assert answer(verify_bundle(bundle, roots=[authority.root], policy=policy))[1] == code
+
+
+def test_no_policy_decides_a_device_event() -> None:
+    authority = Authority.create()
+    device = authority.enroll("device-1")
+    bundle = authority.bundle(device, device.sign(device_event(device)))
+    report = verify_bundle(bundle, roots=[authority.root], policy=sign_policy(authority, sample_policy()))
+    assert statuses(report)["policy"] == "passed"
+    assert report.facts is not None
+    assert report.facts.policy_version is None
+
+
+# --- 17: disclosures
+
+
+@pytest.mark.req("E043")
+def test_disclosed_values_are_proved_one_by_one(case: Case) -> None:
+    data, roots = case.good.SerializeToString(), [case.authority.root]
+    file = Disclosure("media.best_shot", MEDIA_CONTENT, SALT)
+    report = verify_bundle(data, roots=roots, disclosures=[*case.disclosures, file])
+    assert report.verdict == "verified"
+    assert report.facts is not None
+    assert [item.field for item in report.facts.disclosed] == [
+        "document.name",
+        "customer.phone",
+        "media.best_shot",
+    ]
+    assert "测试" not in repr(report)
+    assert any("beyond the disclosed values" in sentence for sentence in report.not_proved)
+    for false in (
+        Disclosure("document.name", "别人".encode(), SALT),
+        Disclosure("document.number", "测试".encode(), SALT),
+        Disclosure("customer.phone", b"13800000000", bytes(32)),
+        Disclosure("media.photo", MEDIA_CONTENT, SALT),
+    ):
+        refused = verify_bundle(data, roots=roots, disclosures=[*case.disclosures, false])
+        assert answer(refused) == ("forged", "DISCLOSURE", "disclosures")
+        assert refused.facts is None
