@@ -5,6 +5,7 @@ DATA/                   0700 when made here; must not be writable by others
     operator.token      0600, made at the first start
     endpoint.json       where the service listens, for the operator commands
     verifield.db        the store, unless --database names another
+    media/              encrypted files of devices, see cloud.media.files
     root.pem, keys/     see cloud.authority
 """
 
@@ -17,22 +18,34 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+from cryptography import x509
 from structlog.typing import FilteringBoundLogger
 
+from cloud.attestations.bundles import Bundles
+from cloud.attestations.deliverer import Deliverer
+from cloud.attestations.intake import Intake
 from cloud.attestations.service import AttestationService
 from cloud.attestations.sync import SyncService
-from cloud.authority import Authority, write_private
+from cloud.authority import Authority
 from cloud.config import Config, parse_address
-from cloud.devices.enrollment import EnrollmentService
+from cloud.devices.enrollment_service import EnrollmentService
+from cloud.devices.revocation import current_list
 from cloud.devices.service import DeviceService
 from cloud.devices.tokens import OPERATOR_PREFIX, SECRET_BYTES, encode_token, is_token, token_sha256
+from cloud.devices.tpm_credential import load_tpm_roots
 from cloud.errors import SetupError
+from cloud.feed.pull import Feed
 from cloud.interceptors import CallInterceptor, no_check, operator_check
-from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
+from cloud.keyfiles import write_private
+from cloud.layout import ENDPOINT_FILE, MEDIA_FOLDER, ROOT_FILE, TOKEN_FILE
 from cloud.log.sequencer import LogSigner, Sequencer
 from cloud.log.service import LogService
+from cloud.media.files import MediaFolder
+from cloud.media.intake import MediaIntake
+from cloud.policies.service import PolicyService
 from cloud.server import (
     MAX_DEVICE_MESSAGE_BYTES,
     MAX_PUBLIC_MESSAGE_BYTES,
@@ -41,7 +54,10 @@ from cloud.server import (
     public_credentials,
 )
 from cloud.sources import Sources
+from cloud.store import attestations
 from cloud.store.database import Store
+from cloud.transfer.importer import Importer
+from cloud.transfer.service import TransferService
 from verifield.v1 import (
     attestation_service_pb2,
     attestation_service_pb2_grpc,
@@ -51,8 +67,12 @@ from verifield.v1 import (
     enrollment_service_pb2_grpc,
     log_service_pb2,
     log_service_pb2_grpc,
+    policy_service_pb2,
+    policy_service_pb2_grpc,
     sync_service_pb2,
     sync_service_pb2_grpc,
+    transfer_service_pb2,
+    transfer_service_pb2_grpc,
 )
 
 
@@ -74,6 +94,10 @@ class Opened:
     sequencer: Sequencer
     authority: Authority
     operator_sha256: bytes
+    tpm_roots: list[x509.Certificate]
+    deliverer: Deliverer
+    feed: Feed
+    media: MediaIntake
 
 
 async def serve(
@@ -95,7 +119,7 @@ async def serve(
             public, device = _bind(config, opened, sources, log)
             try:
                 await device.start(_add_device_services(device, opened, sources))
-                await public.start(_add_public_services(public, opened, sources, device))
+                await public.start(_add_public_services(public, opened, config, sources, device))
                 endpoint = _endpoint(config, public, device)
                 _write_endpoint(config.data / ENDPOINT_FILE, endpoint)
                 announce(endpoint)
@@ -121,11 +145,26 @@ def open_data(config: Config, sources: Sources) -> Opened:
         now=sources.now(),
     )
     token = _open_operator_token(config.data / TOKEN_FILE, sources)
+    tpm_roots = _open_tpm_roots(config.tpm_roots)
     store = Store.open(config.database_url)
     with store.closed_on_failure():
         signer = LogSigner(authority.log_origin, authority.log_key)
         sequencer = Sequencer.open(store, signer, sources)
-    return Opened(store, sequencer, authority, token_sha256(token))
+        with store.writing() as connection:
+            receipt_leaf = attestations.add_chain(
+                connection, authority.chain_of(authority.receipt.certificate)
+            )
+    intake = Intake(authority, sources, receipt_leaf_sha256=receipt_leaf)
+    return Opened(
+        store,
+        sequencer,
+        authority,
+        token_sha256(token),
+        tpm_roots,
+        deliverer=Deliverer(sequencer, authority, sources, intake),
+        feed=Feed(authority, sources),
+        media=MediaIntake(store, MediaFolder(config.data.absolute() / MEDIA_FOLDER), sources),
+    )
 
 
 @contextmanager
@@ -180,6 +219,17 @@ def _open_operator_token(path: Path, sources: Sources) -> str:
     return token
 
 
+def _open_tpm_roots(path: Path | None) -> list[x509.Certificate]:
+    try:
+        return load_tpm_roots(path.read_bytes()) if path is not None else []
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            "TPM_ROOTS",
+            f"The CA certificates of TPM makers in {path} cannot be used ({error}).",
+            hint="Give a PEM file of the makers' root or intermediate certificates with tpm_roots.",
+        ) from error
+
+
 def _bind(config: Config, opened: Opened, sources: Sources, log: FilteringBoundLogger) -> tuple[Port, Port]:
     public = Port.bind(
         parse_address(config.listen),
@@ -199,28 +249,57 @@ def _bind(config: Config, opened: Opened, sources: Sources, log: FilteringBoundL
 
 
 def _add_device_services(port: Port, opened: Opened, sources: Sources) -> list[str]:
-    sync = SyncService(opened.store, opened.sequencer, opened.authority, sources)
+    sync = SyncService(opened.store, opened.deliverer, opened.feed, opened.media, sources)
     sync_service_pb2_grpc.add_SyncServiceServicer_to_server(sync, port.server)
     return [sync_service_pb2.DESCRIPTOR.services_by_name["SyncService"].full_name]
 
 
-def _add_public_services(port: Port, opened: Opened, sources: Sources, device: Port) -> list[str]:
+def _add_public_services(
+    port: Port, opened: Opened, config: Config, sources: Sources, device: Port
+) -> list[str]:
     # An empty host tells the device to use the one that it called.
     endpoint = f":{device.port}" if device.host == port.host else device.address
     log_chain = opened.authority.chain_of(opened.authority.log.certificate)
     enrollment_service_pb2_grpc.add_EnrollmentServiceServicer_to_server(
-        EnrollmentService(opened.store, opened.authority, sources, device_endpoint=endpoint), port.server
+        EnrollmentService(
+            opened.store,
+            opened.authority,
+            sources,
+            device_endpoint=endpoint,
+            tpm_roots=opened.tpm_roots,
+        ),
+        port.server,
     )
     device_service_pb2_grpc.add_DeviceServiceServicer_to_server(
-        DeviceService(opened.store, sources), port.server
+        DeviceService(opened.store, opened.authority, sources, resume=opened.deliverer.resume),
+        port.server,
+    )
+    bundles = Bundles(
+        opened.authority,
+        opened.sequencer,
+        revocation_list=partial(current_list, authority=opened.authority, sources=sources),
     )
     attestation_service_pb2_grpc.add_AttestationServiceServicer_to_server(
-        AttestationService(opened.store, opened.sequencer, opened.authority), port.server
+        AttestationService(opened.store, opened.sequencer, bundles), port.server
+    )
+    importer = Importer(opened.store, opened.deliverer, opened.feed, opened.media, opened.authority, sources)
+    transfer_service_pb2_grpc.add_TransferServiceServicer_to_server(
+        TransferService(importer, config.data), port.server
+    )
+    policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
+        PolicyService(opened.store, opened.authority, sources), port.server
     )
     log_service_pb2_grpc.add_LogServiceServicer_to_server(
         LogService(opened.sequencer, certificates=log_chain), port.server
     )
-    files = (enrollment_service_pb2, device_service_pb2, attestation_service_pb2, log_service_pb2)
+    files = (
+        enrollment_service_pb2,
+        device_service_pb2,
+        policy_service_pb2,
+        attestation_service_pb2,
+        transfer_service_pb2,
+        log_service_pb2,
+    )
     return [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
 
 

@@ -7,17 +7,24 @@
         server.key server.pem      TLS of both ports
         receipt.key receipt.pem    P-256, signs receipts
         log.key log.pem            Ed25519, signs checkpoints
+        policy.key policy.pem      P-256, signs policies and directives
+        media.key media.pub        X25519, opens the pictures that devices deliver
+        renewal.secret             32 bytes, makes challenges that only this service can have made
 
-Leaf certificates that near their end are renewed at start. Those of the receipt and log keys keep
-their key and their beginning: a receipt carries the time at which its record became durable, and the
+The last three are made when a deployment that lacks them is opened. A lock lets one start at a time
+through, so that two of them never make two of a kind.
+
+Leaf certificates that near their end are renewed at start. Those of the receipt, log and policy keys
+keep their beginning: a receipt carries the time at which its record became durable, and the
 certificate beside it must have been valid then, however often it was renewed since.
 """
 
 from __future__ import annotations
 
-import os
+import secrets
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,9 +33,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from cloud.errors import SetupError
+from cloud.keyfiles import (
+    Credential,
+    ServiceKey,
+    certificates_pem,
+    load_credential,
+    load_service_key,
+    locked,
+    open_x25519,
+    save_credential,
+    sync_folder,
+    write_private,
+)
 from cloud.layout import ROOT_FILE
 from verifield.certificates import Purpose, common_name
 from verifield.errors import VerifieldError
@@ -59,21 +79,21 @@ CLIENT_LIFETIME = timedelta(days=90)
 RENEW_FRACTION = 3
 """A service certificate is renewed at start when less than one third of its lifetime remains."""
 
-ServiceKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+REVOCATION_LIST_LIFETIME = timedelta(days=30)
+"""A verifier that is rarely online still has one in force; what was revoked since, it does not know."""
+
+RENEWAL_SECRET_BYTES = 32
+
+_SIDE_PREFIX = ".keys."
 
 
 @dataclass(frozen=True, slots=True)
-class Credential:
-    """A key with its certificate."""
+class Revoked:
+    """One entry of a revocation list."""
 
-    key: ServiceKey
-    certificate: x509.Certificate
-
-    def key_pem(self) -> bytes:
-        """PKCS#8, not encrypted."""
-        return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+    serial: int
+    at: datetime
+    reason: x509.ReasonFlags
 
 
 class Authority:
@@ -87,12 +107,18 @@ class Authority:
         server: Credential,
         receipt: Credential,
         log: Credential,
+        policy: Credential,
+        media_key: X25519PrivateKey,
+        renewal_secret: bytes,
     ) -> None:
         self.root = root
         self._issuing = issuing
         self.server = server
         self.receipt = receipt
         self.log = log
+        self.policy = policy
+        self.media_key = media_key
+        self.renewal_secret = renewal_secret
 
     @classmethod
     def open(cls, data: Path, *, server_names: Sequence[str], now: datetime) -> Authority:
@@ -103,20 +129,14 @@ class Authority:
         """
         keys = data / "keys"
         try:
-            if not keys.exists():
-                if (data / ROOT_FILE).exists():
-                    raise FileNotFoundError(keys)  # this deployment had keys: never make it another root
-                _make_keys(keys, server_names=server_names, now=now)
-            root = x509.load_pem_x509_certificate((keys / "root.pem").read_bytes())
-            issuing = _load(keys, "issuing")
-            authority = cls(
-                root=root,
-                issuing=issuing,
-                server=_renewed_server(keys, issuing, names=server_names, now=now),
-                receipt=_renewed(keys, "receipt", issuing, usage=Purpose.RECEIPT, now=now),
-                log=_renewed(keys, "log", issuing, usage=Purpose.LOG, now=now),
-            )
-            write_private(data / ROOT_FILE, authority.root_pem(), mode=0o644)
+            with locked(data / "keys.lock"):
+                _remove_leftovers(data)
+                if not keys.exists():
+                    if (data / ROOT_FILE).exists():
+                        raise FileNotFoundError(keys)  # this deployment had keys: never make it another root
+                    _make_keys(keys, server_names=server_names, now=now)
+                authority = cls._load(keys, server_names=server_names, now=now)
+                write_private(data / ROOT_FILE, authority.root_pem(), mode=0o644)
         except (OSError, ValueError, TypeError, VerifieldError) as error:
             raise SetupError(
                 "KEYS_UNUSABLE",
@@ -125,9 +145,28 @@ class Authority:
             ) from error
         return authority
 
+    @classmethod
+    def _load(cls, keys: Path, *, server_names: Sequence[str], now: datetime) -> Authority:
+        issuing = load_credential(keys, "issuing")
+        _complete_policy(keys, issuing, now=now)
+        return cls(
+            root=x509.load_pem_x509_certificate((keys / "root.pem").read_bytes()),
+            issuing=issuing,
+            server=_renewed_server(keys, issuing, names=server_names, now=now),
+            receipt=_renewed(keys, "receipt", issuing, usage=Purpose.RECEIPT, now=now),
+            log=_renewed(keys, "log", issuing, usage=Purpose.LOG, now=now),
+            policy=_renewed(keys, "policy", issuing, usage=Purpose.POLICY, now=now),
+            media_key=open_x25519(keys, "media"),
+            renewal_secret=_open_renewal_secret(keys / "renewal.secret"),
+        )
+
     @property
     def receipt_key(self) -> ec.EllipticCurvePrivateKey:
         return _ec(self.receipt.key)
+
+    @property
+    def policy_key(self) -> ec.EllipticCurvePrivateKey:
+        return _ec(self.policy.key)
 
     @property
     def log_key(self) -> Ed25519PrivateKey:
@@ -153,42 +192,40 @@ class Authority:
             _issue(self._issuing, key, name=device_id, usage=usage, now=now, lifetime=lifetime)
         )
 
+    def revocation_list(self, revoked: Iterable[Revoked], *, number: int, now: datetime) -> bytes:
+        """Sign a revocation list (RFC 5280, DER); ``number`` is higher than that of every list before."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._issuing.certificate.subject)
+            .last_update(now)
+            .next_update(now + REVOCATION_LIST_LIFETIME)
+            .add_extension(x509.CRLNumber(number), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(_ec(self._issuing.key).public_key()),
+                critical=False,
+            )
+        )
+        for entry in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(entry.serial)
+                .revocation_date(entry.at)
+                .add_extension(x509.CRLReason(entry.reason), critical=False)
+                .build()
+            )
+        return builder.sign(_ec(self._issuing.key), SHA256()).public_bytes(serialization.Encoding.DER)
+
     def server_pem(self) -> tuple[bytes, bytes]:
         """Key and chain of the TLS server."""
-        return self.server.key_pem(), _pem([self.server.certificate, self._issuing.certificate])
+        return self.server.key_pem(), certificates_pem([self.server.certificate, self._issuing.certificate])
 
     def root_pem(self) -> bytes:
-        return _pem([self.root])
-
-
-def write_private(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, durably, never readable by others in between."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder durable: a file that was synced is lost when its name is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return certificates_pem([self.root])
 
 
 def _make_keys(keys: Path, *, server_names: Sequence[str], now: datetime) -> None:
     """Make all keys in a side folder first: a start that breaks off leaves nothing half made."""
-    side = Path(tempfile.mkdtemp(dir=keys.parent, prefix=".keys."))  # mkdtemp gives 0700
+    side = Path(tempfile.mkdtemp(dir=keys.parent, prefix=_SIDE_PREFIX))  # mkdtemp gives 0700
     root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = root_certificate(root_key, name="Verifield root", now=now, lifetime=CA_LIFETIME)
     issuing = Credential(
@@ -209,21 +246,54 @@ def _make_keys(keys: Path, *, server_names: Sequence[str], now: datetime) -> Non
         ("receipt", ec.generate_private_key(ec.SECP256R1()), "verifield-receipts", Purpose.RECEIPT, ()),
         ("log", Ed25519PrivateKey.generate(), origin, Purpose.LOG, ()),
     ]
-    _save(side, "root", Credential(root_key, root))
-    _save(side, "issuing", issuing)
+    save_credential(side, "root", Credential(root_key, root))
+    save_credential(side, "issuing", issuing)
     for file, key, name, usage, san in leaves:
         lifetime = SERVER_LIFETIME if usage == "tls_server" else SERVICE_LIFETIME
         certificate = _issue(
             issuing, key.public_key(), name=name, usage=usage, now=now, lifetime=lifetime, san=san
         )
-        _save(side, file, Credential(key, certificate))
+        save_credential(side, file, Credential(key, certificate))
     side.rename(keys)
-    _sync_folder(keys.parent)
+    sync_folder(keys.parent)
+
+
+def _remove_leftovers(data: Path) -> None:
+    """Keys of a start that broke off: nobody has ever trusted them."""
+    for path in data.glob(f"{_SIDE_PREFIX}*"):
+        shutil.rmtree(path)
+
+
+def _complete_policy(keys: Path, issuing: Credential, *, now: datetime) -> None:
+    """Make the policy key, or the certificate that a cut start left out."""
+    key_file, certificate_file = keys / "policy.key", keys / "policy.pem"
+    if certificate_file.exists():  # a missing key was lost then, and loading says so
+        return
+    key = load_service_key(keys, "policy") if key_file.exists() else ec.generate_private_key(ec.SECP256R1())
+    certificate = _issue(
+        issuing,
+        _ec(key).public_key(),
+        name="verifield-policies",
+        usage=Purpose.POLICY,
+        now=now,
+        lifetime=SERVICE_LIFETIME,
+    )
+    save_credential(keys, "policy", Credential(key, certificate))
+
+
+def _open_renewal_secret(path: Path) -> bytes:
+    """A lost one is replaced: only renewals under way at that moment begin again."""
+    if not path.exists():
+        write_private(path, secrets.token_bytes(RENEWAL_SECRET_BYTES))
+    secret = path.read_bytes()
+    if len(secret) != RENEWAL_SECRET_BYTES:
+        raise ValueError(f"the secret of renewals does not have {RENEWAL_SECRET_BYTES} bytes")
+    return secret
 
 
 def _renewed(keys: Path, file: str, issuing: Credential, *, usage: Usage, now: datetime) -> Credential:
     """Load a signing credential; where it nears its end, renew it with the same key and beginning."""
-    current = _load(keys, file)
+    current = load_credential(keys, file)
     old = current.certificate
     if old.not_valid_after_utc - now > SERVICE_LIFETIME / RENEW_FRACTION:
         return current
@@ -236,13 +306,13 @@ def _renewed(keys: Path, file: str, issuing: Credential, *, usage: Usage, now: d
         now=begin,
         lifetime=now - begin + SERVICE_LIFETIME,
     )
-    _save(keys, file, Credential(current.key, new))
+    save_credential(keys, file, Credential(current.key, new))
     return Credential(current.key, new)
 
 
 def _renewed_server(keys: Path, issuing: Credential, *, names: Sequence[str], now: datetime) -> Credential:
     """Load the TLS credential; renew it where it nears its end or lacks a name."""
-    current = _load(keys, "server")
+    current = load_credential(keys, "server")
     old = current.certificate
     fresh = old.not_valid_after_utc - now > SERVER_LIFETIME / RENEW_FRACTION
     if fresh and _names_of(old) >= set(names):
@@ -256,7 +326,7 @@ def _renewed_server(keys: Path, issuing: Credential, *, names: Sequence[str], no
         lifetime=SERVER_LIFETIME,
         san=names,
     )
-    _save(keys, "server", Credential(current.key, new))
+    save_credential(keys, "server", Credential(current.key, new))
     return Credential(current.key, new)
 
 
@@ -296,24 +366,5 @@ def _names_of(certificate: x509.Certificate) -> set[str]:
     return {str(name.value) for name in names}
 
 
-def _load(keys: Path, name: str) -> Credential:
-    key = serialization.load_pem_private_key((keys / f"{name}.key").read_bytes(), password=None)
-    certificate = x509.load_pem_x509_certificate((keys / f"{name}.pem").read_bytes())
-    if not isinstance(key, ec.EllipticCurvePrivateKey | Ed25519PrivateKey):
-        raise TypeError("a service key is of another kind")
-    if key.public_key() != certificate.public_key():
-        raise ValueError("a key and its certificate do not belong together")
-    return Credential(key, certificate)
-
-
-def _save(keys: Path, name: str, credential: Credential) -> None:
-    write_private(keys / f"{name}.pem", _pem([credential.certificate]))
-    write_private(keys / f"{name}.key", credential.key_pem())
-
-
 def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
-
-
-def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
-    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)

@@ -1,7 +1,7 @@
 """``verifield-cloud``: run the service, and operate it over gRPC.
 
-Exit statuses: 0 done; 2 wrong options; 3 set-up (configuration, keys, database, ports, files);
-6 the cloud is away, or it refused.
+Exit statuses: 0 done; 1 a person answered no; 2 wrong options; 3 set-up (configuration, keys, database,
+ports, files); 6 the cloud is away, or it refused.
 """
 
 from __future__ import annotations
@@ -23,19 +23,23 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The commands. Imported here because gRPC reads its TLS settings when it is imported."""
-    from cloud.commands import attestations, devices, join_token, log  # noqa: PLC0415
+    from cloud.commands import alarms, attestations, devices, join_token, log, policies  # noqa: PLC0415
     from cloud.commands.serve import serve  # noqa: PLC0415
+    from cloud.commands.transfer import import_file  # noqa: PLC0415
 
     app = typer.Typer(
-        help="The cloud service and its operator's commands. Exit statuses: 0 done, 2 usage, 3 set-up, "
-        "6 the cloud is away or refused.",
+        help="The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
+        "2 usage, 3 set-up, 6 the cloud is away or refused.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.command()(serve)
+    app.command("import")(import_file)
     app.add_typer(join_token.app, name="join-token")
     app.add_typer(devices.app, name="devices")
+    app.add_typer(alarms.app, name="alarms")
+    app.add_typer(policies.app, name="policies")
     app.add_typer(attestations.app, name="attestations")
     app.add_typer(log.app, name="log")
     return app

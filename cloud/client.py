@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
 from verifield.v1.attestation_service_pb2_grpc import AttestationServiceStub
 from verifield.v1.device_service_pb2_grpc import DeviceServiceStub
 from verifield.v1.log_service_pb2_grpc import LogServiceStub
+from verifield.v1.policy_service_pb2_grpc import PolicyServiceStub
+from verifield.v1.transfer_service_pb2_grpc import TransferServiceStub
 
 CALL_TIMEOUT_S = 20.0
 """Longer than any single call takes, short enough to tell a person that nobody answers."""
@@ -45,6 +47,8 @@ class OperatorClient:
         self.devices = DeviceServiceStub(channel)
         self.attestations = AttestationServiceStub(channel)
         self.log = LogServiceStub(channel)
+        self.policies = PolicyServiceStub(channel)
+        self.transfers = TransferServiceStub(channel)
         self._target = target
 
     def call(self, method: Callable[..., A], request: object) -> A:
@@ -56,6 +60,27 @@ class OperatorClient:
         metadata = (("authorization", f"Bearer {self._target.token}"),)
         try:
             return method(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
+        except grpc.RpcError as error:
+            raise to_client_error(error, self._target.endpoint) from None
+
+    def pages(self, method: Callable[..., A], request: Any) -> Iterator[A]:
+        """Call a method that lists, page by page until the last; moves the request's page token on."""
+        while True:
+            answer: Any = self.call(method, request)
+            yield answer
+            request.page_token = answer.next_page_token
+            if not request.page_token:
+                return
+
+    def stream(self, method: Callable[..., Iterable[A]], requests: Iterator[object]) -> Iterator[A]:
+        """Call a method with a stream both ways, for as long as either side has something to say.
+
+        Raises:
+            ClientError: the service does not answer, or refused.
+        """
+        metadata = (("authorization", f"Bearer {self._target.token}"),)
+        try:
+            yield from method(requests, metadata=metadata)
         except grpc.RpcError as error:
             raise to_client_error(error, self._target.endpoint) from None
 

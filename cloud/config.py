@@ -50,6 +50,7 @@ class Config(BaseSettings):
     device_listen: Address | None = None  # for devices; None: the same host and the next port
     database: str | None = None  # SQLAlchemy address; None: SQLite in the data folder
     server_names: tuple[Host, ...] = ()  # further host names of the TLS certificate
+    tpm_roots: Path | None = None  # PEM: CA certificates of TPM makers; None: no TPM can prove itself
     stop_grace_s: float = Field(default=10.0, gt=0, le=300)  # for running calls at the end
 
     @model_validator(mode="after")

@@ -2,4 +2,5 @@
 
 ROOT_FILE = "root.pem"
 ENDPOINT_FILE = "endpoint.json"
+MEDIA_FOLDER = "media"
 TOKEN_FILE = "operator.token"  # noqa: S105 (a file name)

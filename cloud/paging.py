@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 
 from cloud.errors import Reason, ServiceError
 
@@ -14,6 +15,7 @@ MAX_PAGE_SIZE = 500
 
 _MAX_TOKEN_CHARS = 256
 _FILTER_BYTES = 8
+_NUMBER = re.compile(r"[0-9]{1,18}")  # fits every integer column
 
 
 def check_page_size(size: int) -> int:
@@ -50,6 +52,16 @@ def parse_page_token(token: str, *, filters: str) -> str:
     if not position or data[:_FILTER_BYTES] != _fingerprint(filters):
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token does not belong to this list.")
     return position
+
+
+def parse_position(token: str, *, filters: str) -> int | None:
+    """As :func:`parse_page_token`, for lists whose positions are numbers; None for no token."""
+    position = parse_page_token(token, filters=filters)
+    if not position:
+        return None
+    if not _NUMBER.fullmatch(position):
+        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.")
+    return int(position)
 
 
 def _fingerprint(filters: str) -> bytes:

@@ -15,8 +15,8 @@ from cloud.errors import SetupError
 MAX_PUBLIC_MESSAGE_BYTES = 64 * 1024
 """Requests of operators and enrolments have a few KiB."""
 
-MAX_DEVICE_MESSAGE_BYTES = 2 * 1024 * 1024 + 128 * 1024
-"""A full batch (2 MiB), its framing, and certificates beside it."""
+MAX_DEVICE_MESSAGE_BYTES = 3 * 1024 * 1024 + 128 * 1024
+"""A full batch (2 MiB), damaged records (1 MiB), their framing, and certificates beside them."""
 
 MAX_STREAMS_PER_CONNECTION = 32
 """A device needs one stream and a few calls; more is an attack on memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,13 @@ class Sources:
     def system(cls) -> Sources:
         """The machine's own clock and generator."""
         return cls(now=lambda: datetime.now(UTC), random_bytes=secrets.token_bytes)
+
+    def uuid7(self) -> str:
+        """A new UUID version 7 (RFC 9562): milliseconds, then chance, so that ids ascend with time."""
+        stamp = (to_us(self.now()) // 1000).to_bytes(6, "big")
+        number = int.from_bytes(stamp + self.random_bytes(10), "big")
+        number = number & ~(0xF << 76) | 7 << 76
+        return str(uuid.UUID(int=number & ~(0x3 << 62) | 2 << 62))
 
 
 def to_us(moment: datetime) -> int:

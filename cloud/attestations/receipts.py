@@ -28,7 +28,7 @@ def sign_receipt(
     )
     payload = encode_receipt(receipt)
     signature = key.sign(pae(RECEIPT_TYPE, payload), ec.ECDSA(hashes.SHA256()))
-    return encode_envelope(payload_type=RECEIPT_TYPE, payload=payload, signature=signature)
+    return encode_envelope(payload_type=RECEIPT_TYPE, payload=payload, signatures=[signature])
 
 
 def to_timestamp(microseconds: int) -> Timestamp:

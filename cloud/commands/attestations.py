@@ -10,21 +10,16 @@ import typer
 from google.protobuf.json_format import MessageToDict
 
 from cloud.commands.common import (
-    DEFAULT_DATA,
-    DataOption,
-    EndpointOption,
+    Connect,
     JsonOption,
-    RootOption,
-    TokenOption,
-    connect,
-    ends_with_exit_code,
     err,
+    operator_command,
     out,
     print_json,
     print_table,
     show_time,
+    write_output,
 )
-from cloud.errors import SetupError
 from cloud.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from verifield.v1.attestation_pb2 import Outcome, RecordKind
 from verifield.v1.attestation_service_pb2 import (
@@ -51,17 +46,14 @@ class OutcomeName(StrEnum):
 
 
 @app.command("list")
-@ends_with_exit_code
+@operator_command
 def list_attestations(
+    connect: Connect,
     device: Annotated[str, typer.Option(help="Of this device only.")] = "",
     outcome: Annotated[
         OutcomeName | None, typer.Option(case_sensitive=False, help="With this outcome only.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = DEFAULT_PAGE_SIZE,
-    data: DataOption = DEFAULT_DATA,
-    endpoint: EndpointOption = None,
-    root: RootOption = None,
-    token_file: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List attestations, newest first."""
@@ -69,7 +61,7 @@ def list_attestations(
     request = ListAttestationsRequest(device_id=device)
     if outcome:
         request.outcome = Outcome.Value(f"OUTCOME_{outcome}")
-    with connect(data, endpoint, root, token_file) as client:
+    with connect() as client:
         while len(found) < limit:
             request.page_size = min(MAX_PAGE_SIZE, limit - len(found))
             answer = client.call(client.attestations.ListAttestations, request)
@@ -82,12 +74,12 @@ def list_attestations(
         print_json({"attestations": rows})
         return
     print_table(
-        ["ATTESTATION", "DEVICE", "SEQ", "RECEIVED", "OUTCOME", "REASONS"],
+        ["ATTESTATION", "DEVICE", "RECORD", "RECEIVED", "OUTCOME", "REASONS"],
         [
             [
                 row["attestation_id"],
                 row["device_id"],
-                str(row["seq"]),
+                f"{row['chain_epoch']}/{row['seq']}",
                 row["received_time"],
                 row["outcome"] or row["kind"],
                 " ".join(row["reasons"]),
@@ -98,17 +90,14 @@ def list_attestations(
 
 
 @app.command()
-@ends_with_exit_code
+@operator_command
 def show(
+    connect: Connect,
     attestation_id: IdArgument,
-    data: DataOption = DEFAULT_DATA,
-    endpoint: EndpointOption = None,
-    root: RootOption = None,
-    token_file: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one attestation with its whole statement."""
-    with connect(data, endpoint, root, token_file) as client:
+    with connect() as client:
         answer = client.call(
             client.attestations.GetAttestation, GetAttestationRequest(attestation_id=attestation_id)
         )
@@ -122,28 +111,18 @@ def show(
 
 
 @app.command()
-@ends_with_exit_code
+@operator_command
 def bundle(
+    connect: Connect,
     attestation_id: IdArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
-    data: DataOption = DEFAULT_DATA,
-    endpoint: EndpointOption = None,
-    root: RootOption = None,
-    token_file: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write all that a third party needs to check one attestation offline."""
-    with connect(data, endpoint, root, token_file) as client:
+    with connect() as client:
         answer = client.call(client.attestations.GetBundle, GetBundleRequest(attestation_id=attestation_id))
     content = answer.bundle.SerializeToString(deterministic=True)
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        raise SetupError(
-            "OUTPUT_UNWRITABLE",
-            f"The file {output} cannot be written ({type(error).__name__}).",
-            hint="Choose another file with --output.",
-        ) from error
+    write_output(output, content)
     if as_json:
         print_json({"attestation_id": attestation_id, "file": str(output), "bytes": len(content)})
     else:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC
-from functools import wraps
+from functools import partial, wraps
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
@@ -32,6 +36,8 @@ TokenOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
+Connect = Callable[[], AbstractContextManager[OperatorClient]]
+
 
 def out() -> Console:
     """For results."""
@@ -49,18 +55,27 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table. Cells stay whole however narrow the terminal is: ids are there to be copied."""
+    """A plain table; columns without names get no header.
+
+    Cells stay whole however narrow the terminal is: ids are there to be copied.
+    """
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     header, *lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (columns, *rows)
     )
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    console.print(header, style="bold")
+    if header:
+        console.print(header, style="bold")
     for line in lines:
         console.print(line)
     if not lines:
         err().print("There are none.")
+
+
+def print_values(values: dict[str, Any]) -> None:
+    """One line for each value, behind its name."""
+    print_table(["", ""], [[name, "" if value is None else str(value)] for name, value in values.items()])
 
 
 def show_time(stamp: Timestamp) -> str:
@@ -68,13 +83,61 @@ def show_time(stamp: Timestamp) -> str:
     return stamp.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def show_maybe(message: Message, field: str) -> str | None:
+    """The time in a field, or None where it is absent."""
+    return show_time(getattr(message, field)) if message.HasField(field) else None
+
+
+def to_pem(certificates: Iterable[bytes]) -> bytes:
+    """DER certificates as one PEM file, in their order."""
+    return b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in certificates)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that the caller asked for, with the folders above it.
+
+    Raises:
+        SetupError: OUTPUT_UNWRITABLE.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise SetupError(
+            "OUTPUT_UNWRITABLE",
+            f"The file {path} cannot be written ({type(error).__name__}).",
+            hint="Choose another place, or make room.",
+        ) from error
+
+
 @contextmanager
 def connect(
-    data: Path, endpoint: str | None, root: Path | None, token_file: Path | None
+    data: DataOption = DEFAULT_DATA,
+    endpoint: EndpointOption = None,
+    root: RootOption = None,
+    token_file: TokenOption = None,
 ) -> Iterator[OperatorClient]:
-    """A client for the service that the options name."""
+    """A client for the service that the options name: options of every :func:`operator_command`."""
     with open_client(find_target(data, endpoint=endpoint, root=root, token_file=token_file)) as client:
         yield client
+
+
+def operator_command(command: Callable[Concatenate[Connect, P], None]) -> Callable[..., None]:
+    """A command that calls the service: it is given :func:`connect`, whose parameters become options of it.
+
+    Ends as :func:`ends_with_exit_code`.
+    """
+    own, target = (signature(one, eval_str=True) for one in (command, connect))
+    _, *options = own.parameters.values()
+
+    def run(*args: Any, **given: Any) -> None:
+        where = {name: given.pop(name) for name in target.parameters}
+        command(partial(connect, **where), *args, **given)
+
+    decorated: Any = wraps(command)(run)
+    # Typer asks for the signature.
+    decorated.__signature__ = own.replace(parameters=[*options, *target.parameters.values()])
+    return ends_with_exit_code(decorated)
 
 
 def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:

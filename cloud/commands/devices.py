@@ -1,83 +1,248 @@
-"""``verifield-cloud devices``: who is enrolled, and how far each one's chain goes."""
+"""``verifield-cloud devices``: who is enrolled, what each one's chain waits for, and how to end one."""
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from cloud.commands.common import (
-    DEFAULT_DATA,
-    DataOption,
-    EndpointOption,
+    Connect,
     JsonOption,
-    RootOption,
-    TokenOption,
-    connect,
-    ends_with_exit_code,
+    err,
+    operator_command,
     print_json,
     print_table,
+    print_values,
+    show_maybe,
     show_time,
+    write_output,
 )
 from cloud.paging import MAX_PAGE_SIZE
+from verifield.v1 import device_service_pb2 as pb
 from verifield.v1.attestation_pb2 import KeyProtection
-from verifield.v1.device_service_pb2 import Device, ListDevicesRequest
+from verifield.v1.policy_pb2 import DirectiveAction
 
 app = typer.Typer(help="Enrolled devices.", no_args_is_help=True)
 
+DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's id.")]
+WhyOption = Annotated[str, typer.Option("--reason", help="Shown to the people at the device.")]
 
-@app.callback()
-def group() -> None:
-    """Keep ``list`` a command of its own while it is the only one."""
+
+class State(StrEnum):
+    """Names equal those of verifield.v1.DeviceState without the prefix."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+
+
+class Why(StrEnum):
+    """Names equal those of verifield.v1.RevocationReason without the prefix."""
+
+    KEY_COMPROMISE = "key-compromise"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessation-of-operation"
 
 
 @app.command("list")
-@ends_with_exit_code
+@operator_command
 def list_devices(
-    data: DataOption = DEFAULT_DATA,
-    endpoint: EndpointOption = None,
-    root: RootOption = None,
-    token_file: TokenOption = None,
+    connect: Connect,
+    state: Annotated[State | None, typer.Option(help="Only devices in this state.")] = None,
+    site: Annotated[str, typer.Option(help="Only devices of this site.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List all devices in order of their ids."""
-    devices: list[Device] = []
-    request = ListDevicesRequest(page_size=MAX_PAGE_SIZE)
-    with connect(data, endpoint, root, token_file) as client:
-        while True:
-            answer = client.call(client.devices.ListDevices, request)
-            devices += answer.devices
-            request.page_token = answer.next_page_token
-            if not request.page_token:
-                break
-    rows = [_describe(device) for device in devices]
+    """List devices in order of their ids."""
+    wanted = pb.DeviceState.Value(f"DEVICE_STATE_{state.name}") if state else pb.DEVICE_STATE_UNSPECIFIED
+    request = pb.ListDevicesRequest(page_size=MAX_PAGE_SIZE, state=wanted, site_id=site)
+    with connect() as client:
+        found = [one for page in client.pages(client.devices.ListDevices, request) for one in page.devices]
+    rows = [_describe(device) for device in found]
     if as_json:
         print_json({"devices": rows})
         return
     print_table(
-        ["DEVICE", "SITE", "KEY", "ENROLLED", "RECORDS", "LAST DELIVERY"],
+        ["DEVICE", "SITE", "STATE", "KEY", "HEAD", "WAITING", "ALARMS", "LAST CONTACT"],
         [
             [
                 row["device_id"],
                 row["site_id"],
+                row["state"],
                 row["key_protection"],
-                row["enrolled_time"],
-                str(row["seq"]),
-                row["last_delivery_time"] or "never",
+                f"{row['chain_epoch']}/{row['seq']}",
+                str(row["staged_records"]),
+                str(row["open_alarms"]),
+                row["last_contact_time"] or "never",
             ]
             for row in rows
         ],
     )
 
 
-def _describe(device: Device) -> dict[str, Any]:
-    delivered = device.HasField("last_delivery_time")
+@app.command()
+@operator_command
+def show(
+    connect: Connect,
+    device: DeviceArgument,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that is known of one device."""
+    with connect() as client:
+        answer = client.call(client.devices.GetDevice, pb.GetDeviceRequest(device_id=device))
+    _print_device(answer.device, as_json=as_json)
+
+
+@app.command()
+@operator_command
+def approve(
+    connect: Connect,
+    device: DeviceArgument,
+    fingerprint: Annotated[
+        str, typer.Option(help="The key's fingerprint as the device shows it; spaces do not matter.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Admit a device that waits, after comparing its key's fingerprint with the people who are there."""
+    request = pb.ApproveDeviceRequest(device_id=device, key_sha256=parse_fingerprint(fingerprint))
+    with connect() as client:
+        answer = client.call(client.devices.ApproveDevice, request)
+    _print_device(answer.device, as_json=as_json)
+
+
+@app.command()
+@operator_command
+def revoke(
+    connect: Connect,
+    device: DeviceArgument,
+    why: Annotated[Why, typer.Option("--why", help="What goes into the revocation list.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: a revocation is for ever.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """End a device for ever; what it delivers from now on is refused."""
+    if not yes:
+        typer.confirm(f"Revoke {device} for ever?", abort=True, err=True)
+    reason = pb.RevocationReason.Value(f"REVOCATION_REASON_{why.name}")
+    with connect() as client:
+        answer = client.call(
+            client.devices.RevokeDevice, pb.RevokeDeviceRequest(device_id=device, reason=reason)
+        )
+    _print_device(answer.device, as_json=as_json)
+
+
+@app.command()
+@operator_command
+def lock(
+    connect: Connect,
+    device: DeviceArgument,
+    reason: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Let a device take no new person from its next contact on."""
+    _direct(connect, device, "LOCK", reason=reason, as_json=as_json)
+
+
+@app.command()
+@operator_command
+def unlock(
+    connect: Connect,
+    device: DeviceArgument,
+    reason: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Take a lock back."""
+    _direct(connect, device, "UNLOCK", reason=reason, as_json=as_json)
+
+
+@app.command()
+@operator_command
+def wipe(
+    connect: Connect,
+    device: DeviceArgument,
+    reason: WhyOption = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy the keys of all personal data on a device at its next contact."""
+    if not yes:
+        typer.confirm(f"Destroy the personal data on {device} for ever?", abort=True, err=True)
+    _direct(connect, device, "WIPE", reason=reason, as_json=as_json)
+
+
+@app.command("revocation-list")
+@operator_command
+def revocation_list(
+    connect: Connect,
+    out: Annotated[Path, typer.Option("--out", help="Where to write the list (DER).")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write the newest revocation list (RFC 5280), which verifiers take with --revocations."""
+    with connect() as client:
+        answer = client.call(client.devices.GetRevocationList, pb.GetRevocationListRequest())
+    write_output(out, answer.revocation_list)
+    if as_json:
+        print_json({"file": str(out), "bytes": len(answer.revocation_list)})
+    else:
+        err().print(f"Wrote {out}.", markup=False)
+
+
+def parse_fingerprint(text: str) -> bytes:
+    """SHA-256 in hex, in groups or not, to 32 bytes; typer turns the error into a usage error."""
+    digits = "".join(text.split()).replace(":", "").replace("-", "")
+    try:
+        digest = bytes.fromhex(digits)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise typer.BadParameter("a fingerprint has 64 hexadecimal digits")
+    return digest
+
+
+def _direct(
+    connect: Connect,
+    device: str,
+    action: str,
+    *,
+    reason: str,
+    as_json: bool,
+) -> None:
+    request = pb.SendDirectiveRequest(
+        device_id=device, action=DirectiveAction.Value(f"DIRECTIVE_ACTION_{action}"), reason=reason
+    )
+    with connect() as client:
+        directive_id = client.call(client.devices.SendDirective, request).directive_id
+    if as_json:
+        print_json({"directive_id": directive_id, "device_id": device, "action": action})
+    else:
+        err().print(f"{device} will {action} at its next contact.", markup=False)
+
+
+def _print_device(device: pb.Device, *, as_json: bool) -> None:
+    row = _describe(device)
+    if as_json:
+        print_json(row)
+    else:
+        print_values(row)
+
+
+def _describe(device: pb.Device) -> dict[str, Any]:
     return {
         "device_id": device.device_id,
         "site_id": device.site_id,
+        "account_id": device.account_id,
+        "state": pb.DeviceState.Name(device.state).removeprefix("DEVICE_STATE_"),
         "key_protection": KeyProtection.Name(device.key_protection).removeprefix("KEY_PROTECTION_"),
+        "key_sha256": device.key_sha256.hex(),
+        "predecessor_id": device.predecessor_id,
         "enrolled_time": show_time(device.enrolled_time),
         "chain_epoch": device.chain_epoch,
         "seq": device.seq,
-        "last_delivery_time": show_time(device.last_delivery_time) if delivered else None,
+        "staged_records": device.staged_records,
+        "open_alarms": device.open_alarms,
+        "last_delivery_time": show_maybe(device, "last_delivery_time"),
+        "last_contact_time": show_maybe(device, "last_contact_time"),
     }

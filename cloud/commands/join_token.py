@@ -9,15 +9,10 @@ from typing import Annotated
 import typer
 
 from cloud.commands.common import (
-    DEFAULT_DATA,
-    DataOption,
-    EndpointOption,
+    Connect,
     JsonOption,
-    RootOption,
-    TokenOption,
-    connect,
-    ends_with_exit_code,
     err,
+    operator_command,
     print_json,
     show_time,
 )
@@ -43,26 +38,46 @@ def group() -> None:
 
 
 @app.command()
-@ends_with_exit_code
+@operator_command
 def create(
+    connect: Connect,
     site: Annotated[str, typer.Option(help="The site that the device will belong to.")],
     ttl: Annotated[
         timedelta, typer.Option(parser=parse_ttl, metavar="TIME", help="1m to 30d, for example 12h.")
     ] = "1d",  # type: ignore[assignment] # typer parses the default
-    data: DataOption = DEFAULT_DATA,
-    endpoint: EndpointOption = None,
-    root: RootOption = None,
-    token_file: TokenOption = None,
+    account: Annotated[str, typer.Option(help="The account that the device will belong to.")] = "",
+    replaces: Annotated[
+        str, typer.Option(metavar="DEVICE", help="The device whose place the new one takes.")
+    ] = "",
+    waive_approval: Annotated[
+        bool,
+        typer.Option(
+            "--waive-approval",
+            help="Let the device in without a person comparing its key: whoever holds the token is believed.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a token that enrols one device. It is shown once."""
-    request = CreateJoinTokenRequest(site_id=site)
+    request = CreateJoinTokenRequest(
+        site_id=site, account_id=account, predecessor_id=replaces, waive_approval=waive_approval
+    )
     request.ttl.FromTimedelta(ttl)
-    with connect(data, endpoint, root, token_file) as client:
+    with connect() as client:
         answer = client.call(client.devices.CreateJoinToken, request)
     expires = show_time(answer.expire_time)
     if as_json:
-        print_json({"join_token": answer.join_token, "site_id": site, "expire_time": expires})
+        print_json(
+            {
+                "join_token": answer.join_token,
+                "site_id": site,
+                "account_id": account,
+                "predecessor_id": replaces,
+                "waive_approval": waive_approval,
+                "expire_time": expires,
+            }
+        )
     else:
         print(answer.join_token)
-        err().print(f"Enrols one device at {site} until {expires}.", markup=False)
+        how = "at once" if waive_approval else "by its TPM, or once you have approved its key"
+        err().print(f"Enrols one device at {site} until {expires}; it is let in {how}.", markup=False)

@@ -5,14 +5,9 @@ from __future__ import annotations
 import typer
 
 from cloud.commands.common import (
-    DEFAULT_DATA,
-    DataOption,
-    EndpointOption,
+    Connect,
     JsonOption,
-    RootOption,
-    TokenOption,
-    connect,
-    ends_with_exit_code,
+    operator_command,
     print_json,
 )
 from verifield.note import parse_checkpoint
@@ -27,16 +22,13 @@ def group() -> None:
 
 
 @app.command()
-@ends_with_exit_code
+@operator_command
 def checkpoint(
-    data: DataOption = DEFAULT_DATA,
-    endpoint: EndpointOption = None,
-    root: RootOption = None,
-    token_file: TokenOption = None,
+    connect: Connect,
     as_json: JsonOption = False,
 ) -> None:
     """Print the newest signed checkpoint (C2SP signed note)."""
-    with connect(data, endpoint, root, token_file) as client:
+    with connect() as client:
         note = client.call(client.log.GetCheckpoint, GetCheckpointRequest()).checkpoint
     if as_json:
         parsed = parse_checkpoint(note)

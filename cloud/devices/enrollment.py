@@ -1,107 +1,268 @@
-"""EnrollmentService: a join token and two proofs of possession become a device with certificates.
+"""How a key becomes a device: by proof where a TPM can give one, else by a person's word.
 
-1  both requests are well-formed PKCS#10 of P-256 keys, and their signatures hold
-2  the key protection claimed is one that needs no proof
-3  the join token is known, unused and in time
-4  no other device has the attestation key
-5  the device is written and the token is used up, in one transaction
-6  certificates are issued for the two keys under the new device id
+A join token enrols one attestation key. Asking again with the same token and key changes nothing and
+tells how far it has come, so that a lost answer costs nothing; it ends with the device's first
+authenticated contact, by which the certificates have arrived.
+
+Where a device stands, what happens, where it stands then; what is not in the table is refused:
+
+    NEW               TPM_EVIDENCE      CHALLENGED         (cloud.devices.tpm_credential, steps 1 to 6)
+    NEW               WAIVED            ACTIVE             (the operator believes the token's holder)
+    NEW               CLAIMED           PENDING_APPROVAL
+    CHALLENGED        TPM_EVIDENCE      CHALLENGED         (a new secret)
+    CHALLENGED        SECRET_RELEASED   ACTIVE             (step 7)
+    PENDING_APPROVAL  CLAIMED           PENDING_APPROVAL
+    PENDING_APPROVAL  APPROVED          ACTIVE             (a person compared the key's fingerprint)
+    ACTIVE            all of these      ACTIVE
 """
-
-# ruff: noqa: N802, ARG002 (names and arguments of methods come from the contract)
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import uuid
+import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from enum import Enum, auto
+from types import MappingProxyType
 
-import grpc
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from cloud.authority import Authority
-from cloud.devices.tokens import parse_join_token
 from cloud.errors import Reason, ServiceError
-from cloud.sources import Sources, to_us
 from cloud.store import devices as rows
-from cloud.store.database import Store
-from verifield.certificates import Purpose
+from cloud.store import issued
 from verifield.chain import GENESIS_EPOCH
-from verifield.v1 import attestation_pb2
-from verifield.v1 import enrollment_service_pb2 as pb
-from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceServicer
+from verifield.v1.attestation_pb2 import KEY_PROTECTION_TPM
+from verifield.v1.device_service_pb2 import (
+    DEVICE_STATE_ACTIVE,
+    DEVICE_STATE_PENDING,
+    DEVICE_STATE_REPLACED,
+    DEVICE_STATE_REVOKED,
+)
 
-MAX_CSR_BYTES = 4096
-"""A P-256 request has about 300 bytes; the rest is room for attributes that are ignored."""
+CHALLENGE_LIFETIME = timedelta(minutes=5)
+"""A TPM answers within seconds; the rest is for a bad link."""
+
+MAX_ANSWERS = 100
+"""How often one enrolment gets certificates: lost answers are few, and each is kept for ever."""
 
 
-class EnrollmentService(EnrollmentServiceServicer):
-    """``device_endpoint``: told to the device, host:port of the mutual-TLS port."""
+class Standing(Enum):
+    """Where an enrolment stands."""
 
-    def __init__(self, store: Store, authority: Authority, sources: Sources, *, device_endpoint: str) -> None:
-        self._store = store
-        self._authority = authority
-        self._sources = sources
-        self._device_endpoint = device_endpoint
+    NEW = auto()
+    CHALLENGED = auto()
+    PENDING_APPROVAL = auto()
+    ACTIVE = auto()
 
-    async def Enroll(
-        self, request: pb.EnrollRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> pb.EnrollResponse:
-        attestation_key = parse_csr(request.attestation_csr, what="attestation")  # step 1
-        tls_key = parse_csr(request.tls_csr, what="TLS")
-        if request.key_protection != attestation_pb2.KEY_PROTECTION_SOFTWARE:  # step 2
-            raise ServiceError(
-                Reason.KEY_PROTECTION_UNPROVEN,
-                "This key protection is claimed without a proof that can be checked.",
-            )
-        token_sha256 = parse_join_token(request.join_token)
-        now = self._sources.now()
-        applicant = Applicant(
-            device_id=str(uuid.UUID(bytes=self._sources.random_bytes(16), version=4)),
-            key_protection=request.key_protection,
-            key_sha256=hashlib.sha256(_spki(attestation_key)).digest(),
-        )
-        site_id = await asyncio.to_thread(self._write, applicant, token_sha256, to_us(now))
-        issue = self._authority.issue_device  # step 6
-        return pb.EnrollResponse(
-            device_id=applicant.device_id,
-            site_id=site_id,
-            attestation_certificates=issue(
-                attestation_key, device_id=applicant.device_id, usage=Purpose.ATTESTATION, now=now
-            ),
-            tls_certificates=issue(tls_key, device_id=applicant.device_id, usage="tls_client", now=now),
-            device_endpoint=self._device_endpoint,
-        )
 
-    def _write(self, applicant: Applicant, token_sha256: bytes, now_us: int) -> str:
-        with self._store.reading() as connection:
-            check_token(connection, token_sha256, now_us=now_us)  # strangers never hold up the writers
-        with self._store.writing() as connection:
-            return admit(connection, applicant, token_sha256=token_sha256, now_us=now_us)
+class Event(Enum):
+    """What moves it."""
+
+    TPM_EVIDENCE = auto()
+    WAIVED = auto()
+    CLAIMED = auto()
+    SECRET_RELEASED = auto()
+    APPROVED = auto()
+
+
+NEXT: Mapping[tuple[Standing, Event], Standing] = MappingProxyType(
+    {
+        (Standing.NEW, Event.TPM_EVIDENCE): Standing.CHALLENGED,
+        (Standing.NEW, Event.WAIVED): Standing.ACTIVE,
+        (Standing.NEW, Event.CLAIMED): Standing.PENDING_APPROVAL,
+        (Standing.CHALLENGED, Event.TPM_EVIDENCE): Standing.CHALLENGED,
+        (Standing.CHALLENGED, Event.SECRET_RELEASED): Standing.ACTIVE,
+        (Standing.PENDING_APPROVAL, Event.CLAIMED): Standing.PENDING_APPROVAL,
+        (Standing.PENDING_APPROVAL, Event.APPROVED): Standing.ACTIVE,
+        **{(Standing.ACTIVE, event): Standing.ACTIVE for event in Event},
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who asks to become a device; ``key_sha256`` is the digest of the attestation key (SPKI)."""
+    """Who asks to become a device. ``device_id``: if it is new; ``attestation_key``: SPKI, DER.
+
+    The evidence of a KEY_PROTECTION_TPM has been checked.
+    """
 
     device_id: str
     key_protection: int
-    key_sha256: bytes
+    attestation_key: bytes
+
+    @property
+    def key_sha256(self) -> bytes:
+        return hashlib.sha256(self.attestation_key).digest()
 
 
-def admit(connection: Connection, applicant: Applicant, *, token_sha256: bytes, now_us: int) -> str:
-    """Write the device and use up its token; return the token's site (steps 3 to 5).
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How far the device has come."""
+
+    standing: Standing
+    device: rows.DeviceRow
+
+
+def submit(connection: Connection, applicant: Applicant, *, token_sha256: bytes, now_us: int) -> Admission:
+    """Enrol the applicant, or find how far it has come.
 
     Raises:
-        ServiceError: the token is unknown, used or expired, or the key belongs to a device already.
+        ServiceError: the token is unknown, expired, or used by another key or up to the end; the key
+            belongs to another device; the device was revoked; another one took its predecessor's place.
     """
-    token = check_token(connection, token_sha256, now_us=now_us)
+    token = check_token(connection, token_sha256, now_us=now_us, lock=True)
+    if token.device_id is None:
+        device = _add(connection, applicant, token=token, now_us=now_us)
+        before = Standing.NEW
+    else:
+        device = _resume(connection, applicant, device_id=token.device_id)
+        before = standing_of(device)
+    after = NEXT[before, _event_of(applicant, token)]
+    if before is not after is Standing.ACTIVE:
+        device = activate(connection, device)
+    return Admission(after, device)
+
+
+def check_token(
+    connection: Connection, token_sha256: bytes, *, now_us: int, lock: bool = False
+) -> rows.JoinTokenRow:
+    """Return the token if it can enrol a device now, or has enrolled one; ``lock`` as ``get_join_token``.
+
+    Raises:
+        ServiceError: it is unknown, or expired unused.
+    """
+    token = rows.get_join_token(connection, token_sha256, lock=lock)
+    if token is None:
+        raise ServiceError(Reason.JOIN_TOKEN_UNKNOWN, "There is no such join token.")
+    if token.used_us is None and now_us >= token.expires_us:
+        raise ServiceError(Reason.JOIN_TOKEN_EXPIRED, "The join token has expired.")
+    return token
+
+
+def standing_of(device: rows.DeviceRow) -> Standing:
+    """Where the enrolment of a device stands."""
+    if device.state != DEVICE_STATE_PENDING:
+        return Standing.ACTIVE
+    tpm = device.key_protection == KEY_PROTECTION_TPM
+    return Standing.CHALLENGED if tpm else Standing.PENDING_APPROVAL
+
+
+def activate(connection: Connection, device: rows.DeviceRow) -> rows.DeviceRow:
+    """Let the device in; the one whose place it takes is replaced by that.
+
+    Raises:
+        ServiceError: PREDECESSOR_INVALID: another device was faster.
+    """
+    if device.predecessor_id is not None:
+        predecessor = rows.get_device(connection, device.predecessor_id, lock=True)
+        if rows.has_successor(connection, device.predecessor_id):
+            raise ServiceError(
+                Reason.PREDECESSOR_INVALID, "Another device has taken the predecessor's place meanwhile."
+            )
+        # A revoked one stays so; a suspended one still waits for a person to look into its alarms.
+        if predecessor is not None and predecessor.state == DEVICE_STATE_ACTIVE:
+            rows.set_state(connection, predecessor.device_id, DEVICE_STATE_REPLACED)
+    rows.set_state(connection, device.device_id, DEVICE_STATE_ACTIVE)
+    return _device(connection, device.device_id)
+
+
+def approve(connection: Connection, device_id: str, *, key_sha256: bytes) -> rows.DeviceRow:
+    """Let in a device that waits, after a person has compared the fingerprint; once more changes nothing.
+
+    Raises:
+        ServiceError: there is no such device, it does not wait for this, or has another key.
+    """
+    device = rows.get_device(connection, device_id, lock=True)
+    if device is None:
+        raise ServiceError(Reason.DEVICE_NOT_FOUND, "There is no such device.")
+    if not hmac.compare_digest(device.attestation_key_sha256, key_sha256):
+        raise ServiceError(
+            Reason.FINGERPRINT_MISMATCH, "The device that waits has another key than the one approved."
+        )
+    if device.state == DEVICE_STATE_ACTIVE:
+        return device
+    after = NEXT.get((standing_of(device), Event.APPROVED))
+    if device.state != DEVICE_STATE_PENDING or after is not Standing.ACTIVE:
+        raise ServiceError(Reason.DEVICE_NOT_PENDING, "The device does not wait for an approval.")
+    return activate(connection, device)
+
+
+def check_predecessor(connection: Connection, device_id: str) -> None:
+    """Check that a new device may take the place of ``device_id``.
+
+    Raises:
+        ServiceError: there is no such device, it was never let in, or it has a successor.
+    """
+    device = rows.get_device(connection, device_id)
+    if device is None:
+        raise ServiceError(Reason.DEVICE_NOT_FOUND, "There is no device with the predecessor's id.")
+    if device.state == DEVICE_STATE_PENDING or rows.has_successor(connection, device_id):
+        raise ServiceError(
+            Reason.PREDECESSOR_INVALID, "The predecessor was never let in, or has a successor already."
+        )
+
+
+def cleared_state(connection: Connection, device_id: str) -> int:
+    """The state of a suspended device once a person has looked into its alarms."""
+    return DEVICE_STATE_REPLACED if rows.has_successor(connection, device_id) else DEVICE_STATE_ACTIVE
+
+
+def ask_tpm(connection: Connection, device_id: str, *, secret: bytes, now_us: int) -> None:
+    """Keep what the TPM must release; what was asked before counts no more."""
+    row = issued.TpmChallengeRow(
+        device_id=device_id,
+        secret_sha256=hashlib.sha256(secret).digest(),
+        expires_us=now_us + CHALLENGE_LIFETIME // timedelta(microseconds=1),
+    )
+    issued.put_challenge(connection, row)
+
+
+def release(
+    connection: Connection, device_id: str, *, token_sha256: bytes, secret: bytes, now_us: int
+) -> bool:
+    """Let the device in if its TPM released the secret; False if it did not.
+
+    One try for each challenge: the transaction must be committed also where the answer is False.
+
+    Raises:
+        ServiceError: the token is not the device's, or nothing was asked of its TPM lately.
+    """
+    token = rows.get_join_token(connection, token_sha256)
+    if token is None or token.device_id is None or token.device_id != device_id:
+        raise ServiceError(Reason.JOIN_TOKEN_UNKNOWN, "There is no such join token for this device.")
+    device = _device(connection, device_id)
+    _check_not_revoked(device)
+    if device.state != DEVICE_STATE_PENDING:
+        return True  # the answer was lost
+    challenge = issued.get_challenge(connection, device_id)
+    if challenge is None or now_us >= challenge.expires_us:
+        raise ServiceError(Reason.TPM_CHALLENGE_EXPIRED, "Nothing was asked of this device's TPM lately.")
+    issued.drop_challenge(connection, device_id)
+    if not hmac.compare_digest(hashlib.sha256(secret).digest(), challenge.secret_sha256):
+        return False
+    rows.set_residency(connection, device_id)
+    activate(connection, device)
+    return True
+
+
+def check_answers(connection: Connection, device_id: str) -> None:
+    """Raises:
+    ServiceError: the enrolment got certificates so often that something is wrong.
+    """
+    if issued.count_issued(connection, device_id, purpose=issued.TLS_CLIENT) >= MAX_ANSWERS:
+        raise ServiceError(Reason.JOIN_TOKEN_USED, "This enrolment was answered very often already.")
+
+
+def _event_of(applicant: Applicant, token: rows.JoinTokenRow) -> Event:
+    if applicant.key_protection == KEY_PROTECTION_TPM:
+        return Event.TPM_EVIDENCE
+    return Event.WAIVED if token.waive_approval else Event.CLAIMED
+
+
+def _add(
+    connection: Connection, applicant: Applicant, *, token: rows.JoinTokenRow, now_us: int
+) -> rows.DeviceRow:
     if rows.has_attestation_key(connection, applicant.key_sha256):
         raise ServiceError(Reason.KEY_ALREADY_ENROLLED, "A device with this attestation key exists already.")
     rows.add_device(
@@ -112,52 +273,43 @@ def admit(connection: Connection, applicant: Applicant, *, token_sha256: bytes, 
         attestation_key_sha256=applicant.key_sha256,
         enrolled_us=now_us,
         chain_epoch=GENESIS_EPOCH,
+        state=DEVICE_STATE_PENDING,
+        account_id=token.account_id,
+        predecessor_id=token.predecessor_id,
+        attestation_key=applicant.attestation_key,
     )
-    if not rows.use_join_token(connection, token_sha256, device_id=applicant.device_id, used_us=now_us):
-        raise ServiceError(Reason.JOIN_TOKEN_USED, "The join token has enrolled a device already.")
-    return token.site_id
+    if not rows.use_join_token(connection, token.token_sha256, device_id=applicant.device_id, used_us=now_us):
+        raise _used("The join token has enrolled a device already.")
+    return _device(connection, applicant.device_id)
 
 
-def check_token(connection: Connection, token_sha256: bytes, *, now_us: int) -> rows.JoinTokenRow:
-    """Return the token if it can enrol a device now (step 3).
-
-    Raises:
-        ServiceError: it is unknown, used or expired.
-    """
-    token = rows.get_join_token(connection, token_sha256)
-    if token is None:
-        raise ServiceError(Reason.JOIN_TOKEN_UNKNOWN, "There is no such join token.")
-    if token.used_us is not None:
-        raise ServiceError(Reason.JOIN_TOKEN_USED, "The join token has enrolled a device already.")
-    if now_us >= token.expires_us:
-        raise ServiceError(Reason.JOIN_TOKEN_EXPIRED, "The join token has expired.")
-    return token
+def _resume(connection: Connection, applicant: Applicant, *, device_id: str) -> rows.DeviceRow:
+    device = _device(connection, device_id)
+    if not hmac.compare_digest(device.attestation_key_sha256, applicant.key_sha256):
+        raise _used("The join token has enrolled another key already.")
+    if device.key_protection != applicant.key_protection:
+        raise _used("The key was enrolled with another protection.")
+    _check_not_revoked(device)
+    if device.state not in {DEVICE_STATE_PENDING, DEVICE_STATE_ACTIVE} or _has_arrived(device):
+        raise _used("This enrolment is complete.")
+    return device
 
 
-def parse_csr(der: bytes, *, what: str) -> ec.EllipticCurvePublicKey:
-    """Return the P-256 key whose possession the request proves; nothing else of it is used.
-
-    Raises:
-        ServiceError: not such a request, or its signature does not hold.
-    """
-    if not 0 < len(der) <= MAX_CSR_BYTES:
-        raise _bad_csr(what, f"must have 1 to {MAX_CSR_BYTES} bytes")
-    try:
-        request = x509.load_der_x509_csr(der)
-        key = request.public_key()
-        signed = request.is_signature_valid and isinstance(request.signature_hash_algorithm, hashes.SHA256)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _bad_csr(what, "cannot be parsed") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise _bad_csr(what, "is not for a P-256 key")
-    if not signed:
-        raise _bad_csr(what, "is not signed by its own key with SHA-256")
-    return key
+def _has_arrived(device: rows.DeviceRow) -> bool:
+    return device.last_contact_us is not None or device.seq > 0
 
 
-def _bad_csr(what: str, why: str) -> ServiceError:
-    return ServiceError(Reason.CSR_INVALID, f"The {what} certificate request {why}.", {"request": what})
+def _check_not_revoked(device: rows.DeviceRow) -> None:
+    if device.state == DEVICE_STATE_REVOKED:
+        raise ServiceError(Reason.DEVICE_REVOKED, "This device was revoked.")
 
 
-def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+def _device(connection: Connection, device_id: str) -> rows.DeviceRow:
+    device = rows.get_device(connection, device_id, lock=True)
+    if device is None:
+        raise LookupError("a device that the transaction relies on is gone")
+    return device
+
+
+def _used(message: str) -> ServiceError:
+    return ServiceError(Reason.JOIN_TOKEN_USED, message)

@@ -11,6 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cloud.errors import Reason, ServiceError
 from verifield.errors import VerifieldError
 from verifield.profile import device_id_of
+from verifield.v1.device_service_pb2 import DEVICE_STATE_PENDING, DEVICE_STATE_REVOKED
 
 
 def device_of_peer(auth_context: Mapping[str, Iterable[bytes]], *, now: datetime) -> str:
@@ -41,3 +42,17 @@ def device_of_peer(auth_context: Mapping[str, Iterable[bytes]], *, now: datetime
     if now > certificate.not_valid_after_utc:
         raise ServiceError(Reason.CLIENT_CERTIFICATE_REFUSED, "The client certificate has expired.")
     return device_id
+
+
+def check_may_connect(state: int) -> None:
+    """Check that a device in ``state`` (of DeviceState) is one to talk to.
+
+    A suspended one is: what it delivers is kept. A replaced one is: it may have a backlog.
+
+    Raises:
+        ServiceError: it was revoked, or waits to be let in.
+    """
+    if state == DEVICE_STATE_REVOKED:
+        raise ServiceError(Reason.DEVICE_REVOKED, "This device was revoked.")
+    if state == DEVICE_STATE_PENDING:
+        raise ServiceError(Reason.DEVICE_PENDING, "This device waits to be let in.")

@@ -24,6 +24,13 @@ from verifield.errors import VerifieldError
 from verifield.merkle import MerkleTree
 from verifield.note import Checkpoint, check_checkpoint, sign_checkpoint
 
+TILE_HEIGHT = 8
+TILE_WIDTH = 2**TILE_HEIGHT
+"""A tile has the hashes of 256 nodes of one level; each level of tiles is 8 levels of the tree."""
+
+MAX_TILE_LEVEL = 7
+"""Trees have at most 2**63 leaves."""
+
 T = TypeVar("T")
 
 
@@ -150,6 +157,22 @@ class Sequencer:
             raise ServiceError(Reason.LOG_RANGE, f"A tree of {first} is no prefix of a tree of {second}.")
         return second, self._tree.consistency_proof(first, second)
 
+    def tile(self, level: int, index: int, width: int) -> list[bytes]:
+        """Hashes of a tile of the published tree (C2SP tlog-tiles); width 0 for a full one.
+
+        Raises:
+            ServiceError: the published tree has no such tile.
+        """
+        count = width or TILE_WIDTH
+        first = index * TILE_WIDTH
+        height = level * TILE_HEIGHT
+        known = level <= MAX_TILE_LEVEL and width < TILE_WIDTH
+        if not known or (first + count) << height > self._published.size:
+            raise ServiceError(
+                Reason.LOG_RANGE, f"The log of {self._published.size} leaves has no such tile."
+            )
+        return self._tree.nodes(height, first, count)
+
     def _check_size(self, size: int) -> int:
         if size > self._published.size:
             raise ServiceError(Reason.LOG_RANGE, f"The log has {self._published.size} leaves, not {size}.")
@@ -158,8 +181,7 @@ class Sequencer:
     def _run(self, work: Callable[[Connection, LogWriter], T]) -> T:
         with self._store.writing() as connection:
             if self._tree.size != self._published.size:  # the last transaction did not get through
-                self._tree = _read_tree(connection)
-                self._published = _check_self(self._tree, rows.last_checkpoint(connection), self._signer)
+                self._tree, self._published = self._read_again(connection)
             writer = LogWriter(
                 connection,
                 tree=self._tree,
@@ -170,6 +192,15 @@ class Sequencer:
             result = work(connection, writer)
         self._published = writer.checkpoint
         return result
+
+    def _read_again(self, connection: Connection) -> tuple[MerkleTree, SignedCheckpoint]:
+        """Read what the database has, which must be what was published, or have grown out of it."""
+        tree = _read_tree(connection)
+        found = _check_self(tree, rows.last_checkpoint(connection), self._signer)
+        size = self._published.size
+        if tree.size < size or tree.root(size) != self._tree.root(size):
+            raise _inconsistent(f"it is no more the log whose first {size} leaves were published")
+        return tree, found
 
 
 def _read_tree(connection: Connection) -> MerkleTree:

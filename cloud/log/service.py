@@ -1,4 +1,4 @@
-"""LogService: checkpoints and proofs of the transparency log."""
+"""LogService: checkpoints, proofs and tiles of the transparency log."""
 
 # ruff: noqa: N802, ARG002 (names and arguments of methods come from the contract)
 
@@ -41,3 +41,7 @@ class LogService(LogServiceServicer):
     ) -> pb.GetConsistencyProofResponse:
         size, hashes = self._sequencer.consistency_proof(request.first_size, request.second_size)
         return pb.GetConsistencyProofResponse(second_size=size, hashes=hashes)
+
+    async def GetTile(self, request: pb.GetTileRequest, context: Context) -> pb.GetTileResponse:
+        hashes = self._sequencer.tile(request.level, request.index, request.width)
+        return pb.GetTileResponse(hashes=b"".join(hashes))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, select
 
 from cloud.store.schema import attestations, certificates, receipts
+from cloud.store.values import to_values
+
+# Built once: it is asked for every batch.
+_CERTIFICATE = select(certificates.c.sha256).where(certificates.c.sha256 == bindparam("sha256"))
+
+MAX_WITNESSES_SEEN = 1000
+"""Of the rows that cite a tree: a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +42,20 @@ class AttestationRow(SummaryRow):
 
     envelope: bytes
     certificate_sha256: bytes
+    cited_tree_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """A receipt envelope; ``certificate_sha256`` of its key's leaf, None in rows of schema 0001."""
+
+    envelope: bytes
+    certificate_sha256: bytes | None
 
 
 def add_attestations(connection: Connection, rows: Sequence[AttestationRow]) -> None:
     """Insert accepted records."""
-    connection.execute(insert(attestations), [asdict(row) for row in rows])
+    connection.execute(insert(attestations), [to_values(row) for row in rows])
 
 
 def get_attestation(connection: Connection, attestation_id: str) -> AttestationRow | None:
@@ -91,8 +107,7 @@ def add_chain(connection: Connection, chain: Sequence[bytes]) -> bytes:
     issuer: bytes | None = None
     for der in reversed(chain):
         digest = hashlib.sha256(der).digest()
-        query = select(certificates.c.sha256).where(certificates.c.sha256 == digest)
-        if connection.execute(query).first() is None:
+        if connection.execute(_CERTIFICATE, {"sha256": digest}).first() is None:
             connection.execute(insert(certificates).values(sha256=digest, der=der, issuer_sha256=issuer))
         issuer = digest
     if issuer is None:
@@ -111,19 +126,48 @@ def get_chain(connection: Connection, leaf_sha256: bytes) -> list[bytes]:
     return chain
 
 
-def add_receipt(connection: Connection, *, device_id: str, envelope: bytes, signed_us: int) -> None:
+def add_receipt(
+    connection: Connection, *, device_id: str, envelope: bytes, signed_us: int, certificate_sha256: bytes
+) -> None:
     """Keep a receipt, which later statements of the device may cite."""
     digest = hashlib.sha256(envelope).digest()
-    connection.execute(
-        insert(receipts).values(sha256=digest, device_id=device_id, envelope=envelope, signed_us=signed_us)
-    )
+    row = {
+        "sha256": digest,
+        "device_id": device_id,
+        "envelope": envelope,
+        "signed_us": signed_us,
+        "certificate_sha256": certificate_sha256,
+    }
+    connection.execute(insert(receipts), row)
 
 
-def get_receipt(connection: Connection, sha256: bytes, *, device_id: str) -> bytes | None:
+def get_receipt(connection: Connection, sha256: bytes, *, device_id: str) -> ReceiptRow | None:
     """Read a receipt that was given to this device."""
-    query = select(receipts.c.envelope).where(receipts.c.sha256 == sha256, receipts.c.device_id == device_id)
-    found: bytes | None = connection.execute(query).scalar_one_or_none()
-    return found
+    query = select(receipts.c.envelope, receipts.c.certificate_sha256).where(
+        receipts.c.sha256 == sha256, receipts.c.device_id == device_id
+    )
+    row = connection.execute(query).one_or_none()
+    return ReceiptRow(**row._mapping) if row else None
+
+
+def find_witnesses(connection: Connection, log_index: int, *, but: str, limit: int) -> list[AttestationRow]:
+    """Records of other devices than ``but`` that cite a tree with this leaf: one each, smallest trees first.
+
+    Only the first MAX_WITNESSES_SEEN citations are looked at: where one device alone cites, no other is near.
+    """
+    cited = (
+        select(attestations.c.log_index, attestations.c.device_id)
+        .where(attestations.c.cited_tree_size > log_index)
+        .order_by(attestations.c.cited_tree_size, attestations.c.log_index)
+        .limit(MAX_WITNESSES_SEEN)
+    )
+    first: dict[str, int] = {}
+    for row in connection.execute(cited):
+        first.setdefault(row.device_id, row.log_index)
+    first.pop(but, None)
+    found = _select(AttestationRow).where(attestations.c.log_index.in_(list(first.values())[:limit]))
+    rows = [AttestationRow(**row._mapping) for row in connection.execute(found)]
+    return sorted(rows, key=lambda row: (row.cited_tree_size or 0, row.log_index))
 
 
 def _select(row: type[SummaryRow]) -> Select[tuple[object, ...]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from cloud.errors import SetupError
+from cloud.store.turns import Turns
 
 # How long a transaction waits for another process's lock, for example that of a backup.
 BUSY_TIMEOUT_MS = 10_000
@@ -32,6 +33,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing_engine = engine.execution_options(verifield_begin="BEGIN IMMEDIATE")
+        self._turns = Turns() if engine.dialect.name == "sqlite" else None
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -69,8 +71,11 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that holds the write lock from its start; durable when the block ends."""
-        with self._writing_engine.begin() as connection:
+        """One transaction that holds the write lock from its start; durable when the block ends.
+
+        Not within another one of the same thread.
+        """
+        with self._turns.take() if self._turns else nullcontext(), self._writing_engine.begin() as connection:
             yield connection
 
     def close(self) -> None:

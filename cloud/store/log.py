@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from sqlalchemy import Connection, insert, select
 
 from cloud.store.schema import checkpoints, log_leaves
+
+_LEAVES_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +19,11 @@ class LeafRow:
     leaf_hash: bytes
 
 
-def all_leaves(connection: Connection) -> list[LeafRow]:
-    """Every leaf in order."""
+def all_leaves(connection: Connection) -> Iterator[LeafRow]:
+    """Every leaf in order, read in pieces."""
     query = select(log_leaves.c.log_index, log_leaves.c.leaf_hash).order_by(log_leaves.c.log_index)
-    return [LeafRow(index, leaf_hash) for index, leaf_hash in connection.execute(query)]
+    for index, leaf_hash in connection.execute(query, execution_options={"yield_per": _LEAVES_AT_ONCE}):
+        yield LeafRow(index, leaf_hash)
 
 
 def get_leaf(connection: Connection, log_index: int) -> bytes | None:
@@ -49,4 +53,27 @@ def last_checkpoint(connection: Connection) -> str | None:
 
 def add_checkpoint(connection: Connection, *, tree_size: int, note: str, signed_us: int) -> None:
     """Keep a checkpoint."""
-    connection.execute(insert(checkpoints).values(tree_size=tree_size, note=note, signed_us=signed_us))
+    row = {
+        "tree_size": tree_size,
+        "note": note,
+        "signed_us": signed_us,
+        "note_sha256": sha256(note.encode()).digest(),
+    }
+    connection.execute(insert(checkpoints), row)
+
+
+def get_checkpoint(connection: Connection, tree_size: int) -> str | None:
+    """The note that was signed over the tree of this size, if one was."""
+    query = select(checkpoints.c.note).where(checkpoints.c.tree_size == tree_size)
+    note: str | None = connection.execute(query).scalar_one_or_none()
+    return note
+
+
+def sizes_of_notes(connection: Connection, digests: Collection[bytes]) -> dict[bytes, int]:
+    """Tree sizes of those checkpoints whose notes have these digests."""
+    if not digests:
+        return {}
+    query = select(checkpoints.c.note_sha256, checkpoints.c.tree_size).where(
+        checkpoints.c.note_sha256.in_(digests)
+    )
+    return {row.note_sha256: row.tree_size for row in connection.execute(query)}

@@ -1,0 +1,109 @@
+"""The encrypted files of devices on disk, named by their digests.
+
+DATA/media/DEVICE/SHA256            complete, digest checked
+DATA/media/DEVICE/parts/SHA256/N    chunks of one that is on its way
+
+Each file is written beside its place, synced, and moved there whole: what stands at its name is complete,
+whatever happened to the machine. Sending a chunk again writes the same again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from cloud.keyfiles import sync_folder
+
+_PARTS = "parts"
+_UNFINISHED = "."
+
+
+class MediaFolder:
+    """The folder of all devices. Its callers see to it that one thread at a time writes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def free_bytes(self) -> int:
+        """What is left on the disk."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return shutil.disk_usage(self._root).free
+
+    def has(self, device_id: str, digest: bytes) -> bool:
+        """Whether a file is complete."""
+        return self.path(device_id, digest).exists()
+
+    def path(self, device_id: str, digest: bytes) -> Path:
+        """Where a complete file lies."""
+        return self._root / device_id / digest.hex()
+
+    def chunks(self, device_id: str, digest: bytes) -> list[int]:
+        """Which chunks of a file are here, ascending."""
+        folder = self._part(device_id, digest)
+        names = [entry.name for entry in folder.iterdir()] if folder.exists() else []
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def put_chunk(self, device_id: str, digest: bytes, index: int, content: bytes) -> None:
+        """Keep one chunk, durably."""
+        folder = self._part(device_id, digest)
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for above in (folder.parent, folder.parent.parent, self._root):
+                sync_folder(above)
+        _write(folder / str(index), iter([content]))
+
+    def assemble(self, device_id: str, digest: bytes, *, chunks: int) -> bool:
+        """Put the chunks together; False, and none of them is kept, where they have another digest."""
+        folder, hasher = self._part(device_id, digest), sha256()
+
+        def content() -> Iterator[bytes]:
+            for index in range(chunks):
+                piece = (folder / str(index)).read_bytes()
+                hasher.update(piece)
+                yield piece
+
+        for _ in content():
+            pass
+        same = hasher.digest() == digest
+        if same:
+            path = self.path(device_id, digest)
+            for left in path.parent.glob(f"{_UNFINISHED}*"):  # by a service that was killed here
+                left.unlink()
+            _write(path, content())
+            for above in (self._root, self._root.parent):
+                sync_folder(above)
+        shutil.rmtree(folder)
+        return same
+
+    def make_room(self, device_id: str, digest: bytes, *, most: int) -> None:
+        """Drop chunks of files that were not gone on with for longest, until one more has its place."""
+        parts = self._root / device_id / _PARTS
+        if not parts.exists():
+            return
+        others = [entry for entry in parts.iterdir() if entry.name != digest.hex()]
+        others.sort(key=lambda entry: entry.stat().st_mtime_ns)
+        for entry in others[: max(0, len(others) + 1 - most)]:
+            shutil.rmtree(entry)
+
+    def _part(self, device_id: str, digest: bytes) -> Path:
+        return self._root / device_id / _PARTS / digest.hex()
+
+
+def _write(path: Path, pieces: Iterator[bytes]) -> None:
+    """Write a file whole or not at all, durably, for this user alone."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
