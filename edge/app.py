@@ -5,17 +5,29 @@ Kept apart from ``edge.station``, whose networks and camera take a second to imp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from edge.attest.clock import SystemClock
 from edge.attest.identity import DeviceIdentity
+from edge.attest.keystore import open_key_store
+from edge.attest.keystore_tpm import TpmKeyStore
+from edge.attest.wipe import wipe_personal_keys
 from edge.config import EdgeConfig
+from edge.downstream import StateDownstream
+from edge.errors import StorageError
+from edge.files import destroy_file
 from edge.outbox.store import Outbox
-from edge.policy import Policy
+from edge.ports import RollbackCounter
 from edge.recorder import Recorder
+from edge.state.records import PullOutcome
+from edge.state.store import StateStore
+from verifield.certificates import load_roots
+
+DATA_KEYS = "**/*.sqlite.key*"
+"""Of the outboxes and of the device's state; the first version's were not wrapped, copies end in .old."""
 
 
 def software_version() -> str:
@@ -28,12 +40,95 @@ def identity_folder(config: EdgeConfig) -> Path:
     return config.data_dir / "identity"
 
 
+def outbox_path(config: EdgeConfig, device_id: str) -> Path:
+    """Each identity has a store of its own, so that an older one's records stay deliverable."""
+    return config.data_dir / "outbox" / f"{device_id}.sqlite"
+
+
+def state_path(config: EdgeConfig, device_id: str) -> Path:
+    """What a device knows belongs to one identity too."""
+    return config.data_dir / "state" / f"{device_id}.sqlite"
+
+
+def open_identity(config: EdgeConfig) -> DeviceIdentity:
+    """Open the current identity with the configured key store.
+
+    Raises:
+        SetupError: NOT_ENROLLED, KEY_STORE_AWAY, KEY_PROTECTION_FALLEN and the like.
+    """
+    folder = identity_folder(config)
+    return DeviceIdentity.open(folder, key_store=open_key_store(config, folder))
+
+
 @contextmanager
 def open_outbox(config: EdgeConfig, identity: DeviceIdentity) -> Iterator[Outbox]:
-    """Each identity has a store of its own, so that an older one's records stay deliverable."""
-    path = config.data_dir / "outbox" / f"{identity.device_id}.sqlite"
-    with Outbox.open(path, device_id=identity.device_id) as outbox:
+    """Open the store of the identity's records; with a TPM, its counter tells an old copy of it."""
+    with Outbox.open(
+        outbox_path(config, identity.device_id),
+        device_id=identity.device_id,
+        key_store=identity.key_store,
+        counter=open_counter(identity),
+    ) as outbox:
         yield outbox
+
+
+def open_counter(identity: DeviceIdentity) -> RollbackCounter | None:
+    """Return the hardware counter for the identity's records; None where the key store has none."""
+    if isinstance(identity.key_store, TpmKeyStore):
+        return identity.key_store.open_counter(f"outbox-{identity.attestation_key}")
+    return None
+
+
+@contextmanager
+def open_state(config: EdgeConfig, identity: DeviceIdentity) -> Iterator[StateStore]:
+    """Open what the device knows besides its records; a wipe that was cut off is carried out first."""
+    with StateStore.open(
+        state_path(config, identity.device_id), device_id=identity.device_id, key_store=identity.key_store
+    ) as state:
+        state.finish_wipe(lambda: wipe_personal_data(config, identity))
+        yield state
+
+
+def open_downstream(
+    config: EdgeConfig, identity: DeviceIdentity, state: StateStore, *, tell: Callable[[PullOutcome], None]
+) -> StateDownstream:
+    """What takes the cloud's news into ``state``, and wipes where they say so."""
+    return StateDownstream(
+        state,
+        roots=load_roots(identity.root_pem),
+        clock=SystemClock(),
+        wipe=lambda: wipe_personal_data(config, identity),
+        tell=tell,
+    )
+
+
+def wipe_personal_data(config: EdgeConfig, identity: DeviceIdentity) -> None:
+    """Make all personal data on this device unreadable for ever; done again, it changes nothing.
+
+    Raises:
+        SetupError: the key store is away or refuses.
+        StorageError: DATA_KEY_UNWRITABLE.
+    """
+    destroy_data_keys(config)  # first: the key store may be away
+    wipe_personal_keys(identity.key_store)
+
+
+def destroy_data_keys(config: EdgeConfig) -> None:
+    """Destroy the files of the keys under which personal data lies.
+
+    Raises:
+        StorageError: DATA_KEY_UNWRITABLE.
+    """
+    try:
+        for path in config.data_dir.glob(DATA_KEYS):
+            if path.suffix != ".lock":  # which somebody may hold
+                destroy_file(path)
+    except OSError as error:
+        raise StorageError(
+            "DATA_KEY_UNWRITABLE",
+            f"A data key cannot be destroyed: {error.strerror or error}.",
+            hint="Check that the folder belongs to you and that its disk can be written, then run it again.",
+        ) from None
 
 
 @contextmanager
@@ -42,16 +137,18 @@ def open_recorder(config: EdgeConfig) -> Iterator[Recorder]:
 
     Raises:
         SetupError: NOT_ENROLLED, or the key is not usable.
-        StorageError: the outbox is not usable.
+        StorageError: a store is not usable.
     """
-    identity = DeviceIdentity.open(identity_folder(config))
+    identity = open_identity(config)
+    with open_state(config, identity) as state:
+        policy = state.policy(load_roots(identity.root_pem))
     with open_outbox(config, identity) as outbox:
         recorder = Recorder(
             identity=identity,
             signer=identity.open_signer(),
             outbox=outbox,
             clock=SystemClock(),
-            policy=Policy(),
+            policy=policy,
             config_sha256=config.sha256(),
             software_version=software_version(),
         )

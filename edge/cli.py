@@ -15,8 +15,26 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-COMMANDS = ("enroll", "verify", "compare", "sync", "outbox", "models", "version")
+COMMANDS = (
+    "enroll",
+    "operator",
+    "policy",
+    "status",
+    "verify",
+    "manual",
+    "compare",
+    "sync",
+    "export",
+    "import",
+    "outbox",
+    "models",
+    "wipe",
+    "version",
+)
 """In the order of a device's life. Each names a module of edge.commands, whose ``app`` it is."""
+
+_SHARED = {"export": ("transfer", "export_app"), "import": ("transfer", "import_app")}
+"""Commands that live in one module under names of their own."""
 
 
 class _Commands(TyperGroup):
@@ -28,7 +46,8 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ARG002 - the library's signature
         if cmd_name not in COMMANDS:
             return None
-        command = get_command(import_module(f"edge.commands.{cmd_name}").app)
+        module, name = _SHARED.get(cmd_name, (cmd_name, "app"))
+        command = get_command(getattr(import_module(f"edge.commands.{module}"), name))
         command.name = cmd_name
         return command
 

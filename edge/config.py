@@ -39,6 +39,11 @@ class EdgeConfig(BaseSettings):
     screen_url: str | None = None  # where prompts are posted as well as printed
     language: Literal["zh", "es", "en"] = "en"
     threads: int = Field(default=2, ge=1, le=64)
+    key_store: Literal["software", "pkcs11", "tpm"] = "software"  # never changes for an enrolled device
+    pkcs11_module: Path | None = None  # the token maker's library
+    pkcs11_token: str | None = None  # the token's label
+    pkcs11_pin_file: Path | None = None  # private to the user; systemd's verifield-pkcs11-pin beats it
+    tpm_tcti: str = "device:/dev/tpmrm0"  # how tpm2-tools reach the TPM
     card_timeout_s: float = Field(default=30.0, gt=0, le=600)
     capture_timeout_s: float = Field(default=30.0, gt=0, le=600)
     retention_days: float = Field(default=30.0, ge=0, le=3650)  # of delivered and receipted records

@@ -1,26 +1,29 @@
 """From evidence to outcome: the rule that everything else serves. Pure; fails closed.
 
-Order matters and is deliberate. An aborted session says so. Without a document, a face or a liveness
-answer nothing can be said of the person. A presentation attack outranks a match, because a picture of
-the right person does match. Only then does the comparison count.
+Order matters and is deliberate. A presentation attack outranks everything: a picture of the right person
+does match, and whoever holds it up would rather be remembered for having stopped. An aborted session says
+so. Without a document, a face or a liveness answer nothing can be said of the person. Only then does the
+comparison count, and a match is VERIFIED only when every step that was planned has its answer.
 """
 
 from __future__ import annotations
 
+from edge.answers import SessionAnswers, Step
 from edge.model import Decision, Evidence, LivenessDecision, Outcome
 
 
-def decide(evidence: Evidence) -> Decision:
-    """Judge one session's evidence. VERIFIED needs every stage to have answered yes."""
-    if evidence.aborted:
-        return Decision(Outcome.ABORTED, (evidence.aborted,))
+def decide(evidence: Evidence, planned: frozenset[Step] = frozenset()) -> Decision:
+    """Judge one session's evidence; VERIFIED needs a yes of every stage and every planned step."""
+    liveness = evidence.liveness
+    aborted = (evidence.aborted,) if evidence.aborted else ()
+    if evidence.document and evidence.capture and liveness and liveness.decision is LivenessDecision.ATTACK:
+        return Decision(Outcome.SPOOF, (liveness.reasons or ("SPOOF",)) + aborted)
+    if aborted:
+        return Decision(Outcome.ABORTED, aborted)
     if evidence.document is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT",))
-    liveness = evidence.liveness
     if evidence.capture is None or liveness is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_CAPTURE",))
-    if liveness.decision is LivenessDecision.ATTACK:
-        return Decision(Outcome.SPOOF, liveness.reasons or ("SPOOF",))
     if liveness.decision is not LivenessDecision.LIVE:
         return Decision(Outcome.INCONCLUSIVE, liveness.reasons or ("LIVENESS_INSUFFICIENT",))
     if evidence.document.photo is None:
@@ -30,4 +33,22 @@ def decide(evidence: Evidence) -> Decision:
         return Decision(Outcome.INCONCLUSIVE, flaws or ("NO_MATCH_SCORE",))
     if not evidence.match.matched:
         return Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD",))
+    unanswered = tuple(
+        f"NO_ANSWER_{step}" for step in Step if step in planned and not _answered(step, evidence)
+    )
+    if unanswered:
+        return Decision(Outcome.INCONCLUSIVE, unanswered)
     return Decision(Outcome.VERIFIED, ())
+
+
+def _answered(step: Step, evidence: Evidence) -> bool:
+    session = evidence.session or SessionAnswers(b"")
+    return {
+        Step.OPERATOR: session.operator is not None,
+        Step.CONSENT: session.consent is not None and session.consent.accepted,
+        Step.EARLIER_RECORDS: session.earlier_records is not None,
+        Step.GALLERY: evidence.gallery is not None,
+        Step.CUSTOMER_DATA: bool(session.customer),
+        Step.NOTICE: bool(session.notices) and all(notice.accepted for notice in session.notices),
+        Step.SIGNATURE: bool(session.signature),
+    }[step]

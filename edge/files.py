@@ -25,7 +25,7 @@ def write_private(path: Path, data: bytes) -> None:
     temporary = _write_beside(path, data)
     try:
         temporary.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C too: it may hold a secret
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
@@ -61,6 +61,22 @@ def read_private(path: Path, *, max_bytes: int, refuse: int = OTHERS) -> bytes:
     return data
 
 
+def destroy_file(path: Path) -> None:
+    """Overwrite the file's bytes, durably, then remove it; no fault where there is none.
+
+    Other names of the same file lose its content too. Flash may keep an old copy of a block where no
+    program can reach it: secrets that must go for certain belong in a TPM or token.
+    """
+    try:
+        with path.open("r+b", buffering=0) as file:
+            file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def make_private_folder(path: Path) -> None:
     """Create the folder, and those above it, for the owner alone; an existing one is left as it is."""
     path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -76,11 +92,15 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` while the block runs; another process that asks for it waits."""
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file ``path`` while the block runs; another process that asks for it waits.
+
+    Raises:
+        BlockingIOError: it is held, and ``wait`` is false.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
@@ -94,7 +114,7 @@ def _write_beside(path: Path, data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except BaseException:  # Ctrl-C too: it may hold a secret
         temporary.unlink(missing_ok=True)
         raise
     return temporary

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
+
+from edge.answers import GalleryResult, PrivateField, SessionAnswers
 
 Image = npt.NDArray[np.uint8]
 
@@ -19,7 +21,25 @@ class Outcome(StrEnum):
     NOT_MATCHED = "NOT_MATCHED"
     SPOOF = "SPOOF"
     INCONCLUSIVE = "INCONCLUSIVE"
+    MANUAL = "MANUAL"
     ABORTED = "ABORTED"
+
+
+class Role(StrEnum):
+    """What an operator may do: all verify; a supervisor also decides with another by hand."""
+
+    CLERK = "clerk"
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+
+
+class Standing(StrEnum):
+    """How the device stands with its cloud. Names equal those of verifield.v1.Standing where it has them."""
+
+    NORMAL = "NORMAL"
+    DEGRADED = "DEGRADED"  # too long without word: records are marked
+    STOPPED = "STOPPED"  # far too long: no new session
+    LOCKED = "LOCKED"  # the cloud said so, or revoked the device
 
 
 class CameraAssurance(StrEnum):
@@ -27,8 +47,19 @@ class CameraAssurance(StrEnum):
     HOST = "HOST"
 
 
+class PeripheralKind(StrEnum):
+    """Names equal those of verifield.v1.PeripheralKind without the prefix."""
+
+    CAMERA = "CAMERA"
+    READER = "READER"
+
+
 class KeyProtection(StrEnum):
+    """Names equal those of verifield.v1.KeyProtection without the prefix."""
+
     SOFTWARE = "SOFTWARE"
+    PKCS11 = "PKCS11"
+    TPM = "TPM"
 
 
 class DocumentType(StrEnum):
@@ -57,6 +88,81 @@ class Prompt(StrEnum):
     TURN_RIGHT = "TURN_RIGHT"
     LOOK_STRAIGHT = "LOOK_STRAIGHT"
     DONE = "DONE"
+
+
+class ResetReason(StrEnum):
+    """Why the chain of an epoch cannot go on."""
+
+    STORE_BEHIND = "STORE_BEHIND"  # the cloud has more than the device: a restored backup
+    FORK = "FORK"  # the cloud has other bytes
+    STORE_LOST = "STORE_LOST"  # nobody knows what the device's newest record was
+    COUNTER_AHEAD = "COUNTER_AHEAD"  # the hardware counter says that this is an old copy of the store
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the device's chain. Ordered: every place of an epoch comes before those of later epochs."""
+
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Places of one epoch, first to last, whose records this device can no longer deliver.
+
+    ``last_sha256``: digest of the envelope that was at the last. ``reason``: stable code of the GAP event
+    that gives them up: DAMAGED, LOST or PURGED.
+    """
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    last_sha256: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where the device's own clock stood when the cloud's word arrived. ``monotonic_ns``: since boot."""
+
+    boot_id: str
+    monotonic_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMark:
+    """What the clocks showed together at the newest record whose time was not SUSPECT. ``wall``: aware."""
+
+    boot_id: str
+    monotonic_ns: int
+    wall: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The cloud's newest word. ``server_time``: None where the device has none since it was enrolled.
+
+    ``arrival``: when that word came. ``uptime_ns``: how long the device was certainly on since, up to
+    the moment ``mark``, which may be of a later boot.
+    """
+
+    server_time: datetime | None
+    arrival: Arrival
+    mark: Arrival
+    uptime_ns: int = 0
+
+    def elapsed(self, now: Arrival) -> timedelta:
+        """At least this long ago: time switched off is not known, time switched on is."""
+        return timedelta(microseconds=self._elapsed_ns(now) // 1000)
+
+    def until(self, now: Arrival) -> Contact:
+        """The same word, with the time until ``now`` counted."""
+        return Contact(self.server_time, self.arrival, now, self._elapsed_ns(now))
+
+    def _elapsed_ns(self, now: Arrival) -> int:
+        counted_ns = self.mark.monotonic_ns if self.mark.boot_id == now.boot_id else 0
+        return self.uptime_ns + max(0, now.monotonic_ns - counted_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +309,19 @@ class CaptureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a decision rests on. None means the stage gave no answer, which is never a pass."""
+    """All that a decision rests on. None means the stage gave no answer, which is never a pass.
+
+    ``media``: pictures to keep beside the record, as files not yet encrypted; nothing is decided by them.
+    """
 
     document: IdDocument | None = None
     capture: CaptureRecord | None = None
     liveness: LivenessResult | None = None
     match: MatchResult | None = None
     aborted: str = ""
+    gallery: GalleryResult | None = None
+    session: SessionAnswers | None = None
+    media: tuple[PrivateField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,48 +1,44 @@
 """The pump of one verification: it carries out what the session asks for and reports back.
 
-It reads the card, feeds frames through detection, choice, quality and liveness, keeps the best shot,
-and compares. Every rule it applies lives in a stage or in the session; this file only moves values.
+Every rule it applies lives in a stage or in the session; this file only moves values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edge.capture.choose import Chosen, MultipleFaces, choose_face
-from edge.capture.quality import assess
-from edge.errors import EdgeError
-from edge.liveness.fusion import with_identity_continuity
-from edge.liveness.session import LivenessSession
+from edge.answers import EarlierRecord, PrivateField, Step
+from edge.capture.stills import encode_portrait, encode_shot
+from edge.errors import EdgeError, SetupError
+from edge.face_capture import Eyes, FaceCapture
+from edge.interrupts import stops_held_back
+from edge.interview import Interview
 from edge.match.score import match as match_faces
-from edge.model import (
-    CaptureRecord,
-    Decision,
-    Embedding,
-    Evidence,
-    Face,
-    Frame,
-    LivenessResult,
-    Prompt,
-    QualityComponent,
-)
+from edge.model import Decision, Embedding, Evidence, Prompt
 from edge.outbox.records import StoredRecord
-from edge.policy import LIVE_CHIP_PHOTO, LIVE_LIVE, Policy
-from edge.ports import Camera, CardReader, Screen
-from edge.session import (
+from edge.policy import LIVE_CHIP_PHOTO
+from edge.ports import CardReader, GallerySearch
+from edge.session.events import (
+    DEVICE_LOCKED,
+    Abort,
     Begin,
-    Command,
     DocumentRead,
     Event,
     FaceCaptured,
     FacesCompared,
-    Failed,
-    Session,
+    GallerySearched,
+    LivenessJudged,
+    RecordStored,
 )
-from edge.vision import Vision
+from edge.session.machine import Command, Session
+from edge.session.plan import ASKED_OF_PEOPLE, SessionPlan
 
-FRAME_TIMEOUT_S = 2.0  # E002: a camera that gives nothing for this long is gone
+ID_BYTES = 16  # of a session's id and of a challenge's nonce
+LOCK_POLL_S = 1.0  # a lock is obeyed within a second, without a look at the disk for every frame
 
+BEST_SHOT, DOCUMENT_PHOTO = "best_shot", "document_photo"
+"""Names of the pictures that a policy may have kept."""
 
 Attest = Callable[[Evidence, Decision], StoredRecord]
 
@@ -57,7 +53,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of one session. ``record``: its durable trace. ``fault``: what broke it off, if anything."""
+    """What came of one session. ``record``: its durable trace.
+
+    ``fault``: what broke the session off, or what went wrong once the record was stored.
+    """
 
     decision: Decision
     evidence: Evidence
@@ -67,20 +66,32 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What a session needs of the device. ``check_ready``: raises EdgeError where none may begin.
+
+    ``is_locked``: whether the cloud has locked the device meanwhile.
+    """
+
+    check_ready: Callable[[], None]
+    is_locked: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """One verification after another with the same parts.
 
-    ``attest`` signs and stores; when it returns, the record is durable. ``monotonic``: seconds.
+    ``attest`` signs and stores; when it returns, the record is durable. ``random``: returns so many fresh
+    random bytes. ``gallery``: None where nobody is enrolled.
     """
 
     reader: CardReader
-    camera: Camera
-    vision: Vision
-    screen: Screen
+    eyes: Eyes
+    interview: Interview
+    gallery: GallerySearch | None
+    guard: Guard
     attest: Attest
-    policy: Policy
-    monotonic: Callable[[], float]
-    new_nonce: Callable[[], bytes]
+    plan: SessionPlan
+    random: Callable[[int], bytes]
     card_timeout_s: float
     capture_timeout_s: float
 
@@ -88,162 +99,180 @@ class Pipeline:
         """Run one session to its record. A fault on the way becomes an ABORTED outcome.
 
         Raises:
+            EdgeError: no session may begin; nothing is recorded.
             StorageError: the record could not be stored, so nothing may be said of the person.
         """
-        session, command = Session().handle(Begin())
-        run = _Run(self)
-        stages: list[Stage] = []
-        while command is not Command.ATTEST:
-            started = self.monotonic()
+        self._check_ready()
+        run = _Run(self, Session.open(self.plan, session_id=self.random(ID_BYTES), now=self.eyes.monotonic()))
+        with stops_held_back() as stops:  # nobody gets rid of an attempt by pressing stop once more
             try:
-                event = run.carry_out(command)
+                with stops.obeyed():
+                    run.until_attested()
+                    run.media = self._media_of(run.session.evidence)
             except BaseException as error:  # a bug, or somebody pressed stop: signed too, then passed on
-                session, _ = session.handle(Failed(_abort_code(error)))
-                self.attest(session.evidence, session.decision())
+                run.abort(_abort_code(error))
+                self._conclude(run)
                 raise
-            stages.append(Stage(command.name.lower(), self.monotonic() - started))
-            session, command = session.handle(event)
-        started = self.monotonic()
-        record = self.attest(session.evidence, session.decision())
-        stages.append(Stage(command.name.lower(), self.monotonic() - started))
-        self.screen.show(Prompt.DONE)
-        return Verification(session.decision(), session.evidence, record, tuple(stages), run.fault)
+            verification = self._conclude(run)
+            self.eyes.screen.show(Prompt.DONE)
+            return verification
+
+    def _check_ready(self) -> None:
+        self.guard.check_ready()
+        if Step.GALLERY in self.plan.steps and self.gallery is None:
+            raise SetupError(
+                "GALLERY_MISSING",
+                "The policy asks for a search in the device's gallery, and there is none.",
+                hint="Publish a policy without that step for this device.",
+            )
+
+    def _conclude(self, run: _Run) -> Verification:
+        """Have the session's one record stored; errors as :meth:`run`."""
+        started = self.eyes.monotonic()
+        evidence, decision = replace(run.session.evidence, media=run.media), run.session.decision()
+        record = self.attest(evidence, decision)
+        run.stages.append(Stage(Command.ATTEST.name.lower(), self.eyes.monotonic() - started))
+        run.handle(RecordStored(record.attestation_id))
+        fault = run.fault or self._remember(evidence, decision, record)
+        return Verification(decision, evidence, record, tuple(run.stages), fault)
+
+    def _media_of(self, evidence: Evidence) -> tuple[PrivateField, ...]:
+        """Encode the pictures that the policy wants kept, as far as the session came to have them."""
+        shot = evidence.capture.best_shot if evidence.capture else None
+        photo = evidence.document.photo if evidence.document else None
+        media = []
+        if BEST_SHOT in self.plan.media and shot is not None:
+            media.append(PrivateField(BEST_SHOT, encode_shot(shot.pixels)))
+        if DOCUMENT_PHOTO in self.plan.media and photo is not None:
+            media.append(PrivateField(DOCUMENT_PHOTO, encode_portrait(photo)))
+        return tuple(media)
+
+    def _remember(self, evidence: Evidence, decision: Decision, record: StoredRecord) -> EdgeError | None:
+        """Note the record for the document's next session; that it failed takes nothing from the record."""
+        if evidence.document is None or record.created_at is None:
+            return None
+        try:
+            self.interview.note(
+                evidence.document, EarlierRecord(record.attestation_id, decision.outcome, record.created_at)
+            )
+        except EdgeError as error:
+            return error
+        return None
 
 
 def _abort_code(error: BaseException) -> str:
+    if isinstance(error, EdgeError):
+        return error.code
     return "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "INTERNAL_FAULT"
 
 
 class _Run:
-    """What one session has in hand between its stages."""
+    """One session, and what it has in hand between its stages."""
 
-    def __init__(self, parts: Pipeline) -> None:
+    def __init__(self, parts: Pipeline, session: Session) -> None:
         self._parts = parts
+        self.session = session
+        self.stages: list[Stage] = []
+        self.media: tuple[PrivateField, ...] = ()
         self.fault: EdgeError | None = None
+        self._locked_at = session.since  # when the lock was looked at last
+        self._face: FaceCapture | None = None
         self._reference: Embedding | None = None  # of the card's photo
         self._probe: Embedding | None = None  # of the best shot
 
-    def carry_out(self, command: Command) -> Event:
+    def until_attested(self) -> None:
+        """Carry out what the session asks for, until it has nothing left but to be attested."""
+        (command,) = self.handle(Begin())
+        while command is not Command.ATTEST:
+            started = self._parts.eyes.monotonic()
+            event, stopped = self._carry_out(command), self._stop_code()
+            if stopped and self.session.state in ASKED_OF_PEOPLE:
+                event = Abort(stopped)  # the last answer of a session must not outrun a lock
+            commands = self.handle(event)  # first: a spoof that was seen stays one
+            if stopped:
+                commands += self.handle(Abort(stopped))
+            self.stages.append(Stage(command.name.lower(), self._parts.eyes.monotonic() - started))
+            command = commands[-1] if commands else command  # none: the same question again
+
+    def handle(self, event: Event) -> tuple[Command, ...]:
+        self.session, commands = self.session.handle(event, self._parts.eyes.monotonic())
+        return commands
+
+    def abort(self, code: str) -> None:
+        """End the session from outside; where it has ended already, nothing changes."""
+        self.handle(Abort(code))
+
+    def _remaining(self) -> float:
+        return self.session.remaining_s(self._parts.eyes.monotonic()) or 0.0
+
+    def _stop_code(self) -> str:
+        """Why the session has to end now, whatever its step says; empty: it need not."""
+        now = self._parts.eyes.monotonic()
+        if now - self._locked_at >= LOCK_POLL_S:
+            self._locked_at = now
+            if self._parts.guard.is_locked():
+                return DEVICE_LOCKED
+        return self._parts.interview.stop_code()
+
+    def _carry_out(self, command: Command) -> Event:
         try:
-            match command:
-                case Command.READ_DOCUMENT:
-                    return self._read_document()
-                case Command.CAPTURE_FACE:
-                    return self._capture()
-                case Command.COMPARE_FACES:
-                    return self._compare()
-                case Command.ATTEST:
-                    raise AssertionError("attesting is not the pipeline's work")
+            return self._steps()[command]()
         except EdgeError as error:
             self.fault = error
-            return Failed(error.code)
+            return Abort(error.code)
+
+    def _steps(self) -> dict[Command, Callable[[], Event]]:
+        ask = self._parts.interview
+        return {
+            Command.IDENTIFY: lambda: ask.identify(self._remaining),
+            Command.ASK_CONSENT: lambda: ask.ask_consent(self._remaining),
+            Command.READ_DOCUMENT: self._read_document,
+            Command.SHOW_EARLIER: self._show_earlier,
+            Command.CAPTURE_FACE: self._capture,
+            Command.JUDGE_LIVENESS: self._judge_liveness,
+            Command.COMPARE_FACES: self._compare,
+            Command.SEARCH_GALLERY: self._search,
+            Command.ASK_CUSTOMER: lambda: ask.ask_customer(self._remaining),
+            Command.SHOW_NOTICES: lambda: ask.show_notices(self._remaining),
+            Command.ASK_SIGNATURE: lambda: ask.ask_signature(self._remaining),
+        }
 
     def _read_document(self) -> Event:
-        document = self._parts.reader.read_document(self._parts.card_timeout_s, self._parts.screen)
+        parts = self._parts
+        document = parts.reader.read_document(parts.card_timeout_s, parts.eyes.screen)
         if document.photo is not None:  # judged now: a person need not pose for a photo that is no use
-            self._reference = self._parts.vision.embed_chip_photo(document.photo)
+            self._reference = parts.eyes.vision.embed_chip_photo(document.photo)
         return DocumentRead(document)
+
+    def _show_earlier(self) -> Event:
+        document = self.session.evidence.document
+        if document is None:
+            raise AssertionError("earlier records come after the document")
+        return self._parts.interview.show_earlier(document, self._remaining)
 
     def _capture(self) -> Event:
         parts = self._parts
-        liveness = LivenessSession(parts.new_nonce(), parts.policy.liveness)
-        shots = _BestShot()
-        guide = _Guide(parts.screen)
-        deadline = parts.monotonic() + parts.capture_timeout_s
-        while not liveness.done and parts.monotonic() < deadline:
-            frame = parts.camera.read(FRAME_TIMEOUT_S)
-            choice = choose_face(parts.vision.detect(frame.pixels), frame.pixels.shape[:2])
-            face = choice.face if isinstance(choice, Chosen) else None
-            quality = () if face is None else assess(frame.pixels, face, parts.policy.quality)
-            shots.offer(frame, face, quality)
-            asked = liveness.observe(frame.pixels, face, frame.captured_at)
-            guide.tell(asked, quality, crowded=isinstance(choice, MultipleFaces))
-        result = self._with_continuity(liveness.result(parts.monotonic()), liveness, shots)
-        return FaceCaptured(shots.record(parts.camera), result)
+        self._face = FaceCapture(parts.eyes, nonce=parts.random(ID_BYTES))
+        stopped = self._face.run(parts.capture_timeout_s, stop_code=self._stop_code)
+        return Abort(stopped) if stopped else FaceCaptured(self._face.record())
 
-    def _with_continuity(
-        self, result: LivenessResult, liveness: LivenessSession, shots: _BestShot
-    ) -> LivenessResult:
-        """The face that answered the challenge must be the one that is matched."""
-        parts, best = self._parts, shots.best
-        if best is None:
-            return result
-        self._probe = probe = parts.vision.embed(best.frame.pixels, best.face)
-        threshold = parts.policy.match.live_live
-        similarities = [
-            match_faces(parts.vision.embed(image, face), probe, threshold=threshold, domain=LIVE_LIVE).score
-            for image, face in liveness.keyframes
-        ]
-        return with_identity_continuity(
-            result, similarities, threshold.threshold, model_sha256=probe.model_sha256
-        )
+    def _judge_liveness(self) -> Event:
+        if self._face is None:
+            raise AssertionError("liveness is judged after the capture")
+        liveness = self._face.judge()
+        self._probe = self._face.probe
+        return LivenessJudged(liveness)
 
     def _compare(self) -> Event:
         if self._probe is None or self._reference is None:
             return FacesCompared(None)
-        threshold = self._parts.policy.match.live_chip_photo
+        threshold = self._parts.eyes.policy.match.live_chip_photo
         return FacesCompared(
             match_faces(self._probe, self._reference, threshold=threshold, domain=LIVE_CHIP_PHOTO)
         )
 
-
-@dataclass(frozen=True, slots=True)
-class _Shot:
-    frame: Frame
-    face: Face
-    quality: tuple[QualityComponent, ...]
-
-
-class _BestShot:
-    """Among frames that pass every component, the largest and surest face wins."""
-
-    def __init__(self) -> None:
-        self.best: _Shot | None = None
-        self._refused: _Shot | None = None  # the best of those that did not pass, for its reasons
-        self._seen = 0
-        self._used = 0
-
-    def offer(self, frame: Frame, face: Face | None, quality: tuple[QualityComponent, ...]) -> None:
-        self._seen += 1
-        if face is None:
-            return
-        self._used += 1
-        shot = _Shot(frame, face, quality)
-        if all(component.passed for component in quality):
-            self.best = max(self.best or shot, shot, key=_rank)
-        else:
-            self._refused = max(self._refused or shot, shot, key=_rank)
-
-    def record(self, camera: Camera) -> CaptureRecord:
-        shown = self.best or self._refused
-        return CaptureRecord(
-            camera_id=camera.camera_id,
-            assurance=camera.assurance,
-            frames_seen=self._seen,
-            frames_used=self._used,
-            best_shot=self.best.frame if self.best else None,
-            quality=shown.quality if shown else (),
-        )
-
-
-def _rank(shot: _Shot) -> float:
-    return shot.face.score * shot.face.inter_eye
-
-
-class _Guide:
-    """What to tell the person: never a piece of advice over a turn that was asked for."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._asked = Prompt.LOOK_AT_CAMERA
-        screen.show(self._asked)
-
-    def tell(self, asked: Prompt | None, quality: tuple[QualityComponent, ...], *, crowded: bool) -> None:
-        self._asked = asked or self._asked
-        advice = next((c.advice for c in quality if not c.passed and c.advice is not None), None)
-        if crowded:
-            self._screen.show(Prompt.ONE_PERSON_ONLY)
-        elif self._asked is Prompt.LOOK_AT_CAMERA and advice is not None:
-            self._screen.show(advice)
-        else:
-            self._screen.show(self._asked)
+    def _search(self) -> Event:
+        gallery = self._parts.gallery
+        if gallery is None or self._probe is None:
+            return GallerySearched(None)
+        return GallerySearched(gallery.search(self._probe))

@@ -1,11 +1,25 @@
-"""The one owner of every threshold that a decision depends on, with a version and a digest."""
+"""The one owner of every threshold that a decision depends on, with a version and a digest.
+
+The values below are built in and hold until the cloud's first signed policy. A signed policy may be as
+strict as it likes; one that goes below the floors of ``verifield.policy`` is refused whole.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from edge.answers import SessionText, Step
+from verifield.policy import check_floors, policy_sha256
+from verifield.v1 import policy_pb2 as pb
+
+BUILT_IN_VERSION = 0
+"""Below every version that a cloud may sign."""
+
+_STEP_PREFIX = "SESSION_STEP_"
 
 LIVE_LIVE = "live/live"
 LIVE_CHIP_PHOTO = "live/chip_photo"
@@ -75,13 +89,145 @@ class LivenessPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """``steps``: beside document, capture, liveness and match, in the order of the session."""
+
+    steps: tuple[Step, ...] = ()
+    step_timeout: timedelta = timedelta(minutes=2)
+    consent: SessionText | None = None
+    notices: tuple[SessionText, ...] = ()
+    customer_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfflinePolicy:
+    """Without word from the cloud for longer: records are marked, then no session begins."""
+
+    degraded_after: timedelta = timedelta(days=7)
+    stopped_after: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long a record stays after its receipt. None: as the configuration says."""
+
+    confirmed_records: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSegment:
+    """Numbers of ``digits`` digits that begin with ``prefix``, without the country's code."""
+
+    prefix: str
+    digits: int
+
+    def covers(self, number: str) -> bool:
+        plain = number.isascii() and number.isdigit()
+        return plain and len(number) == self.digits and number.startswith(self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPolicy:
+    """Which media are kept (best_shot, document_photo), encrypted to ``recipient_key`` (X25519, 32 bytes)."""
+
+    keep: tuple[str, ...] = ()
+    recipient_key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    version: int = 1
+    """``issue_time`` and ``expire_time`` (aware) and ``signed_sha256`` only where the cloud signed it.
+
+    An expired policy stays in force: the lease says what that means for the device.
+    """
+
+    version: int = BUILT_IN_VERSION
     match: MatchPolicy = field(default_factory=MatchPolicy)
     quality: QualityPolicy = field(default_factory=QualityPolicy)
     liveness: LivenessPolicy = field(default_factory=LivenessPolicy)
+    session: SessionPolicy = field(default_factory=SessionPolicy)
+    offline: OfflinePolicy = field(default_factory=OfflinePolicy)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    number_segments: tuple[NumberSegment, ...] = ()
+    media: MediaPolicy = field(default_factory=MediaPolicy)
+    issue_time: datetime | None = None
+    expire_time: datetime | None = None
+    signed_sha256: bytes = b""
 
     def sha256(self) -> bytes:
-        """Digest of the canonical JSON of all fields (32 bytes)."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        """Digest (32 bytes): of what the cloud signed, else of the canonical JSON of all fields."""
+        if self.signed_sha256:
+            return self.signed_sha256
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(text.encode()).digest()
+
+    def accepts_number(self, number: str) -> bool:
+        """Whether a phone may have this number (digits only); with no segments every one is accepted."""
+        return not self.number_segments or any(segment.covers(number) for segment in self.number_segments)
+
+
+def from_signed(message: pb.Policy, *, payload: bytes) -> Policy:
+    """Return what a policy that ``verifield.policy.check_policy`` accepted means here.
+
+    ``payload``: the bytes that were signed.
+
+    Raises:
+        Malformed: POLICY_BELOW_FLOOR.
+    """
+    check_floors(message)
+    return Policy(
+        version=message.version,
+        match=_match(message.match),
+        liveness=_liveness(message.liveness),
+        session=_session(message.session),
+        offline=OfflinePolicy(
+            message.offline.degraded_after.ToTimedelta(), message.offline.stopped_after.ToTimedelta()
+        ),
+        retention=RetentionPolicy(message.retention.confirmed_records.ToTimedelta()),
+        number_segments=tuple(NumberSegment(item.prefix, item.digits) for item in message.number_segments),
+        media=MediaPolicy(tuple(message.media.keep), message.media.recipient_key),
+        issue_time=message.issue_time.ToDatetime(tzinfo=UTC),
+        expire_time=message.expire_time.ToDatetime(tzinfo=UTC),
+        signed_sha256=policy_sha256(payload),
+    )
+
+
+def _match(message: pb.MatchPolicy) -> MatchPolicy:
+    return MatchPolicy(
+        live_live=MatchThreshold(message.live_live_threshold, message.live_live_false_match_rate),
+        live_chip_photo=MatchThreshold(
+            message.live_chip_photo_threshold, message.live_chip_photo_false_match_rate
+        ),
+    )
+
+
+def _liveness(message: pb.LivenessPolicy) -> LivenessPolicy:
+    return replace(
+        LivenessPolicy(), min_planar_relief=message.relief_threshold, challenge_turns=message.turns
+    )
+
+
+def _session(message: pb.SessionPolicy) -> SessionPolicy:
+    names = {pb.SessionStep.Name(number).removeprefix(_STEP_PREFIX) for number in message.steps}
+    return SessionPolicy(
+        steps=tuple(step for step in Step if step in names),
+        step_timeout=message.step_timeout.ToTimedelta(),
+        consent=_text(message.consent) if message.HasField("consent") else None,
+        notices=tuple(_text(item) for item in message.notices),
+        customer_fields=tuple(message.customer_fields),
+    )
+
+
+def _text(message: pb.Text) -> SessionText:
+    return SessionText(message.text_id, dict(message.by_language))
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know, in one way only."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)

@@ -18,6 +18,9 @@ KEEPALIVE_S = 60
 KEEPALIVE_TIMEOUT_S = 20
 """A slow field link may hold a ping behind seconds of upload."""
 
+CONNECT_S = 20
+"""For name, TCP and TLS: on a link of 23 kbit/s with seconds of delay a handshake takes six."""
+
 _WRONG_ROOT = "CERTIFICATE_VERIFY_FAILED"
 
 
@@ -57,6 +60,7 @@ def channel_options() -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
+        ("grpc.min_reconnect_backoff_ms", CONNECT_S * 1000),  # also how long one attempt may take
         ("grpc.use_local_subchannel_pool", 1),  # a new channel must not inherit an old one's backoff
     ]
 

@@ -1,30 +1,45 @@
-"""Wiring of what looks and reads: networks, camera, card reader, screens. Nothing is opened at import."""
+"""Wiring of a whole appliance: networks, camera, card reader, screens, desk. Nothing is opened at import."""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
-from edge.attest.clock import SystemClock
+from edge.answers import SignedIn, Step
+from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
+from edge.desk import Lines, TerminalDesk
 from edge.errors import HardwareError, SetupError
-from edge.interrupts import stops_held_back
-from edge.model import CameraAssurance, Decision, Evidence
+from edge.face_capture import Eyes, FaceCapture
+from edge.interview import Interview
+from edge.model import CameraAssurance, Decision, Evidence, PeripheralKind, Standing
 from edge.models.store import ModelStore
+from edge.operators.face import LiveFace
+from edge.operators.service import Operators
 from edge.outbox.records import StoredRecord
-from edge.pipeline import Pipeline
-from edge.ports import Camera, Clock, PhotoDecoder
+from edge.pipeline import ID_BYTES, Guard, Pipeline
+from edge.policy import Policy
+from edge.ports import Camera, CardReader, Clock, Desk, PhotoDecoder
 from edge.reader.photo import NoPhotoDecoder, SimulatorPhotoDecoder
 from edge.reader.reader import SamVReader
+from edge.readiness import check_ready, forget_earlier, note_peripheral
 from edge.recorder import Recorder
 from edge.screen import open_screens
+from edge.session.plan import SessionPlan, plan_session
+from edge.state.store import StateStore
 from edge.vision import Vision
+from verifield.errors import VerifieldError
 
-NONCE_BYTES = 16
 SERIAL_BY_ID = Path("/dev/serial/by-id")
+
+_log = logging.getLogger(__name__)
 
 
 def open_vision(config: EdgeConfig) -> Vision:
@@ -33,43 +48,141 @@ def open_vision(config: EdgeConfig) -> Vision:
 
 
 @contextmanager
-def open_pipeline(config: EdgeConfig, recorder: Recorder) -> Iterator[Pipeline]:
+def open_pipeline(
+    config: EdgeConfig, recorder: Recorder, state: StateStore, *, operator: str | None = None
+) -> Iterator[Pipeline]:
     """Open models, camera and reader; what they find is attested by ``recorder``.
 
+    ``operator``: who signs in at the terminal, also where the policy asks for nobody.
+
     Raises:
-        SetupError: MODEL_MISSING and the like, or CAMERA_NOT_ALLOWED.
+        SetupError: MODEL_MISSING and the like, CAMERA_NOT_ALLOWED, or POLICY_INCOMPLETE.
         HardwareError: NO_CAMERA, NO_READER and the like.
     """
-
-    def attest(evidence: Evidence, decision: Decision) -> StoredRecord:
-        with stops_held_back():  # nobody gets rid of an attempt by pressing stop once more
-            return recorder.record(evidence, decision)
-
+    policy, clock = recorder.policy, recorder.clock
+    plan = _plan(config, recorder, operator)
     vision = open_vision(config)
-    clock = SystemClock()
-    with (
-        closing(_open_allowed_camera(config, clock)) as camera,
-        closing(
-            SamVReader.open(
-                _reader_port(config),
-                baud=config.reader_baud,
-                decoder=_photo_decoder(config),
-                expected_sam_id=config.reader_sam_id,
-            )
-        ) as reader,
-    ):
+    with closing(_open_allowed_camera(config, clock)) as camera, closing(_open_reader(config)) as reader:
+        eyes = _open_eyes(config, policy, clock, camera, vision)
+        operators = Operators(
+            state.operators,
+            key_store=recorder.identity.key_store,
+            clock=clock,
+            live_live=policy.match.live_live,
+        )
+        desk = _open_desk(config, operators, eyes, operator=operator)
+        station = Station(recorder, state, camera, reader)
+        kept = policy.retention.confirmed_records
+        forget_earlier(
+            recorder, state, retention=timedelta(days=config.retention_days) if kept is None else kept
+        )
         yield Pipeline(
             reader=reader,
-            camera=camera,
-            vision=vision,
-            screen=open_screens(config.language, config.screen_url),
-            attest=attest,
-            policy=recorder.policy,
-            monotonic=lambda: clock.monotonic_ns() / 1e9,  # the clock that stamps the frames
-            new_nonce=lambda: secrets.token_bytes(NONCE_BYTES),
+            eyes=eyes,
+            interview=Interview(desk, plan, policy, earlier=state),
+            gallery=None,
+            guard=Guard(station.check_ready, station.is_locked),
+            attest=station.attest,
+            plan=plan,
+            random=secrets.token_bytes,
             card_timeout_s=config.card_timeout_s,
             capture_timeout_s=config.capture_timeout_s,
         )
+
+
+@contextmanager
+def open_face_check(config: EdgeConfig, policy: Policy, clock: Clock) -> Iterator[CameraFaceCheck]:
+    """Open models and camera, to look at an operator; errors as :func:`open_pipeline`."""
+    vision = open_vision(config)
+    with closing(_open_allowed_camera(config, clock)) as camera:
+        eyes = _open_eyes(config, policy, clock, camera, vision)
+        yield CameraFaceCheck(eyes, timeout_s=config.capture_timeout_s)
+
+
+class Station:
+    """What one device knows of itself between two sessions."""
+
+    def __init__(self, recorder: Recorder, state: StateStore, camera: Camera, reader: CardReader) -> None:
+        self._recorder = recorder
+        self._state = state
+        self._camera = camera
+        self._reader = reader
+        self._standing = Standing.NORMAL
+
+    def check_ready(self) -> None:
+        """Refuse a session as ``edge.readiness.check_ready``; note a camera or reader that was changed."""
+        self._standing = check_ready(self._recorder, self._state)
+        for kind, current_id in (
+            (PeripheralKind.CAMERA, self._camera.camera_id),
+            (PeripheralKind.READER, self._reader.sam_id),
+        ):
+            note_peripheral(self._recorder, self._state, kind, current_id)
+
+    def is_locked(self) -> bool:
+        """Whether the cloud has locked or wiped the device, as far as the sync daemon has heard."""
+        lock = self._state.lock()
+        return lock.locked or lock.wiped
+
+    def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
+        """Sign and store, as the device stood when the session began."""
+        return self._recorder.record(
+            evidence, decision, standing=self._standing, media=self._sealed(evidence)
+        )
+
+    def _sealed(self, evidence: Evidence) -> tuple[SealedMedia, ...]:
+        """Encrypt the pictures to be kept. One that cannot be is left out: the record matters more."""
+        key = self._recorder.policy.media.recipient_key
+        sealed: list[SealedMedia] = []
+        for item in evidence.media:
+            try:
+                sealed += seal_media((item,), recipient_key=key)
+            except VerifieldError as error:
+                _log.warning("the picture %s is not kept: %s", item.name, error.code)
+        return tuple(sealed)
+
+
+class CameraFaceCheck:
+    """An operator's own face, alive; implements ``edge.operators.face.FaceCheck``."""
+
+    def __init__(self, eyes: Eyes, *, timeout_s: float) -> None:
+        self._eyes = eyes
+        self._timeout_s = timeout_s
+
+    def capture(self) -> LiveFace:
+        """Look at the person in front of the camera; errors as ``Camera.read``."""
+        face = FaceCapture(self._eyes, nonce=secrets.token_bytes(ID_BYTES))
+        face.run(self._timeout_s, stop_code=lambda: "")
+        liveness = face.judge()
+        return LiveFace(liveness.decision, face.probe)
+
+
+def _open_desk(config: EdgeConfig, operators: Operators, eyes: Eyes, *, operator: str | None) -> Desk:
+    """The terminal that this process runs in. Without a PIN it is the face that counts."""
+
+    def check_operator(who: str, pin: str) -> SignedIn:
+        face = None if pin else CameraFaceCheck(eyes, timeout_s=config.capture_timeout_s)
+        return operators.sign_in(who, pin=pin, face=face)
+
+    return TerminalDesk(
+        config.language, Lines(sys.stdin), check_operator=check_operator, operator=operator or ""
+    )
+
+
+def _plan(config: EdgeConfig, recorder: Recorder, operator: str | None) -> SessionPlan:
+    plan = plan_session(
+        recorder.policy, card_timeout_s=config.card_timeout_s, capture_timeout_s=config.capture_timeout_s
+    )
+    return plan if operator is None else dataclasses.replace(plan, steps=plan.steps | {Step.OPERATOR})
+
+
+def _open_eyes(config: EdgeConfig, policy: Policy, clock: Clock, camera: Camera, vision: Vision) -> Eyes:
+    return Eyes(
+        camera=camera,
+        vision=vision,
+        screen=open_screens(config.language, config.screen_url),
+        policy=policy,
+        monotonic=lambda: clock.monotonic_ns() / 1e9,  # the clock that stamps the frames
+    )
 
 
 def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
@@ -82,6 +195,15 @@ def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
             hint="Use a camera attached to this device; for trials set allow_simulated_camera = true.",
         )
     return camera
+
+
+def _open_reader(config: EdgeConfig) -> SamVReader:
+    return SamVReader.open(
+        _reader_port(config),
+        baud=config.reader_baud,
+        decoder=_photo_decoder(config),
+        expected_sam_id=config.reader_sam_id,
+    )
 
 
 def _reader_port(config: EdgeConfig) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
-from edge.model import Outcome, Prompt
+from edge.answers import Refusal
+from edge.model import Outcome, Prompt, Standing
 
 Language = Literal["zh", "es", "en"]
 
@@ -51,6 +53,52 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
     Prompt.DONE: {"zh": "完成，谢谢。", "es": "Listo, gracias.", "en": "Done, thank you."},
 }
 
+
+class Ask(StrEnum):
+    """What a desk asks, beside the texts that the policy brings."""
+
+    WHO = "WHO"
+    PIN = "PIN"
+    AGREE = "AGREE"
+    CONFIRM = "CONFIRM"
+    EARLIER = "EARLIER"
+    GO_ON = "GO_ON"
+    AGAIN = "AGAIN"
+    SIGN = "SIGN"
+    YES = "YES"
+
+
+ASKS: dict[Ask, dict[Language, str]] = {
+    Ask.WHO: {"zh": "操作员：", "es": "Operador: ", "en": "Operator: "},
+    Ask.PIN: {"zh": "PIN 码：", "es": "PIN: ", "en": "PIN: "},
+    Ask.AGREE: {"zh": "您同意吗？", "es": "¿Está de acuerdo?", "en": "Do you agree?"},
+    Ask.CONFIRM: {"zh": "您已阅读并确认？", "es": "¿Leído y conforme?", "en": "Read and confirmed?"},
+    Ask.EARLIER: {
+        "zh": "本设备对该证件的以往记录：",
+        "es": "Registros anteriores de este documento en este dispositivo:",
+        "en": "Earlier records of this document on this device:",
+    },
+    Ask.GO_ON: {"zh": "继续核验？", "es": "¿Continuar?", "en": "Continue?"},
+    Ask.AGAIN: {
+        "zh": "该内容无法使用，请重新输入。",
+        "es": "Ese dato no es válido; escríbalo de nuevo.",
+        "en": "That cannot be used; enter it again.",
+    },
+    Ask.SIGN: {
+        "zh": "请输入您的全名以签字（留空表示拒绝）：",
+        "es": "Escriba su nombre completo para firmar (vacío: no firma): ",
+        "en": "Type your full name to sign (leave empty to refuse): ",
+    },
+    Ask.YES: {"zh": "是", "es": "sí", "en": "yes"},
+}
+
+FIELDS: dict[str, dict[Language, str]] = {
+    "phone": {"zh": "手机号码", "es": "Teléfono móvil", "en": "Mobile phone number"},
+    "email": {"zh": "电子邮箱", "es": "Correo electrónico", "en": "E-mail address"},
+    "address": {"zh": "联系地址", "es": "Dirección", "en": "Postal address"},
+}
+"""Names of customer fields that have a label; another one is shown by its name."""
+
 OUTCOMES: dict[Outcome, dict[Language, str]] = {
     Outcome.VERIFIED: {
         "zh": "核验通过：本人在场，且与证件照片一致。",
@@ -72,5 +120,52 @@ OUTCOMES: dict[Outcome, dict[Language, str]] = {
         "es": "No se pudo decidir; inténtelo de nuevo.",
         "en": "No decision was possible; try again.",
     },
+    Outcome.MANUAL: {
+        "zh": "已由两名工作人员人工核定。",
+        "es": "Decidido por dos personas.",
+        "en": "Decided by two people.",
+    },
     Outcome.ABORTED: {"zh": "已中止。", "es": "Interrumpido.", "en": "Stopped before a decision."},
+}
+
+STANDINGS: dict[Standing, dict[Language, str]] = {
+    Standing.NORMAL: {
+        "zh": "设备可以使用。",
+        "es": "El dispositivo está listo.",
+        "en": "This device is ready.",
+    },
+    Standing.DEGRADED: {
+        "zh": "设备可以使用，但已久未联网：记录将带有标记。请尽快联网。",
+        "es": "El dispositivo funciona, pero lleva mucho tiempo sin contacto: los registros quedan marcados. "
+        "Conéctelo pronto.",
+        "en": "This device works, but records are marked: no word from the cloud for long. Connect it.",
+    },
+    Standing.STOPPED: {
+        "zh": "设备已停止受理：离线时间过长。请联网后再试。",
+        "es": "El dispositivo no admite sesiones: lleva demasiado tiempo sin contacto. Conéctelo a la red.",
+        "en": "This device takes no session: it had no word from the cloud for too long. Connect it.",
+    },
+    Standing.LOCKED: {
+        "zh": "设备已被锁定。请联系管理员。",
+        "es": "El dispositivo está bloqueado. Avise a su responsable.",
+        "en": "This device is locked. Call whoever is in charge of it.",
+    },
+}
+
+REFUSALS: dict[Refusal, dict[Language, str]] = {
+    Refusal.WRONG: {
+        "zh": "登录失败，请重试。",
+        "es": "No se pudo iniciar la sesión; inténtelo de nuevo.",
+        "en": "The sign-in failed; try again.",
+    },
+    Refusal.BLOCKED: {
+        "zh": "失败次数过多，请稍后再试。",
+        "es": "Demasiados intentos fallidos; espere antes de intentarlo de nuevo.",
+        "en": "Too many failed attempts; wait before the next one.",
+    },
+    Refusal.BUSY: {
+        "zh": "此人正在另一处登录，请重试。",
+        "es": "Hay otro intento de la misma persona en curso; inténtelo de nuevo.",
+        "en": "Another attempt of the same person is under way; try again.",
+    },
 }

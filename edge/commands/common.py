@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -46,6 +46,13 @@ def print_json(value: dict[str, Any] | list[Any]) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
+def print_values(values: dict[str, Any], *, width: int) -> None:
+    """One line for each value, its name in ``width`` columns; what is nested is named with a dot."""
+    for name, value in _flat(values, ""):
+        shown = "-" if value in (None, "") else value
+        out().print(f"{name:<{width}}  {shown}", soft_wrap=True)
+
+
 def print_fault(error: EdgeError) -> None:
     """One sentence with its code, and what to do, for a person."""
     console = err()
@@ -57,6 +64,22 @@ def print_fault(error: EdgeError) -> None:
 def fault_json(error: EdgeError) -> dict[str, str]:
     """The same for a machine."""
     return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def _flat(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            yield from ((prefix + name, _in_words(item)) for item in value or [None])
+        else:
+            yield prefix + name, value
+
+
+def _in_words(item: Any) -> Any:
+    if isinstance(item, dict):
+        return "; ".join(f"{name}: {_in_words(value)}" for name, value in item.items())
+    return item
 
 
 def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:

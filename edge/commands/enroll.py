@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edge.app import identity_folder, open_outbox, open_recorder
-from edge.attest.enroll import enroll as enroll_device
+from edge.app import identity_folder, open_identity, open_outbox, open_recorder, open_state
+from edge.attest.clock import SystemClock, arrival_now
+from edge.attest.enroll import Enrolment, Progress, is_under_way, open_enrolment
 from edge.attest.identity import DeviceIdentity
-from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
+from edge.attest.keystore import open_key_store
+from edge.attest.pending import Application
+from edge.commands.common import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ends_with_exit_code,
+    err,
+    out,
+    print_json,
+)
 from edge.config import EdgeConfig, load_config
-from edge.errors import InputError, SetupError
+from edge.errors import CloudError, ExitCode, InputError, SetupError
 
 MAX_TOKEN_BYTES = 512  # join tokens have about 50
 MAX_ROOT_BYTES = 256 * 1024  # a root certificate has 2 KB; a device named by mistake has no end
+
+POLL_S = 5.0
+"""While a person is waited for: soon enough for somebody on the phone, nothing for the cloud."""
+
+_GROUP = 4
+_GROUPS_IN_LINE = 4
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -24,45 +42,138 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 @ends_with_exit_code
 def enroll(
-    cloud: Annotated[str, typer.Option(help="The cloud's public address, HOST:PORT.")],
-    root: Annotated[Path, typer.Option(help="The cloud's trust root, PEM, brought by a trusted hand.")],
-    token_file: Annotated[Path, typer.Option(help="File with the join token; - reads standard input.")],
+    cloud: Annotated[str | None, typer.Option(help="The cloud's public address, HOST:PORT.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The cloud's trust root, PEM, brought by a trusted hand.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the join token; - reads standard input.")
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Become a new device, once the old one has delivered all.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until a person has approved this device's key.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make this device's keys, have them certified, and begin its chain of records.
 
+    Where a person has to approve the key, the fingerprint to compare is shown, and the status is 1 until
+    then; run the command again without options to go on.
+
     Example: verifield-edge enroll --cloud cloud.example:7443 --root root.pem --token-file token.txt
     """
     settings = load_config(config, data_dir=data)
-    _check_endpoint(cloud)
-    if replace:
+    folder = identity_folder(settings)
+    application = _read_application(cloud, root, token_file)
+    if replace and not is_under_way(folder):
         _check_delivered(settings)
-    identity = enroll_device(
-        endpoint=cloud,
-        root_pem=_read_file(root),
-        join_token=_read_token(token_file),
-        folder=identity_folder(settings),
-        replace=replace,
-    )
+    with open_enrolment(
+        folder,
+        key_store=open_key_store(settings, folder),
+        application=application,
+        replace=replace or is_under_way(folder),
+    ) as enrolment:
+        progress = enrolment.advance()
+        if progress.identity is None and wait:
+            if not as_json:
+                _print_waiting(progress)
+            progress = _wait(enrolment)
+    if progress.identity is not None:
+        _begin_chain(settings, progress.identity, as_json=as_json)
+        return
+    if as_json:
+        print_json(_describe_waiting(progress))
+    elif not wait:
+        _print_waiting(progress)
+    raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+def format_fingerprint(sha256: bytes) -> list[str]:
+    """Lines of groups that can be read out over the phone."""
+    text = sha256.hex().upper()
+    groups = [text[start : start + _GROUP] for start in range(0, len(text), _GROUP)]
+    return [
+        "  ".join(groups[start : start + _GROUPS_IN_LINE]) for start in range(0, len(groups), _GROUPS_IN_LINE)
+    ]
+
+
+def _wait(enrolment: Enrolment) -> Progress:
+    """Ask again and again; a cloud that is away meanwhile is no reason to give up."""
+    started = time.monotonic()
+    with err().status("Waiting for the approval ...") as status:
+        while True:
+            time.sleep(POLL_S)
+            minutes, seconds = divmod(int(time.monotonic() - started), 60)
+            note = ""
+            try:
+                progress = enrolment.advance()
+                if progress.identity is not None:
+                    return progress
+            except CloudError as error:
+                if error.code != "CLOUD_AWAY":
+                    raise
+                note = " (the cloud does not answer)"
+            status.update(f"Waiting for the approval, {minutes}:{seconds:02d}{note} ...")
+
+
+def _begin_chain(settings: EdgeConfig, identity: DeviceIdentity, *, as_json: bool) -> None:
+    with open_state(settings, identity) as state:
+        # From here on the lease counts, also where the cloud is never heard of again.
+        state.note_word(identity.certified_at(), arrival_now(SystemClock()))
     with open_recorder(settings) as recorder:
         first = recorder.outbox.newest(limit=1)[0]
     if as_json:
         print_json(
             {
+                "state": "ACTIVE",
                 "device_id": identity.device_id,
                 "site_id": identity.site_id,
                 "key_protection": identity.key_protection.value,
+                "predecessor_id": identity.predecessor_id,
                 "device_endpoint": identity.device_endpoint,
                 "attestation_id": first.attestation_id,
             }
         )
     else:
         out().print(f"Enrolled as device {identity.device_id} of site {identity.site_id}.", style="green")
+
+
+def _describe_waiting(progress: Progress) -> dict[str, Any]:
+    return {
+        "state": "PENDING_APPROVAL",
+        "device_id": progress.device_id,
+        "key_sha256": progress.key_sha256.hex(),
+    }
+
+
+def _print_waiting(progress: Progress) -> None:
+    console = out()
+    console.print("A person has to approve this device.", style="bold yellow")
+    console.print(f"Device  {progress.device_id}")
+    console.print("Fingerprint of its key, to be compared with what the operator of the cloud sees:")
+    console.print()
+    for line in format_fingerprint(progress.key_sha256):
+        console.print(f"    {line}", style="bold")
+    console.print()
+    console.print("When it is approved: verifield-edge enroll", style="dim")
+
+
+def _read_application(cloud: str | None, root: Path | None, token_file: Path | None) -> Application | None:
+    """All three, or none to go on with the enrolment under way."""
+    if cloud is None and root is None and token_file is None:
+        return None
+    if cloud is None or root is None or token_file is None:
+        raise InputError(
+            "OPTIONS_INCOMPLETE",
+            "An enrolment needs the cloud's address, its root and a token.",
+            hint="Give --cloud, --root and --token-file together; or none of them, to go on with one.",
+        )
+    _check_endpoint(cloud)
+    return Application(cloud, _read_file(root), _read_token(token_file))
 
 
 def _check_endpoint(endpoint: str) -> None:
@@ -77,14 +188,13 @@ def _check_endpoint(endpoint: str) -> None:
 
 def _check_delivered(settings: EdgeConfig) -> None:
     """What a replaced identity has not delivered, nobody would deliver any more."""
-    identity = DeviceIdentity.open(identity_folder(settings))
-    with open_outbox(settings, identity) as outbox:
+    with open_outbox(settings, open_identity(settings)) as outbox:
         figures = outbox.stats()
-    waiting = figures.pending + figures.delivered + figures.invalid
-    if waiting:
+    waiting, media = figures.pending + figures.delivered, figures.media_pending
+    if waiting or media:
         raise SetupError(
             "RECORDS_WAIT",
-            f"{waiting} records of this device are not confirmed by the cloud yet.",
+            f"{waiting} records and {media} pictures of this device are not delivered and confirmed yet.",
             hint="Deliver them with: verifield-edge sync --once. If the cloud takes them no more, keep this "
             "data directory as it is and enrol in a new one, named with --data.",
         )

@@ -1,17 +1,15 @@
-"""``verifield-edge sync``: deliver what waits; as a daemon, for ever."""
+"""``verifield-edge sync``: deliver what waits, and take what comes down; as a daemon, for ever."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
 
-from edge.app import open_recorder
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -21,8 +19,12 @@ from edge.commands.common import (
     print_json,
 )
 from edge.config import load_config
+from edge.delivery import run_sync
 from edge.errors import CloudError, Interrupted
-from edge.sync.daemon import SyncReport, run
+from edge.state.records import PullOutcome
+from edge.sync.daemon import SyncReport
+from edge.sync.events import Trouble
+from edge.sync.machine import State
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,36 +34,49 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def sync(
     config: ConfigOption = None,
     data: DataOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Deliver what is there, then end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Deliver what is there, then end; wakes a daemon that halted.")
+    ] = False,
+    accept_log: Annotated[
+        bool,
+        typer.Option(
+            "--accept-log",
+            help="With --once, after LOG_INCONSISTENT and a word with the operator of the cloud: believe its "
+            "log as it is now.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Deliver records to the cloud and take its receipts. Trouble with the cloud never ends the daemon.
+    """Deliver records to the cloud and take its receipts, policies and orders.
+
+    Trouble with the cloud never ends the daemon.
 
     Example: verifield-edge sync --once --json
     """
+    if accept_log and not once:
+        raise typer.BadParameter("--accept-log is one person's decision, for one run: add --once")
     settings = load_config(config, data_dir=data)
-    log = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-    )
+    log = _open_log()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with open_recorder(settings) as recorder:
-        report = run(
-            identity=recorder.identity,
-            outbox=recorder.outbox,
-            stop=stop,
-            once=once,
-            retention=timedelta(days=settings.retention_days),
-            on_trouble=lambda state, trouble: log.warning(
-                "sync_trouble", state=state.name, code=trouble.code
-            ),
-        )
+
+    def tell_trouble(state: State, trouble: Trouble) -> None:
+        log.warning("sync_trouble", state=state.name, code=trouble.code)
+
+    def tell_news(outcome: PullOutcome) -> None:
+        for item in outcome.refused:
+            log.warning("news_refused", kind=item.kind, code=item.code)
+        if outcome.policy is not None:
+            log.info("policy_adopted", version=outcome.policy.version)
+        if outcome.lock is not None:
+            log.warning("device_locked" if outcome.lock.locked else "device_unlocked")
+        if outcome.wiped:
+            log.warning("device_wiped")
+
+    report = run_sync(
+        settings, stop=stop, once=once, accept_log=accept_log, on_trouble=tell_trouble, on_news=tell_news
+    )
     if once and stop.is_set():
         raise Interrupted
     if once and report.trouble is not None:
@@ -73,9 +88,28 @@ def sync(
     _print(report, as_json)
 
 
+def _open_log() -> Any:
+    """One line of JSON on standard error for each thing to know."""
+    return structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+
+
 def _print(report: SyncReport, as_json: bool) -> None:
     if as_json:
         trouble = None if report.trouble is None else report.trouble.code
-        print_json({"delivered": report.delivered, "confirmed": report.confirmed, "trouble": trouble})
+        print_json(
+            {
+                "delivered": report.delivered,
+                "confirmed": report.confirmed,
+                "media": report.media,
+                "trouble": trouble,
+            }
+        )
     else:
-        out().print(f"Delivered {report.delivered}, confirmed {report.confirmed}.")
+        out().print(f"Delivered {report.delivered}, confirmed {report.confirmed}, files {report.media}.")

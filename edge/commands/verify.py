@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated, Any
 
 import typer
 
-from edge.app import open_recorder
+from edge.app import open_recorder, open_state
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -20,6 +19,7 @@ from edge.commands.common import (
 )
 from edge.config import load_config
 from edge.errors import ExitCode
+from edge.interrupts import obey_stops
 from edge.model import Outcome
 from edge.pipeline import Verification
 from edge.station import open_pipeline
@@ -38,15 +38,24 @@ def verify(
     data: DataOption = None,
     camera: Annotated[str | None, typer.Option(help="For example v4l2:0.")] = None,
     reader: Annotated[str | None, typer.Option(help="Serial port of the card reader.")] = None,
+    operator: Annotated[
+        str | None, typer.Option(help="Who signs in first, also where the policy asks for nobody.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read a card, check the person, sign the record; status 0 only when VERIFIED, 1 for other outcomes.
 
+    What the policy adds (consent, notices, customer data) is asked on the terminal; /stop ends the session.
+
     Example: verifield-edge verify --camera v4l2:0 --reader /dev/serial/by-id/usb-reader
     """
     settings = load_config(config, data_dir=data, camera=camera, reader_port=reader)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that being stopped is attested as well
-    with open_recorder(settings) as recorder, open_pipeline(settings, recorder) as pipeline:
+    obey_stops()  # so that being stopped is attested as well
+    with (
+        open_recorder(settings) as recorder,
+        open_state(settings, recorder.identity) as state,
+        open_pipeline(settings, recorder, state, operator=operator) as pipeline,
+    ):
         verification = pipeline.run()
     if as_json:
         print_json(_to_json(verification))

@@ -1,84 +1,129 @@
 """The durable store of signed records: what is not in here was never shown to anybody as done.
 
 Commit point: one SQLite transaction (WAL, synchronous=FULL) holds the envelope, what opens its
-commitments (encrypted) and the new chain head. Several processes may have it open: each write takes
-its turn with BEGIN IMMEDIATE. Only a receipt that the caller has verified, and that names our own
-digest, marks records as confirmed; only confirmed records are ever deleted.
+commitments (encrypted), references to its files (written and synced before) and the new chain head.
+Several processes may have it open: each write takes its turn with BEGIN IMMEDIATE. Only a receipt that
+the caller has verified, and that names our own digest, marks records as confirmed; only confirmed
+records are ever deleted. What a failing disk broke is noticed when it is read, kept, and does not stop
+the rest.
 """
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-from sqlite_utils import Database
+from typing import Self, TypeVar
 
 from edge.errors import StorageError
-from edge.files import PRIVATE_FILE, locked, make_private_folder
+from edge.files import locked
+from edge.model import Arrival, Hole, Position, ResetReason
+from edge.outbox.chain import ANY_EPOCH, Chain
+from edge.outbox.database import Store
+from edge.outbox.delivery import Delivery
 from edge.outbox.faults import storage_errors
-from edge.outbox.records import Cited, OutboxStats, RecordState, SignedRecord, StoredRecord
-from edge.outbox.schema import immediate, migrate
-from edge.outbox.vault import Vault
-from verifield.chain import ChainHead, check_link, next_head
+from edge.outbox.layout import (
+    LOCK_SUFFIX,
+    MARK_SUFFIX,
+    RESERVE_SUFFIX,
+    beside,
+    make_durable_folder,
+    missing,
+    newest_broken,
+)
+from edge.outbox.media import Media, MediaState
+from edge.outbox.private import PrivateParts
+from edge.outbox.purging import purge_confirmed
+from edge.outbox.receipts import Receipts
+from edge.outbox.records import (
+    CheckReport,
+    Cited,
+    DamagedRow,
+    MediaFile,
+    OutboxStats,
+    RecordState,
+    SignedRecord,
+    StoredRecord,
+    Witnessed,
+)
+from edge.outbox.rollback import CounterGuard, CounterVerdict, HeadMark, rolled_back
+from edge.outbox.rows import FIRST, Records
+from edge.outbox.space import RESERVE_BYTES, Reserve, Space, check_space, look_at_space
+from edge.outbox.stats import gather_stats
+from edge.outbox.times import time_text
+from edge.ports import KeyStore, RollbackCounter
+from verifield.chain import ChainHead, check_link, is_reset, next_head
 from verifield.dsse import parse_envelope
 from verifield.statement import parse_statement
+from verifield.v1.attestation_pb2 import Statement
 from verifield.v1.bundle_pb2 import Receipt
 
-BUSY_TIMEOUT_S = 10.0
-"""A write takes milliseconds; one that waits this long is behind a process that hangs."""
+MEDIA_BATCH = 16
+"""Files listed at once; each is read whole to check its digest."""
 
-LOCK_SUFFIX = ".lock"
-DATA_KEY_SUFFIX = ".key"
-_ONLY = 1
-"""The id of the row in tables that have one row."""
+T = TypeVar("T")
 
 
 class Outbox:
     """Open with :meth:`open`; one object for each thread and process. Every method may raise StorageError."""
 
-    def __init__(self, db: Database, vault: Vault) -> None:
-        self._db = db
-        self._vault = vault
+    def __init__(self, store: Store, private: PrivateParts, guard: CounterGuard | None) -> None:
+        self._store = store
+        self._private = private
+        self._guard = guard
+        self._records = Records(store)
+        self._delivery = Delivery(store)
+        self._chain = Chain(store, self._records)
+        self._receipts = Receipts(store, self._chain)
+        self._media = Media(store)
+        self._mark = HeadMark(beside(store.path, MARK_SUFFIX))
 
     @classmethod
-    def open(cls, path: Path, *, device_id: str) -> Outbox:
+    def open(
+        cls,
+        path: Path,
+        *,
+        device_id: str,
+        key_store: KeyStore,
+        counter: RollbackCounter | None = None,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> Outbox:
         """Open the store of this device at ``path``, or make it; its data key lies beside it.
 
         Raises:
-            StorageError: OUTBOX_NEWER, OUTBOX_OTHER_DEVICE, OUTBOX_CORRUPT, OUTBOX_READONLY,
-                OUTBOX_UNREADABLE or DATA_KEY_MISSING among others.
+            StorageError: OUTBOX_NEWER, OUTBOX_OTHER_DEVICE, OUTBOX_CORRUPT, OUTBOX_MISSING,
+                OUTBOX_READONLY, OUTBOX_UNREADABLE or DATA_KEY_PERMISSIONS among others.
+            SetupError: the key store or the counter is away.
         """
         with storage_errors():
-            make_private_folder(path.parent)
+            make_durable_folder(path.parent)
             # The switch to WAL does not wait for another process's switch, so opening takes turns.
-            with locked(path.with_name(path.name + LOCK_SUFFIX)):
-                return cls._open(path, device_id=device_id)
-
-    @classmethod
-    def _open(cls, path: Path, *, device_id: str) -> Outbox:
-        new = not path.exists()
-        vault = Vault.open(path.with_name(path.name + DATA_KEY_SUFFIX), create=new)
-        path.touch(mode=PRIVATE_FILE)  # before SQLite does, whose files inherit the mode
-        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-        try:
-            db = Database(connection)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            migrate(db)
-            outbox = cls(db, vault)
-            outbox._check_device(device_id)
-        except BaseException:
-            connection.close()
-            raise
-        return outbox
+            with locked(beside(path, LOCK_SUFFIX)):
+                mark = HeadMark(beside(path, MARK_SUFFIX)).read()
+                if not path.exists() and (mark is not None or newest_broken(path) is not None):
+                    raise missing(path)
+                store = Store.open(path, Reserve(beside(path, RESERVE_SUFFIX), reserve_bytes))
+                try:
+                    store.claim(device_id)
+                    outbox = cls(
+                        store,
+                        PrivateParts.open(
+                            store, key_store, create=mark is None and store.one(ANY_EPOCH) is None
+                        ),
+                        CounterGuard(store, counter) if counter else None,
+                    )
+                    outbox._chain.settle(mark)
+                    outbox._media.delete_orphans()
+                except BaseException:
+                    store.close()
+                    raise
+                store.reserve.keep()
+                return outbox
 
     def close(self) -> None:
-        self._db.close()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -91,268 +136,237 @@ class Outbox:
     def append(self, make: Callable[[ChainHead | None, Cited], SignedRecord]) -> StoredRecord:
         """Build, sign and store the next record in one transaction; when this returns, it is durable.
 
-        ``make`` gets the head to continue and what to cite. If it raises, nothing is stored.
+        ``make`` gets the head to continue and what to cite; it is called once more where the disk was full
+        and the reserve made room. If it raises, nothing is stored.
 
         Raises:
-            StorageError: OUTBOX_FULL and the like; the record is wholly there or not at all.
+            StorageError: OUTBOX_FULL and the like; the record is wholly there or not at all. EPOCH_NEEDED
+                or STORE_ROLLED_BACK: only a RESET may be stored.
             verifield.errors.ChainBreak: ``make`` did not continue the chain.
         """
-        with storage_errors(), immediate(self._db.conn):
-            head = self.head()
-            signed = make(head, self.cited())
-            statement = parse_statement(parse_envelope(signed.envelope).payload)
-            check_link(statement, head)
-            new_head = next_head(statement, signed.envelope)
-            record = StoredRecord(
-                attestation_id=statement.attestation_id,
-                epoch=new_head.epoch,
-                seq=new_head.seq,
-                sha256=new_head.sha256,
-                envelope=signed.envelope,
-                state=RecordState.PENDING,
-                reason="",
-                created_at=statement.clock.wall_time.ToDatetime(tzinfo=UTC),
-            )
-            self._insert(record, signed.private)
-            self._put("chain", epoch=new_head.epoch, seq=new_head.seq, sha256=new_head.sha256)
+        with self._turn():
+            record = self._store.write(lambda: self._append(make))
+            if self._guard is not None:
+                self._guard.finish()
+        self._mark.write(ChainHead(record.epoch, record.seq, record.sha256))
         return record
 
     def head(self) -> ChainHead | None:
         """Return the newest record's place and digest; None before the first. Survives every purge."""
-        row = self._one("SELECT epoch, seq, sha256 FROM chain")
-        return ChainHead(row["epoch"], row["seq"], row["sha256"]) if row else None
+        return self._chain.head()
 
     def cited(self) -> Cited:
         """Return what the next statement cites."""
-        row = self._one("SELECT sha256, checkpoint_sha256, server_time FROM receipts")
-        if row is None:
-            return Cited()
-        return Cited(row["sha256"], row["checkpoint_sha256"], _time(row["server_time"]))
+        return self._receipts.cited()
 
-    def confirmed_seq(self) -> int:
-        """Return the newest seq that a verified receipt covers; 0 when there is none."""
-        row = self._one("SELECT through_seq FROM receipts")
-        return int(row["through_seq"]) if row else 0
+    def witnessed(self) -> Witnessed | None:
+        """Return the newest checkpoint of the log that the device accepted."""
+        return self._receipts.witnessed()
 
-    def oldest_seq(self) -> int | None:
-        """Return the oldest seq that is still here."""
-        row = self._one("SELECT min(seq) AS seq FROM records")
-        return row["seq"] if row else None
+    def confirmed(self) -> Position | None:
+        """Return the newest place that a verified receipt covers."""
+        return self._chain.confirmed()
 
-    def sha256_at(self, seq: int) -> bytes | None:
-        """Return the digest of our record at ``seq``; None when it was purged or never was."""
-        row = self._one("SELECT sha256 FROM records WHERE seq = ?", seq)
-        row = row or self._one("SELECT sha256 FROM chain WHERE seq = ?", seq)
-        row = row or self._one("SELECT head_sha256 AS sha256 FROM receipts WHERE through_seq = ?", seq)
-        return row["sha256"] if row else None
+    def oldest(self) -> Position | None:
+        """Return the oldest place that still has a row."""
+        return next((place.position for place in self._records.places(FIRST)), None)
 
-    def first_invalid(self) -> tuple[int, str] | None:
-        """Return seq and reason of the oldest record that the cloud will not take."""
-        row = self._one("SELECT seq, reason FROM records WHERE state = 'INVALID' ORDER BY seq LIMIT 1")
-        return (row["seq"], row["reason"]) if row else None
+    def digest_at(self, position: Position) -> bytes | None:
+        """Return the digest of our record at ``position``; None where nothing here tells it any more."""
+        return self._chain.digest_at(position)
 
     def has_unconfirmed(self) -> bool:
         """Tell cheaply whether there is anything that no receipt covers; for polling."""
-        head = self.head()
-        return head is not None and head.seq > self.confirmed_seq()
+        unconfirmed = (RecordState.PENDING, RecordState.DELIVERED)
+        return self._delivery.first(*unconfirmed, after=FIRST) is not None
 
-    def pending(self, *, after_seq: int, limit_bytes: int, limit_count: int) -> list[StoredRecord]:
-        """Return the records after ``after_seq`` in order, up to the limits and to the first INVALID one."""
-        rows = self._all("SELECT * FROM records WHERE seq > ? ORDER BY seq LIMIT ?", after_seq, limit_count)
+    def first_pending(self, *, after: Position | None = None) -> Position | None:
+        """Return the oldest place behind ``after`` of whose record the cloud has said nothing."""
+        return self._delivery.first(RecordState.PENDING, after=after or FIRST)
+
+    def pending(self, *, after: Position | None, limit_bytes: int, limit_count: int) -> list[StoredRecord]:
+        """Return what can be delivered of the records behind ``after``, in order, up to the limits.
+
+        ``after`` None begins with the oldest. Delivered and confirmed ones are among them, for a cloud that
+        lost them. Refused, broken and branched-off ones are passed over.
+        """
         records: list[StoredRecord] = []
         size = 0
-        for row in rows:
-            size += len(row["envelope"])
-            if row["state"] == RecordState.INVALID or size > limit_bytes:
+        for record in self._records.read_after(after or FIRST):
+            if record.state in (RecordState.INVALID, RecordState.BRANCH):
+                continue
+            size += len(record.envelope)
+            if size > limit_bytes or len(records) == limit_count:
                 break
-            records.append(_record(row))
+            records.append(record)
         return records
 
-    def mark_delivered(self, seqs: Iterable[int]) -> None:
+    def holes(self, *, after: Position | None) -> list[Hole]:
+        """Return the places of the newest epoch behind ``after`` that are lost and not excused by a GAP yet.
+
+        ``after``: where the cloud stands; None where it has nothing.
+        """
+        return self._chain.holes(after)
+
+    def refused(self) -> list[StoredRecord]:
+        """Return the records of the newest epoch that the cloud refused and no TOMBSTONE closes yet."""
+        return self._chain.refused()
+
+    def reset_needed(self) -> ResetReason | None:
+        """Return why only a RESET may follow; None where the chain may go on."""
+        reason = self._chain.reset_needed()
+        if reason is None and self._guard is not None:
+            with self._guard.turn():
+                verdict = self._guard.judge()
+            if verdict in (CounterVerdict.AHEAD, CounterVerdict.BEHIND):
+                return ResetReason.COUNTER_AHEAD
+        return reason
+
+    def mark_delivered(self, positions: Iterable[Position]) -> None:
         """Note that the cloud has these; a confirmed record stays confirmed."""
-        with storage_errors(), immediate(self._db.conn):
-            self._db.conn.executemany(
-                "UPDATE records SET state = 'DELIVERED' WHERE seq = ? AND state = 'PENDING'",
-                [(seq,) for seq in seqs],
-            )
+        self._delivery.move(positions, RecordState.DELIVERED, only=[RecordState.PENDING])
 
-    def mark_invalid(self, seq: int, reason: str) -> None:
-        """Note that the cloud will never take this one. It stays, visible, until a person acts."""
-        with storage_errors(), immediate(self._db.conn):
-            self._db.conn.execute(
-                "UPDATE records SET state = 'INVALID', reason = ? WHERE seq = ? AND state != 'CONFIRMED'",
-                (reason, seq),
-            )
+    def mark_branch(self, positions: Iterable[Position]) -> None:
+        """Note that the cloud keeps these beside the chain."""
+        self._delivery.move(positions, RecordState.BRANCH, only=[RecordState.PENDING, RecordState.DELIVERED])
 
-    def retry_invalid(self, seq: int) -> bool:
-        """Queue an INVALID record again, for a person who removed the cause; False when it is not INVALID."""
-        with storage_errors(), immediate(self._db.conn):
-            cursor = self._db.conn.execute(
-                "UPDATE records SET state = 'PENDING', reason = '' WHERE seq = ? AND state = 'INVALID'",
-                (seq,),
-            )
-            return cursor.rowcount == 1
+    def mark_refused(self, position: Position, reason: str) -> None:
+        """Note that the cloud will never take this one. It stays, visible; a TOMBSTONE closes its place."""
+        unconfirmed = (RecordState.PENDING, RecordState.DELIVERED)
+        self._delivery.move([position], RecordState.INVALID, reason=reason, only=unconfirmed)
 
-    def apply_receipt(self, envelope: bytes, receipt: Receipt) -> int:
-        """Store a receipt, whose signature the caller has verified, and mark what it covers as confirmed.
+    def deliver_again(self, *, before_epoch: int) -> None:
+        """Queue what is here of earlier epochs once more: the cloud has lost some of what it had."""
+        self._store.write(lambda: self._chain.deliver_again(before_epoch=before_epoch))
 
-        Returns how many records became confirmed; a receipt older than ours changes nothing.
+    def damaged_rows(self) -> list[DamagedRow]:
+        """Return what is left of broken records, to be given to the cloud once."""
+        return self._records.damaged_unsent()
+
+    def mark_damaged_sent(self, positions: Iterable[Position]) -> None:
+        sql = "UPDATE damaged SET sent = 1 WHERE epoch = ? AND seq = ?"
+        places = [(position.epoch, position.seq) for position in positions]
+        self._store.write(lambda: self._store.db.conn.executemany(sql, places))
+
+    def apply_receipt(self, envelope: bytes, receipt: Receipt, *, arrival: Arrival, tree_size: int) -> int:
+        """Store a receipt that the caller has verified, and mark what it covers as confirmed.
+
+        ``arrival``: of the answer that brought it. ``tree_size``: of its checkpoint, which the caller has
+        shown to have grown out of :meth:`witnessed`. Returns how many records became confirmed. One older
+        than the newest confirms, but is not cited.
 
         Raises:
             StorageError: RECEIPT_OTHER_DEVICE, RECEIPT_AHEAD or RECEIPT_FORK; then nothing is changed.
         """
-        with storage_errors(), immediate(self._db.conn):
-            self._check_receipt(receipt)
-            if receipt.through_seq < self.confirmed_seq():
-                return 0
-            server_time = _text(receipt.server_time.ToDatetime(tzinfo=UTC))
-            self._put(
-                "receipts",
-                envelope=envelope,
-                sha256=hashlib.sha256(envelope).digest(),
-                epoch=receipt.chain_epoch,
-                through_seq=receipt.through_seq,
-                head_sha256=receipt.head_sha256,
-                checkpoint_sha256=hashlib.sha256(receipt.checkpoint.encode()).digest(),
-                server_time=server_time,
-            )
-            cursor = self._db.conn.execute(
-                "UPDATE records SET state = 'CONFIRMED', reason = '', confirmed_at = ? "
-                "WHERE epoch = ? AND seq <= ? AND state != 'CONFIRMED'",
-                (server_time, receipt.chain_epoch, receipt.through_seq),
-            )
-            return cursor.rowcount
+        return self._store.write(
+            lambda: self._receipts.apply(envelope, receipt, arrival=arrival, tree_size=tree_size)
+        )
 
     def purge(self, *, now: datetime, retention: timedelta) -> int:
-        """Delete records confirmed at least ``retention`` before ``now``; return how many.
+        """Delete records confirmed at least ``retention`` before ``now``, with their files; return how many.
 
-        Ages count from the server time of the receipt, so ``now`` is best bounded by server time too.
+        Ages count from the server time of the receipt, so ``now`` must be bounded by server time too. A
+        record whose files the cloud does not have yet stays; so does everything while a broken page is in
+        the way.
         """
-        with storage_errors(), immediate(self._db.conn):
-            over = "FROM records WHERE state = 'CONFIRMED' AND confirmed_at <= :latest"
-            latest = {"latest": _text(now - retention)}
-            self._db.conn.execute(
-                f"DELETE FROM private WHERE attestation_id IN (SELECT attestation_id {over})",  # noqa: S608
-                latest,
-            )
-            return self._db.conn.execute(f"DELETE {over}", latest).rowcount
+        latest = time_text(now - retention)
+        try:
+            count, files = self._store.write(lambda: purge_confirmed(self._store, self._media, latest=latest))
+        except StorageError as error:
+            if error.code != "OUTBOX_CORRUPT":
+                raise
+            return 0
+        self._media.delete_files(files)
+        self._store.reserve.keep()
+        return count
+
+    def media_pending(self, *, with_record: bool = False, limit: int = MEDIA_BATCH) -> list[MediaFile]:
+        """Return the next files to deliver, oldest first; see ``Media.pending``."""
+        return self._media.pending(limit=limit, with_record=with_record)
+
+    def media_done(self, sha256: bytes) -> None:
+        """Note that the cloud has the whole file."""
+        self._media.done(sha256)
+
+    def media_of(self, position: Position) -> list[tuple[bytes, MediaState]]:
+        return self._media.of_record(position)
 
     def get(self, attestation_id: str) -> StoredRecord | None:
-        row = self._one("SELECT * FROM records WHERE attestation_id = ?", attestation_id)
-        return _record(row) if row else None
+        return self._records.get(attestation_id)
+
+    def at(self, position: Position) -> StoredRecord | None:
+        return self._records.at(position)
 
     def private(self, attestation_id: str) -> bytes:
         """Return what opens the record's commitments (personal data); empty where it has none."""
-        row = self._one("SELECT sealed FROM private WHERE attestation_id = ?", attestation_id)
-        return self._vault.unseal(row["sealed"], attestation_id=attestation_id) if row else b""
+        return self._private.get(attestation_id)
 
     def newest(self, *, limit: int) -> list[StoredRecord]:
-        """Return the newest records first."""
-        return [_record(row) for row in self._all("SELECT * FROM records ORDER BY seq DESC LIMIT ?", limit)]
+        """Return the newest records first; a broken one shows as DAMAGED."""
+        return self._records.newest(limit=limit)
+
+    def check(self, progress: Callable[[int], None] = lambda _read: None) -> CheckReport:
+        """Read every record and look at SQLite's own structure; ``progress`` is told how many were read."""
+        return self._records.check(progress)
 
     def stats(self) -> OutboxStats:
-        with storage_errors(), self._db.atomic():  # one snapshot for all figures
-            rows = self._all(
-                "SELECT state, count(*) AS n, sum(length(envelope)) AS bytes, min(created_at) AS oldest "
-                "FROM records GROUP BY state"
-            )
-            head, receipt_time = self.head(), self.cited().server_time
-        by_state = {row["state"]: row for row in rows}
-        counts = {state: by_state[state]["n"] if state in by_state else 0 for state in RecordState}
-        pending = by_state.get(RecordState.PENDING)
-        return OutboxStats(
-            head=head,
-            pending=counts[RecordState.PENDING],
-            delivered=counts[RecordState.DELIVERED],
-            confirmed=counts[RecordState.CONFIRMED],
-            invalid=counts[RecordState.INVALID],
-            pending_bytes=pending["bytes"] if pending else 0,
-            oldest_pending=_time(pending["oldest"]) if pending else None,
-            last_receipt_time=receipt_time,
-        )
+        return gather_stats(self._store, self._records, self._chain, self._receipts)
 
-    def _check_device(self, device_id: str) -> None:
-        with immediate(self._db.conn):
-            row = self._one("SELECT device_id FROM device")
-            if row is None:
-                self._put("device", device_id=device_id)
-            elif row["device_id"] != device_id:
-                raise StorageError(
-                    "OUTBOX_OTHER_DEVICE",
-                    "The store of records belongs to another device or an earlier enrolment.",
-                    hint="Keep it: it may hold undelivered records. Give this identity a store of its own.",
-                )
-
-    def _check_receipt(self, receipt: Receipt) -> None:
-        device, head = self._one("SELECT device_id FROM device"), self.head()
-        if device is None or receipt.device_id != device["device_id"]:
-            raise StorageError(
-                "RECEIPT_OTHER_DEVICE",
-                "The cloud's receipt is for another device.",
-                hint="Nothing was marked as delivered. Report it to the operator of the cloud.",
-            )
-        if head is None or receipt.chain_epoch != head.epoch or receipt.through_seq > head.seq:
-            raise StorageError(
-                "RECEIPT_AHEAD",
-                "The cloud's receipt covers records that this device does not have.",
-                hint="The store may have been restored from a backup: do not go on with it, call for help.",
-            )
-        ours = self.sha256_at(receipt.through_seq)
-        purged = ours is None and receipt.through_seq < self.confirmed_seq()
-        if not purged and ours != receipt.head_sha256:
-            raise StorageError(
-                "RECEIPT_FORK",
-                "The cloud's receipt names another record than this device has at that place.",
-                hint="Two devices may use one identity: stop both and call for help.",
-            )
-
-    def _insert(self, record: StoredRecord, private: bytes) -> None:
-        self._db.table("records").insert(
-            {
-                "epoch": record.epoch,
-                "seq": record.seq,
-                "attestation_id": record.attestation_id,
-                "sha256": record.sha256,
-                "envelope": record.envelope,
-                "state": record.state.value,
-                "reason": record.reason,
-                "created_at": _text(record.created_at),
-                "confirmed_at": None,
-            }
-        )
-        if private:
-            sealed = self._vault.seal(private, attestation_id=record.attestation_id)
-            self._db.table("private").insert({"attestation_id": record.attestation_id, "sealed": sealed})
-
-    def _put(self, table: str, **values: object) -> None:
-        self._db.table(table).insert({"id": _ONLY, **values}, pk="id", replace=True)
-
-    def _one(self, sql: str, *parameters: object) -> dict[str, Any] | None:
-        rows = self._all(sql, *parameters)
-        return rows[0] if rows else None
-
-    def _all(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+    def space(self) -> Space:
+        """Look at the disk; room inside the store's own file counts as free."""
         with storage_errors():
-            return list(self._db.query(sql, parameters))
+            return look_at_space(self._store.path.parent, reusable_bytes=self._store.reusable_bytes())
+
+    def check_ready(self) -> Space:
+        """Refuse a new session whose record would not fit, or could not be stored; otherwise say how full.
+
+        Raises:
+            StorageError: DISK_RESERVE, EPOCH_NEEDED, STORE_ROLLED_BACK, DATA_KEY_MISSING or DATA_KEY_WRONG.
+        """
+        self._private.check_key()
+        self._chain.check_may_go_on()
+        if self.reset_needed():
+            raise rolled_back()
+        space = self.space()
+        check_space(space)
+        return space
+
+    def _append(self, make: Callable[[ChainHead | None, Cited], SignedRecord]) -> StoredRecord:
+        head = self.head()
+        signed = make(head, self.cited())
+        statement = parse_statement(parse_envelope(signed.envelope).payload)
+        check_link(statement, head)
+        self._chain.check_may_append(statement, head)
+        if self._guard is not None:
+            self._guard.begin(reset=is_reset(statement))
+        new_head = next_head(statement, signed.envelope)
+        record = _record(statement, new_head, signed.envelope)
+        self._media.add(statement, signed.media)
+        self._records.add(record)
+        self._delivery.add(record)
+        if signed.private:
+            self._private.put(record.attestation_id, signed.private)
+        self._chain.advance(statement, new_head)
+        self._receipts.note_clock(statement.clock)
+        return record
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._guard is None:
+            yield
+        else:
+            with self._guard.turn():
+                yield
 
 
-def _record(row: dict[str, Any]) -> StoredRecord:
+def _record(statement: Statement, head: ChainHead, envelope: bytes) -> StoredRecord:
     return StoredRecord(
-        attestation_id=row["attestation_id"],
-        epoch=row["epoch"],
-        seq=row["seq"],
-        sha256=row["sha256"],
-        envelope=row["envelope"],
-        state=RecordState(row["state"]),
-        reason=row["reason"],
-        created_at=_time(row["created_at"]),
+        attestation_id=statement.attestation_id,
+        epoch=head.epoch,
+        seq=head.seq,
+        sha256=head.sha256,
+        envelope=envelope,
+        state=RecordState.PENDING,
+        reason="",
+        created_at=statement.clock.wall_time.ToDatetime(tzinfo=UTC),
     )
-
-
-def _text(moment: datetime) -> str:
-    """One width for all, so that texts sort as times do."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -1,96 +1,58 @@
-"""Personal data at rest: AES-256-GCM (NIST SP 800-38D) under a data key in a file of its own.
+"""The outbox's data key. The first version kept its 32 bytes as they are: they are wrapped when it is opened.
 
-Destroying the key file destroys what it protects, on every copy of the disk that lacks the key.
+
+1. the old file gets a second name, ``<name>.old``;
+2. the wrapped key replaces the old one in one step;
+3. the old bytes are overwritten and their second name is removed; a cut before this is made good at the
+   next opening.
 """
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from edge.files import destroy_file, locked, sync_folder, write_private
+from edge.ports import KeyStore
+from edge.vault import KEY_BYTES, Vault, read_data_key, unreadable
 
-from edge.errors import StorageError
-from edge.files import NotPrivateError, create_private, read_private
+PURPOSE = "verifield outbox data key"
 
-KEY_BYTES = 32
-NONCE_BYTES = 12
-"""Random nonces of this size are safe for 2**32 records under one key."""
-
-
-class Vault:
-    """Encrypts blobs, each bound to the attestation that it belongs to."""
-
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
-
-    @classmethod
-    def open(cls, path: Path, *, create: bool) -> Vault:
-        """Open the data key at ``path``; make one where there is none only if ``create``.
-
-        Raises:
-            StorageError: DATA_KEY_MISSING, DATA_KEY_PERMISSIONS or DATA_KEY_UNREADABLE.
-        """
-        if create and not path.exists():
-            _create(path)
-        try:
-            key = read_private(path, max_bytes=KEY_BYTES)
-        except FileNotFoundError:
-            raise StorageError(
-                "DATA_KEY_MISSING",
-                f"The data key {path} is missing, and with it all personal data of the records.",
-                hint="Restore the file from where it was.",
-            ) from None
-        except NotPrivateError:
-            raise StorageError(
-                "DATA_KEY_PERMISSIONS",
-                f"The data key {path} can be read by others.",
-                hint=f"Find out who read it; then run: chmod 600 {path}",
-            ) from None
-        except OSError:
-            raise _unreadable(path) from None
-        if len(key) != KEY_BYTES:
-            raise _unreadable(path)
-        return cls(key)
-
-    def seal(self, plaintext: bytes, *, attestation_id: str) -> bytes:
-        """Return nonce and ciphertext, bound to ``attestation_id``."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, plaintext, attestation_id.encode())
-
-    def unseal(self, sealed: bytes, *, attestation_id: str) -> bytes:
-        """Return the plaintext.
-
-        Raises:
-            StorageError: DATA_KEY_WRONG, also where the blob was damaged or moved between records.
-        """
-        try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], attestation_id.encode())
-        except (InvalidTag, ValueError):
-            raise StorageError(
-                "DATA_KEY_WRONG",
-                "The personal data of a record cannot be decrypted.",
-                hint="The data key is not the one it was stored with, or the record was changed.",
-            ) from None
+_OLD_SUFFIX = ".old"
+_LOCK_SUFFIX = ".lock"
 
 
-def _create(path: Path) -> None:
+def open_vault(path: Path, *, key_store: KeyStore, create: bool) -> Vault:
+    """Open the data key at ``path``; make one where there is none only if ``create``.
+
+    Raises:
+        StorageError, SetupError: as ``Vault.unlock``.
+    """
+    vault = Vault(path, key_store, purpose=PURPOSE)
     try:
-        create_private(path, secrets.token_bytes(KEY_BYTES))
-    except FileExistsError:
-        return  # another process was faster: its key is as good
+        with locked(_beside(path, _LOCK_SUFFIX)):
+            if create:
+                vault.create()
+            content = read_data_key(path)
+            if len(content) == KEY_BYTES:
+                _wrap_in_place(path, content, key_store)
+            destroy_file(_beside(path, _OLD_SUFFIX))
     except OSError as error:
-        raise StorageError(
-            "DATA_KEY_UNREADABLE",
-            f"The data key {path} cannot be written: {error.strerror or error}.",
-            hint="Check that the folder belongs to you and has space.",
-        ) from None
+        raise unreadable(path, error.strerror or str(error)) from None
+    vault.unlock()
+    return vault
 
 
-def _unreadable(path: Path) -> StorageError:
-    return StorageError(
-        "DATA_KEY_UNREADABLE",
-        f"The data key {path} cannot be used: it is damaged or unreadable.",
-        hint="Restore the file from where it was.",
-    )
+def _wrap_in_place(path: Path, key: bytes, key_store: KeyStore) -> None:
+    """Steps 1 and 2 of the module's text."""
+    wrapped = key_store.wrap(key, label=PURPOSE)
+    if key_store.unwrap(wrapped, label=PURPOSE) != key:
+        raise unreadable(path, "the key store does not give back what it wrapped")
+    old = _beside(path, _OLD_SUFFIX)
+    old.unlink(missing_ok=True)  # left by a cut between the steps: another name of the same file
+    old.hardlink_to(path)
+    sync_folder(path.parent)
+    write_private(path, wrapped)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,92 +1,56 @@
-"""The pump of the sync machine: it carries out commands, and waits.
-
-A receipt is verified against the pinned root before it is handed to the outbox, and only the outbox,
-which compares it with its own digest, marks anything as confirmed.
-"""
+"""The daemon around the pump: whose turn it is, what to wait for, and when the device itself has changed."""
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import json
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
-
-from cryptography import x509
+from pathlib import Path
 
 from edge.errors import CloudError, StorageError
-from edge.rpc import FailureKind, RpcFailure
-from edge.sync.machine import (
-    AskHead,
-    BatchAnswered,
-    Command,
-    Disconnect,
-    Drained,
-    Event,
-    Failed,
-    HeadAnswered,
-    LocalChain,
-    MarkDelivered,
-    MarkInvalid,
-    SendBatch,
-    State,
-    SyncMachine,
-    Timer,
-    Trouble,
-    Wake,
-)
-from edge.sync.uplink import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_RECORDS,
-    Delivery,
-    GrpcUplink,
-    Outgoing,
-    Uplink,
-    UplinkError,
-    UplinkIdentity,
-)
-from verifield.certificates import load_roots
+from edge.files import make_private_folder, write_private
+from edge.ports import Clock
+from edge.sync.events import Called, Event, RenewalDue, Timer, Trouble, Wake
+from edge.sync.machine import State
+from edge.sync.pump import Pump
+from edge.sync.receipts import LogInconsistent
+from edge.sync.taking import Parts
+from edge.sync.turns import Turns
 from verifield.chain import ChainHead
-from verifield.errors import VerifieldError
-from verifield.receipt import check_receipt
-from verifield.v1.bundle_pb2 import Receipt
 
 POLL_S = 1.0
 """How long a new record may wait to be noticed; looking costs one read of one row."""
 
-HANG_UP_S = 0.2
+HANG_UP_S = 0.5
 """How soon after a stop a call under way is broken off: a silent link would hold it to its deadline."""
 
-_RECEIPT_TROUBLE = "RECEIPT_"
+RENEWAL_CHECK_S = 60.0
+"""How often the certificates' age is looked at; their life is days."""
 
 
-class Backlog(Protocol):
-    """What the daemon needs of the outbox."""
+@dataclass(frozen=True, slots=True)
+class SyncDevice:
+    """A device that is open for delivery. ``renewal_due``: half of its certificates' life is over."""
 
-    def head(self) -> ChainHead | None: ...
+    parts: Parts
+    renewal_due: Callable[[], bool]
 
-    def confirmed_seq(self) -> int: ...
 
-    def oldest_seq(self) -> int | None: ...
+@dataclass(frozen=True, slots=True)
+class SyncSetting:
+    """``open_device`` opens who the device is now; ``stamp`` changes when that does: a renewed or a
+    replaced identity. ``on_trouble`` is told of each new trouble, and what goes on aside, once.
+    """
 
-    def sha256_at(self, seq: int) -> bytes | None: ...
-
-    def first_invalid(self) -> tuple[int, str] | None: ...
-
-    def has_unconfirmed(self) -> bool: ...
-
-    def pending(self, *, after_seq: int, limit_bytes: int, limit_count: int) -> Sequence[Outgoing]: ...
-
-    def mark_delivered(self, seqs: Iterable[int]) -> None: ...
-
-    def mark_invalid(self, seq: int, reason: str) -> None: ...
-
-    def apply_receipt(self, envelope: bytes, receipt: Receipt) -> int: ...
-
-    def purge(self, *, now: datetime, retention: timedelta) -> int: ...
+    open_device: Callable[[], AbstractContextManager[SyncDevice]]
+    stamp: Callable[[], object]
+    turns: Turns
+    clock: Clock
+    jitter: Callable[[], float]
+    on_trouble: Callable[[State, Trouble], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,194 +60,195 @@ class SyncReport:
     delivered: int
     confirmed: int
     trouble: Trouble | None
+    media: int = 0
 
 
 @dataclass(slots=True)
-class Pump:
-    """Carries out the machine's commands, one connection and one batch at a time."""
-
-    backlog: Backlog
-    open_uplink: Callable[[], Uplink]
-    roots: Sequence[x509.Certificate]
-    retention: timedelta  # how long a confirmed record stays
-    monotonic: Callable[[], float]
-    jitter: Callable[[], float]
-    machine: SyncMachine = field(default_factory=SyncMachine)
+class _Totals:
     delivered: int = 0
     confirmed: int = 0
-    _uplink: Uplink | None = None
+    media: int = 0
 
-    def handle(self, event: Event) -> Event | None:
-        """Advance by one event; return the one that came of it, None when there is time to wait."""
-        self.machine, commands = self.machine.handle(event, now=self.monotonic(), jitter=self.jitter())
-        following: Event | None = None
-        for command in commands:
-            following = self._carry_out(command)
-        return following
-
-    def close(self) -> None:
-        self.hang_up()
-        self._uplink = None
-
-    def hang_up(self) -> None:
-        """Break off the call under way, if there is one; also from another thread."""
-        uplink = self._uplink
-        if uplink is not None:
-            uplink.close()
-
-    def _carry_out(self, command: Command) -> Event | None:
-        try:
-            match command:
-                case AskHead():
-                    return self._ask_head()
-                case SendBatch(after_seq):
-                    return self._send_batch(after_seq)
-                case MarkDelivered(seqs):
-                    self.backlog.mark_delivered(seqs)
-                    self.delivered += len(seqs)
-                case MarkInvalid(seq, reason):
-                    self.backlog.mark_invalid(seq, reason)
-                case Disconnect():
-                    self.close()
-        except UplinkError as error:
-            return Failed(error.failure)
-        return None
-
-    def _connection(self) -> Uplink:
-        if self._uplink is None:
-            self._uplink = self.open_uplink()
-        return self._uplink
-
-    def _ask_head(self) -> Event:
-        cloud = self._connection().get_head()
-        local = LocalChain(
-            head=self.backlog.head(),
-            confirmed_seq=self.backlog.confirmed_seq(),
-            oldest_seq=self.backlog.oldest_seq(),
-            sha256_at_cloud=self.backlog.sha256_at(cloud.seq) if cloud else None,
-        )
-        return HeadAnswered(cloud, local)
-
-    def _send_batch(self, after_seq: int) -> Event:
-        records = self.backlog.pending(
-            after_seq=after_seq, limit_bytes=MAX_BATCH_BYTES, limit_count=MAX_BATCH_RECORDS
-        )
-        if not records:
-            return Drained(self.backlog.has_unconfirmed(), self.backlog.first_invalid())
-        delivery = self._connection().deliver(records)
-        try:
-            confirmed = self._take_receipt(delivery)
-        except VerifieldError as error:
-            return _receipt_refused("RECEIPT_REFUSED", f"The cloud's receipt was refused: {error.message}")
-        except StorageError as error:
-            if not error.code.startswith(_RECEIPT_TROUBLE):
-                raise
-            return _receipt_refused(error.code, error.message)
-        self.confirmed += confirmed
-        return BatchAnswered(delivery.results, confirmed)
-
-    def _take_receipt(self, delivery: Delivery) -> int:
-        if not delivery.receipt:
-            return 0
-        receipt = check_receipt(
-            delivery.receipt, certificates=delivery.receipt_certificates, roots=self.roots
-        )
-        confirmed = self.backlog.apply_receipt(delivery.receipt, receipt)
-        # By the cloud's clock, so that a device's wrong one deletes nothing too early.
-        self.backlog.purge(now=receipt.server_time.ToDatetime(tzinfo=UTC), retention=self.retention)
-        return confirmed
+    def add(self, pump: Pump) -> None:
+        self.delivered += pump.delivered
+        self.confirmed += pump.receipts.confirmed
+        self.media += pump.media.uploaded
 
 
 def run(
-    *,
-    identity: UplinkIdentity,
-    outbox: Backlog,
-    stop: threading.Event,
-    once: bool,
-    retention: timedelta,
-    on_trouble: Callable[[State, Trouble], None],
+    setting: SyncSetting, *, stop: threading.Event, once: bool = False, accept_log: bool = False
 ) -> SyncReport:
     """Deliver until ``stop`` is set; with ``once``, until everything is confirmed or delivery halts.
 
-    Without ``once``, trouble with the cloud never ends it. Records are deleted ``retention`` after
-    the receipt that covers them. Whoever sets ``stop`` gets what was done by then. ``on_trouble`` is
-    told of each new trouble once.
+    Without ``once``, trouble with the cloud, or with the disk, never ends it. Whoever sets ``stop`` gets
+    what was done by then. ``accept_log``: believe the log as it is now, for a person who has asked why
+    it does not continue the one seen before.
 
     Raises:
         CloudError: only with ``once``: the cloud is away (CLOUD_AWAY) or fails in a way that may pass.
-        StorageError: the outbox refused.
+        StorageError: the outbox cannot be opened; with ``once`` also where it refuses later.
+        SetupError: the identity or its keys are not usable.
     """
-    pump = Pump(
-        backlog=outbox,
-        open_uplink=lambda: GrpcUplink.open(identity),
-        roots=load_roots(identity.root_pem),
-        retention=retention,
-        monotonic=time.monotonic,
-        jitter=secrets.SystemRandom().random,
-    )
-    try:
-        with _calls_end_with(stop, pump):
-            return _run(pump, stop, once=once, on_trouble=on_trouble)
-    finally:
-        pump.close()
+    daemon = _Daemon(setting, stop, once)
+    with daemon.calls_end_with_stop():
+        while not daemon.serve(accept_log=accept_log):
+            accept_log = False
+    if once:
+        setting.turns.call()  # a daemon that halted looks again
+    return daemon.report()
 
 
-@contextmanager
-def _calls_end_with(stop: threading.Event, pump: Pump) -> Iterator[None]:
-    over = threading.Event()
+def keep_evidence(folder: Path) -> Callable[[LogInconsistent], None]:
+    """Return how both notes of a log that contradicts itself are kept in ``folder``, once for each pair."""
 
-    def watch() -> None:
-        while not over.wait(HANG_UP_S):
-            if stop.is_set():
-                pump.hang_up()  # again and again: a call may have begun since
+    def keep(error: LogInconsistent) -> None:
+        notes = {"code": error.code, "seen": error.seen, "shown": error.shown}
+        data = json.dumps(notes, ensure_ascii=False, indent=2).encode() + b"\n"
+        make_private_folder(folder)
+        path = folder / f"log-evidence-{hashlib.sha256(data).hexdigest()[:16]}.json"
+        if not path.exists():
+            write_private(path, data)
 
-    thread = threading.Thread(target=watch, name="hang-up", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return keep
 
 
-def _run(
-    pump: Pump, stop: threading.Event, *, once: bool, on_trouble: Callable[[State, Trouble], None]
-) -> SyncReport:
-    event: Event | None = Wake()
-    said: Trouble | None = None
-    while event is not None and not stop.is_set():
-        event = pump.handle(event)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How things stood before a round: what differs behind it has come since."""
+
+    head: ChainHead | None
+    call: int
+
+
+@dataclass(slots=True)
+class _Daemon:
+    setting: SyncSetting
+    stop: threading.Event
+    once: bool
+    totals: _Totals = field(default_factory=_Totals)
+    pump: Pump | None = None
+    trouble: Trouble | None = None
+    said: tuple[Trouble | None, Trouble | None] = (None, None)
+
+    def serve(self, *, accept_log: bool) -> bool:
+        """Work as who the device is now; False where that has changed, and there is more to do."""
+        stamp = self.setting.stamp()
+        with self.setting.open_device() as device:
+            pump = Pump(device.parts, self.setting.clock, self.setting.jitter, accept_log)
+            self.pump = pump
+            try:
+                return self._work(pump, device, stamp)
+            finally:
+                self.trouble = pump.machine.trouble
+                self.totals.add(pump)
+                pump.close()
+                self.pump = None
+
+    def report(self) -> SyncReport:
+        """What was done.
+
+        Raises:
+            CloudError: see ``run``.
+        """
+        return SyncReport(self.totals.delivered, self.totals.confirmed, self.trouble, self.totals.media)
+
+    @contextmanager
+    def calls_end_with_stop(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(HANG_UP_S):
+                pump = self.pump
+                if self.stop.is_set() and pump is not None:
+                    pump.hang_up()  # again and again: a call may have begun since
+
+        thread = threading.Thread(target=watch, name="hang-up", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _work(self, pump: Pump, device: SyncDevice, stamp: object) -> bool:
+        event: Event | None = Called() if self.once else Wake()
+        if device.renewal_due():
+            event = RenewalDue()
+        while event is not None:
+            seen = _Seen(_head(pump), self.setting.turns.last_call())
+            self._round(pump, event)
+            if self.stop.is_set():
+                return True
+            if self.once:
+                self._raise_what_may_pass(pump)
+                return True
+            if self.setting.stamp() != stamp:
+                return False
+            event = self._wait(pump, device, stamp, seen)
+        return self.stop.is_set()
+
+    def _round(self, pump: Pump, event: Event) -> None:
+        """Handle ``event`` and what comes of it, until there is time to wait."""
+        following: Event | None = event
+        with self.setting.turns.turn(self.stop) as ours:
+            while ours and following is not None and not self.stop.is_set():
+                following = pump.handle(following)
+                self._tell(pump)
+
+    def _tell(self, pump: Pump) -> None:
+        machine = pump.machine
+        now = (machine.trouble, machine.aside)
+        for trouble, said in zip(now, self.said, strict=True):
+            if trouble is not None and trouble != said:
+                self.setting.on_trouble(machine.state, trouble)
+        self.said = now
+
+    def _wait(self, pump: Pump, device: SyncDevice, stamp: object, seen: _Seen) -> Event | None:
+        """Sleep until there is something to do; None when told to stop, or when the device has changed."""
+        next_renewal_check = 0.0
+        while not self.stop.is_set():
+            machine, now = pump.machine, pump.now()
+            if now >= machine.until:
+                return Timer()
+            if self.setting.turns.last_call() != seen.call:
+                return Called()
+            if self.setting.stamp() != stamp:
+                return None
+            if now >= next_renewal_check:
+                next_renewal_check = now + RENEWAL_CHECK_S
+                if machine.may_renew(now) and device.renewal_due():
+                    return RenewalDue()
+            if _new_records(pump, seen):
+                return Wake()
+            self.stop.wait(min(POLL_S, machine.until - now))
+        return None
+
+    def _raise_what_may_pass(self, pump: Pump) -> None:
         trouble = pump.machine.trouble
-        if trouble is not None and trouble != said:
-            on_trouble(pump.machine.state, trouble)
-        said = trouble
-        if event is None and not once:
-            event = _wait(pump, stop)
-    trouble = pump.machine.trouble
-    if once and not stop.is_set() and pump.machine.state is State.WAITING and trouble is not None:
+        if pump.machine.state is not State.WAITING or trouble is None:
+            return
+        if pump.storage_error is not None and pump.storage_error.code == trouble.code:
+            raise pump.storage_error
         raise CloudError(
             trouble.code,
             trouble.message,
             hint="Nothing is lost: the records are kept and delivered at the next contact.",
         )
-    return SyncReport(pump.delivered, pump.confirmed, trouble)
 
 
-def _wait(pump: Pump, stop: threading.Event) -> Event | None:
-    """Sleep until there is something to do; None when told to stop."""
+def _new_records(pump: Pump, seen: _Seen) -> bool:
+    """Whether records have come: in WAITING since the round that failed, and not before its first delay."""
     machine = pump.machine
-    if machine.state is not State.IDLE:
-        while (left := machine.until - pump.monotonic()) > 0:
-            if stop.wait(left):
-                return None
-        return Timer()
-    while not stop.wait(POLL_S):
-        head = pump.backlog.head()
-        if head is not None and head.seq > (machine.cursor or 0):
-            return Wake()
-    return None
+    if machine.state is State.WAITING:
+        return pump.now() >= machine.earliest and _head(pump) != seen.head
+    try:
+        return machine.state is State.IDLE and pump.parts.backlog.first_pending() is not None
+    except StorageError:
+        return False  # the next round says what is wrong
 
 
-def _receipt_refused(code: str, message: str) -> Failed:
-    """Nothing was marked: the records are sent again once the cause is removed."""
-    return Failed(RpcFailure(FailureKind.PERMANENT, code, message))
+def _head(pump: Pump) -> ChainHead | None:
+    try:
+        return pump.parts.backlog.head()
+    except StorageError:
+        return None

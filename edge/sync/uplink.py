@@ -2,93 +2,58 @@
 
 Each batch travels in a stream of its own. The connection and its TLS session stay; a stream costs
 some bytes of headers, and gives each batch a deadline and a clean end on links that die half-way.
+Deadlines grow with what has to travel, so that a slow link is not taken for a dead one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import grpc
 
 from edge.rpc import FailureKind, RpcFailure, channel_options, judge_failure
-from edge.sync.machine import RecordResult, Verdict
-from verifield.chain import ChainHead
-from verifield.v1.sync_service_pb2 import DeliverRequest, DeliverResponse, DeliverStatus, GetHeadRequest
+from edge.sync.events import CloudChain, RecordResult, Verdict
+from edge.sync.ports import Damaged, Media, Outgoing, UplinkError, UplinkIdentity
+from verifield.chain import ChainHead, excuses_of
+from verifield.dsse import parse_envelope
+from verifield.errors import VerifieldError
+from verifield.statement import parse_statement
+from verifield.v1.sync_service_pb2 import (
+    DamagedRecord,
+    DeliverRequest,
+    DeliverResponse,
+    DeliverStatus,
+    GetHeadRequest,
+    GetMediaRequest,
+    PullRequest,
+    PullResponse,
+    PutMediaChunkRequest,
+)
 from verifield.v1.sync_service_pb2_grpc import SyncServiceStub
 
 MAX_BATCH_RECORDS = 256
 MAX_BATCH_BYTES = 2 * 1024 * 1024
-"""Both are limits of the contract (sync_service.proto)."""
+MAX_DAMAGED = 16
+MAX_MISSING = 64
+"""All are limits of the contract (sync_service.proto)."""
 
 CALL_TIMEOUT_S = 30.0
 """For connecting, and for the cloud to make a batch durable."""
 
 SLOWEST_LINK_BYTES_PER_S = 2048
-"""A 23 kbit/s field link with half of it lost; slower than this, a batch is tried again."""
+"""A 23 kbit/s field link with a third of it lost; slower than this, less is tried at once."""
+
+LARGEST_ITEM_BYTES = 256 * 1024
+TYPICAL_ITEM_BYTES = 16 * 1024
+"""Of what comes down: contracts have a few pages."""
 
 _STATUS_PREFIX = "DELIVER_STATUS_"
 
 
-class UplinkError(Exception):
-    """A call failed; ``failure`` says how."""
-
-    def __init__(self, failure: RpcFailure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
-class UplinkIdentity(Protocol):
-    """What the uplink needs of the device's identity."""
-
-    @property
-    def device_endpoint(self) -> str: ...
-
-    @property
-    def root_pem(self) -> bytes: ...
-
-    @property
-    def attestation_certificates(self) -> tuple[bytes, ...]: ...
-
-    def tls_certificates_pem(self) -> bytes: ...
-
-    def tls_key_pem(self) -> bytes: ...
-
-
-class Outgoing(Protocol):
-    """A record as the outbox gives it."""
-
-    @property
-    def seq(self) -> int: ...
-
-    @property
-    def envelope(self) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """The cloud's answer to a batch. ``receipt``: an envelope that nobody has verified yet, or empty."""
-
-    results: tuple[RecordResult, ...]
-    receipt: bytes
-    receipt_certificates: tuple[bytes, ...]
-
-
-class Uplink(Protocol):
-    """A connection to the cloud. Every method raises UplinkError, and nothing else, when it fails."""
-
-    def get_head(self) -> ChainHead | None: ...
-
-    def deliver(self, records: Sequence[Outgoing]) -> Delivery: ...
-
-    def close(self) -> None:
-        """Hang up, also from another thread; a call under way fails. Closing twice is fine."""
-
-
 class GrpcUplink:
-    """The real one."""
+    """Implements ``edge.sync.ports.Uplink``."""
 
     def __init__(self, channel: grpc.Channel, certificates: tuple[bytes, ...]) -> None:
         self._channel = channel
@@ -106,25 +71,110 @@ class GrpcUplink:
         channel = grpc.secure_channel(identity.device_endpoint, credentials, options=channel_options())
         return cls(channel, identity.attestation_certificates)
 
-    def get_head(self) -> ChainHead | None:
-        """Ask where the cloud stands with this device; None when it has nothing yet."""
+    def get_head(self) -> CloudChain:
         with _failures():
             answer = self._stub.GetHead(GetHeadRequest(), timeout=CALL_TIMEOUT_S)
-        return ChainHead(answer.chain_epoch, answer.seq, answer.head_sha256) if answer.seq else None
+        if len(answer.missing) > MAX_MISSING or any(
+            not 0 < one.first_seq <= one.last_seq for one in answer.missing
+        ):
+            raise UplinkError(_nonsense("ranges of missing records"))
+        return CloudChain(
+            head=ChainHead(answer.chain_epoch, answer.seq, answer.head_sha256) if answer.seq else None,
+            newest_seq=answer.newest_seq,
+            missing=tuple((one.first_seq, one.last_seq) for one in answer.missing),
+        )
 
-    def deliver(self, records: Sequence[Outgoing]) -> Delivery:
-        """Send one batch and wait for its answer."""
-        envelopes = [record.envelope for record in records]
-        request = DeliverRequest(envelopes=envelopes, certificates=self._certificates)
-        timeout_s = CALL_TIMEOUT_S + sum(map(len, envelopes)) / SLOWEST_LINK_BYTES_PER_S
+    def deliver(
+        self, records: Sequence[Outgoing], *, damaged: Sequence[Damaged], witnessed_tree_size: int
+    ) -> tuple[tuple[RecordResult, ...], DeliverResponse]:
+        request = deliver_request(
+            records, damaged, certificates=self._certificates, witnessed_tree_size=witnessed_tree_size
+        )
         with _failures():
-            answers = list(self._stub.Deliver(iter([request]), timeout=timeout_s))
+            answers = list(self._stub.Deliver(iter([request]), timeout=timeout_s(request.ByteSize())))
         if len(answers) != 1:
             raise UplinkError(_nonsense(f"{len(answers)} answers to one batch"))
-        return parse_delivery(answers[0], seqs=[record.seq for record in records])
+        return parse_results(answers[0], records), answers[0]
+
+    def pull(self, *, cursor: str, page_size: int) -> PullResponse:
+        size = max(page_size * TYPICAL_ITEM_BYTES, LARGEST_ITEM_BYTES)
+        with _failures():
+            return self._stub.Pull(PullRequest(cursor=cursor, page_size=page_size), timeout=timeout_s(size))
+
+    def get_media(self, sha256: bytes) -> frozenset[int] | None:
+        with _failures():
+            answer = self._stub.GetMedia(GetMediaRequest(sha256=sha256), timeout=CALL_TIMEOUT_S)
+        return None if answer.complete else frozenset(answer.chunks)
+
+    def put_media_chunk(self, media: Media, *, index: int, content: bytes) -> bool:
+        request = PutMediaChunkRequest(
+            sha256=media.sha256, size_bytes=media.size, index=index, content=content
+        )
+        with _failures():
+            answer = self._stub.PutMediaChunk(request, timeout=timeout_s(len(content)))
+        return answer.complete
 
     def close(self) -> None:
         self._channel.close()
+
+
+def timeout_s(size: int) -> float:
+    """How long a call may take that moves ``size`` bytes."""
+    return CALL_TIMEOUT_S + size / SLOWEST_LINK_BYTES_PER_S
+
+
+def deliver_request(
+    records: Sequence[Outgoing],
+    damaged: Sequence[Damaged],
+    *,
+    certificates: Sequence[bytes],
+    witnessed_tree_size: int,
+) -> DeliverRequest:
+    """Return one batch as it travels, over the network or by hand."""
+    return DeliverRequest(
+        envelopes=[record.envelope for record in records],
+        certificates=certificates,
+        witnessed_tree_size=witnessed_tree_size,
+        damaged=[
+            DamagedRecord(chain_epoch=row.position.epoch, seq=row.position.seq, content=row.content)
+            for row in damaged
+        ],
+    )
+
+
+def parse_results(answer: DeliverResponse, records: Sequence[Outgoing]) -> tuple[RecordResult, ...]:
+    """Pair the results with the records that were sent.
+
+    Raises:
+        UplinkError: the answer does not fit the batch.
+    """
+    if len(answer.results) != len(records):
+        raise UplinkError(_nonsense(f"{len(answer.results)} results for {len(records)} records"))
+    results = []
+    for record, result in zip(records, answer.results, strict=True):
+        known = result.status in DeliverStatus.values()
+        name = DeliverStatus.Name(result.status).removeprefix(_STATUS_PREFIX) if known else ""
+        if name not in Verdict.__members__:
+            raise UplinkError(_nonsense(f"status {result.status} for record {record.position.seq}"))
+        verdict = Verdict[name]
+        results.append(
+            RecordResult(
+                record.position,
+                verdict,
+                reason=result.reason,
+                new=record.state == "PENDING",
+                excuse=verdict is Verdict.INVALID and _is_excuse(record.envelope),
+                closed=record.state == "INVALID",
+            )
+        )
+    return tuple(results)
+
+
+def _is_excuse(envelope: bytes) -> bool:
+    try:
+        return excuses_of(parse_statement(parse_envelope(envelope).payload)) is not None
+    except VerifieldError:  # signed by an older version under other rules
+        return False
 
 
 @contextmanager
@@ -137,24 +187,6 @@ def _failures() -> Iterator[None]:
         raise UplinkError(
             RpcFailure(FailureKind.TRANSIENT, "HUNG_UP", "The connection was closed by this device.")
         ) from None
-
-
-def parse_delivery(answer: DeliverResponse, *, seqs: Sequence[int]) -> Delivery:
-    """Pair the results with the records that were sent.
-
-    Raises:
-        UplinkError: the answer does not fit the batch.
-    """
-    if len(answer.results) != len(seqs):
-        raise UplinkError(_nonsense(f"{len(answer.results)} results for {len(seqs)} records"))
-    results = []
-    for seq, result in zip(seqs, answer.results, strict=True):
-        known = result.status in DeliverStatus.values()
-        name = DeliverStatus.Name(result.status).removeprefix(_STATUS_PREFIX) if known else ""
-        if name not in Verdict.__members__:
-            raise UplinkError(_nonsense(f"status {result.status} for record {seq}"))
-        results.append(RecordResult(seq, Verdict[name], result.reason))
-    return Delivery(tuple(results), answer.receipt, tuple(answer.receipt_certificates))
 
 
 def _nonsense(what: str) -> RpcFailure:

@@ -1,0 +1,313 @@
+"""Delivery by hand, inwards: the file that came back. Importing it again changes nothing.
+
+1. The file is whole, and begins with a manifest that this device signed.
+2. The device remembers what that export held, and the answers are as many.
+3. The newest receipt passes the checks of ``edge.sync.receipts``.
+4. Marks, receipt, files and news are applied as if they had come over the network.
+5. What the answers ask for is recorded: a GAP, a TOMBSTONE, a RESET; it travels with the next export.
+
+Steps 1 to 3 come before anything is changed. Where the device has heard from the cloud since the export,
+what the file says of receipts and news is older than what it knows: then only marks and files count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.errors import CloudError, InputError
+from edge.model import Arrival
+from edge.ports import Clock
+from edge.rpc import RpcFailure
+from edge.sync.batch import marks_of, sort_results
+from edge.sync.compare import Bury, Mend, NewEpoch, judge_chains
+from edge.sync.events import (
+    CloudChain,
+    MarkBranch,
+    MarkDelivered,
+    MarkRefused,
+    RecordResult,
+    Verdict,
+)
+from edge.sync.journal import Entry, Journal
+from edge.sync.look import local_chain
+from edge.sync.ports import Outgoing, UplinkError
+from edge.sync.receipts import LogInconsistent, Word, check_word
+from edge.sync.says import log_inconsistent
+from edge.sync.taking import Parts, ReceiptTaker, read_arrival
+from edge.sync.uplink import parse_results
+from verifield.certificates import parse_certificate
+from verifield.chain import ChainHead
+from verifield.errors import VerifieldError
+from verifield.transfer import check_manifest, read_frames
+from verifield.v1.sync_service_pb2 import DeliverResponse
+from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
+
+MAX_TOMBSTONES = 16
+"""At most so many refused records are given up by one import: more look like a fault of the cloud."""
+
+_DELIVERED = (Verdict.ACCEPTED, Verdict.ALREADY_HAVE, Verdict.STAGED)
+
+BY_HAND = Arrival("by-hand", 0)
+"""Of a receipt that lay on a stick: it says nothing about when this boot's clock stood where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """``certificates``: of the attestation key, DER, leaf first."""
+
+    parts: Parts
+    journal: Journal
+    certificates: tuple[bytes, ...]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """``stale``: the device has heard from the cloud since. ``notes``: recorded for the next export."""
+
+    delivered: int
+    confirmed: int
+    refused: int
+    forked: int
+    files: int
+    news: bool
+    stale: bool
+    notes: int
+
+
+@dataclass(slots=True)
+class _Answers:
+    manifest: TransferManifest
+    entry: Entry
+    responses: list[DeliverResponse] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
+
+    @property
+    def newest(self) -> DeliverResponse | None:
+        """The last answer with a receipt: receipts are cumulative."""
+        return next((one for one in reversed(self.responses) if one.receipt), None)
+
+
+def read_import(importer: Importer, path: Path) -> ImportReport:
+    """Take the answer file at ``path``.
+
+    Raises:
+        InputError: TRANSFER_UNREADABLE, TRANSFER_DAMAGED, TRANSFER_NOT_AN_ANSWER, TRANSFER_FOREIGN or
+            TRANSFER_UNKNOWN; nothing was changed.
+        CloudError: RECEIPT_REFUSED or LOG_INCONSISTENT; nothing was changed.
+        StorageError: a store refused.
+    """
+    answers = _read(importer, path)
+    seen = importer.parts.backlog.witnessed()
+    stale = (seen.tree_size if seen else 0) != answers.entry.tree_size
+    word = None if stale else _check_receipt(importer, answers)
+    results = _mark(importer, answers)
+    confirmed = _apply(importer, word)
+    for sha256 in answers.files:
+        importer.parts.backlog.media_done(sha256)
+    news = _take_news(importer, path, answers.manifest)
+    notes = 0 if stale else _repair(importer, answers, word, results)
+    return ImportReport(
+        delivered=sum(one.verdict in _DELIVERED for one in results),
+        confirmed=confirmed,
+        refused=sum(one.verdict is Verdict.INVALID for one in results),
+        forked=sum(one.verdict is Verdict.FORK for one in results),
+        files=len(answers.files),
+        news=news,
+        stale=stale,
+        notes=notes,
+    )
+
+
+def _read(importer: Importer, path: Path) -> _Answers:
+    """Steps 1 and 2."""
+    with _frames(path) as frames:
+        first = next(frames, None)
+        if first is None or not first.HasField("manifest"):
+            raise _not_an_answer()
+        manifest = _check_manifest(importer, first.manifest)
+        entry = importer.journal.find(manifest.transfer_id)
+        answers = _Answers(manifest, entry or Entry("", 0, "", (), ()))
+        for frame in frames:
+            if frame.HasField("deliver") or frame.HasField("media"):
+                raise _not_an_answer()
+            if frame.HasField("answer"):
+                answers.responses.append(frame.answer)
+            elif frame.HasField("media_complete"):
+                answers.files.append(frame.media_complete)
+    if entry is None:
+        raise InputError(
+            "TRANSFER_UNKNOWN",
+            "This device does not remember the export that the file answers.",
+            hint="Export again, and bring back the answer to that file: nothing is delivered twice.",
+        )
+    counts = [len(one.results) for one in answers.responses]
+    if counts != [len(batch) for batch in entry.batches]:
+        raise _damaged("its answers are not as many as there were questions")
+    return answers
+
+
+@contextmanager
+def _frames(path: Path) -> Iterator[Iterator[TransferFrame]]:
+    try:
+        with path.open("rb") as file:
+            yield read_frames(file)
+    except VerifieldError as error:
+        raise _damaged(error.message) from None
+    except OSError as error:
+        raise InputError(
+            "TRANSFER_UNREADABLE",
+            f"The file {path} cannot be read: {error.strerror or error}.",
+            hint="Check that the stick is in, and the file's name.",
+        ) from None
+
+
+def _check_manifest(importer: Importer, envelope: bytes) -> TransferManifest:
+    """The certificate is judged at its own beginning: the file may be older than a renewal."""
+    leaf = parse_certificate(importer.certificates[0])
+    try:
+        return check_manifest(
+            envelope,
+            certificates=importer.certificates,
+            roots=importer.parts.roots,
+            at=leaf.not_valid_before_utc,
+        )
+    except VerifieldError as error:
+        raise InputError(
+            "TRANSFER_FOREIGN",
+            f"The file is not an answer to an export of this device ({error.code}).",
+            hint="Take the file that belongs to this device: its name begins with the device's id.",
+        ) from None
+
+
+def _check_receipt(importer: Importer, answers: _Answers) -> Word | None:
+    """Step 3."""
+    if answers.newest is None:
+        return None
+    backlog, roots = importer.parts.backlog, importer.parts.roots
+    try:
+        return check_word(answers.newest, roots=roots, seen=backlog.witnessed())
+    except VerifieldError as error:
+        raise CloudError(
+            "RECEIPT_REFUSED",
+            f"The receipt in the file was refused: {error.message}",
+            hint="Nothing was changed. Ask the operator of the cloud, and show the file.",
+        ) from None
+    except LogInconsistent as error:
+        importer.parts.keep_evidence(error)
+        trouble = log_inconsistent(error.code)
+        raise CloudError(trouble.code, trouble.message, hint="Nothing was changed.") from None
+
+
+def _mark(importer: Importer, answers: _Answers) -> list[RecordResult]:
+    """Step 4: what became of each record that is still here."""
+    backlog = importer.parts.backlog
+    head = backlog.head()
+    results: list[RecordResult] = []
+    for batch, response in zip(answers.entry.batches, answers.responses, strict=True):
+        records: list[Outgoing] = []
+        kept = DeliverResponse()
+        for position, result in zip(batch, response.results, strict=True):
+            record = backlog.at(position)
+            if record is not None:
+                records.append(record)
+                kept.results.append(result)
+        try:
+            results += parse_results(kept, records)
+        except UplinkError as error:
+            raise _damaged(error.failure.message) from None
+    for mark in marks_of(sort_results(tuple(results), epoch=head.epoch if head else 1)):
+        match mark:
+            case MarkDelivered(positions):
+                backlog.mark_delivered(positions)
+            case MarkBranch(positions):
+                backlog.mark_branch(positions)
+            case MarkRefused(position, reason):
+                backlog.mark_refused(position, reason)
+    backlog.mark_damaged_sent(answers.entry.damaged)
+    return results
+
+
+def _apply(importer: Importer, word: Word | None) -> int:
+    if word is None:
+        return 0
+    taken = ReceiptTaker(importer.parts, importer.clock).apply(word, arrival=BY_HAND)
+    if isinstance(taken, RpcFailure):
+        raise CloudError(taken.code, taken.message, hint="Ask the operator of the cloud.")
+    return taken if isinstance(taken, int) else 0  # a contradiction is settled by a RESET
+
+
+def _take_news(importer: Importer, path: Path, manifest: TransferManifest) -> bool:
+    """News count only where they continue what the device has heard."""
+    downstream = importer.parts.downstream
+    if downstream.cursor() != manifest.pull_cursor:
+        return False
+    taken = False
+    with _frames(path) as frames:
+        for frame in frames:
+            if frame.HasField("down"):
+                downstream.take(frame.down, arrival=read_arrival(importer.clock))
+                taken = True
+    return taken
+
+
+def _repair(importer: Importer, answers: _Answers, word: Word | None, results: list[RecordResult]) -> int:
+    """Step 5: compare both sides as the answers leave them; return how many notes were recorded."""
+    parts = importer.parts
+    head = parts.backlog.head()
+    epoch = head.epoch if head else 1
+    batch = sort_results(tuple(results), epoch=epoch)
+    notes = 0
+    if batch.excuse_refused is None:
+        here = [one for one in results if one.verdict is Verdict.INVALID and one.position.epoch == epoch]
+        for one in [one for one in here if not one.closed and not one.reset][:MAX_TOMBSTONES]:
+            parts.backlog.mark_refused(one.position, one.reason)
+            parts.chronicle.record_tombstone(one.position, one.reason)
+            notes += 1
+    if word is None:
+        return notes
+    cloud = _cloud_chain(answers, word, results)
+    judgement = judge_chains(cloud, local_chain(parts.backlog, cloud), forked=batch.forked, sweep=False)
+    match judgement:
+        case NewEpoch(reason):
+            parts.chronicle.record_reset(cloud.head, reason)
+            notes += 1
+        case Mend(holes):
+            for hole in holes:
+                parts.chronicle.record_gap(hole)
+                notes += 1
+        case Bury(position, reason):
+            parts.chronicle.record_tombstone(position, reason)
+            notes += 1
+    return notes
+
+
+def _cloud_chain(answers: _Answers, word: Word, results: list[RecordResult]) -> CloudChain:
+    receipt = word.receipt
+    head = ChainHead(receipt.chain_epoch, receipt.through_seq, receipt.head_sha256)
+    staged = [
+        one.position.seq
+        for one in results
+        if one.verdict is Verdict.STAGED and one.position.epoch == head.epoch
+    ]
+    missing = tuple((one.first_seq, one.last_seq) for one in answers.responses[-1].missing)
+    return CloudChain(head, max([head.seq, *staged]), missing)
+
+
+def _not_an_answer() -> InputError:
+    return InputError(
+        "TRANSFER_NOT_AN_ANSWER",
+        "This file is no answer of the cloud.",
+        hint="Bring the exported file to the operator of the cloud, and take the answer file back.",
+    )
+
+
+def _damaged(why: str) -> InputError:
+    return InputError(
+        "TRANSFER_DAMAGED",
+        f"The file is damaged: {why}",
+        hint="Copy it again from where it was written; nothing was changed.",
+    )
