@@ -37,6 +37,7 @@ run: setup ## set up, then run the main job from end to end
 
 .PHONY: test
 test: .venv/dev.stamp ## set up, then run every check
+	@scripts/debian.sh
 	@$(BIN)/verifield-edge models pull --quiet
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +48,17 @@ test: .venv/dev.stamp ## set up, then run every check
 	scripts/protogen.sh --check
 	$(BIN)/python scripts/trace.py --check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+SOAK ?= 10
+SOAK_RECORDS ?= 100000
+
+.PHONY: soak
+soak: .venv/dev.stamp ## hours of faults: kills, power cuts, bad disks and links, SOAK times as long as in `make test`
+	scripts/debian.sh
+	VERIFIELD_SOAK=$(SOAK) $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 7200 \
+	  tests/protocol tests/integration/test_outbox_*.py tests/integration/test_queue_*.py \
+	  tests/integration/test_sync_*.py tests/integration/test_session_rules.py tests/unit/test_cloud_ingest.py
+	$(BIN)/python -m benchmarks.soak --records $(SOAK_RECORDS) --no-keep
 
 .PHONY: trace
 trace: .venv/dev.stamp ## write docs/requirements.md from the marks in the tests

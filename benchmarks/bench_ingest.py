@@ -16,6 +16,7 @@ SQLite commits alone.
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import tempfile
 import threading
@@ -23,7 +24,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -47,10 +47,15 @@ from benchmarks.machine import (
     summary_json,
 )
 from cloud.attestations.ingest import verify_record
+from edge.attest.clock import SystemClock
+from edge.model import Position
+from edge.sync.daemon import SyncDevice, SyncSetting
 from edge.sync.daemon import run as run_daemon
+from edge.sync.turns import Turns
 from edge.sync.uplink import MAX_BATCH_RECORDS, GrpcUplink
 from tests.support.appliance import Appliance, MemorySigner
 from tests.support.cloud import next_envelopes
+from tests.support.sync_device import FieldDevice
 from verifield.dsse import pae, parse_envelope
 from verifield.v1.sync_service_pb2 import DELIVER_STATUS_ACCEPTED, DeliverRequest
 from verifield.v1.sync_service_pb2_grpc import SyncServiceStub
@@ -68,8 +73,9 @@ T = TypeVar("T")
 class Record:
     """What the uplink takes: a record as the outbox gives it."""
 
-    seq: int
+    position: Position
     envelope: bytes
+    state: str = "PENDING"
 
 
 @dataclass(slots=True)
@@ -116,16 +122,16 @@ def uplink(service: Service, series: Series, count: int, batch: int, relay: str 
     """A stream for each batch, as the appliance does; return the envelopes' bytes."""
     device = service.cloud.enroll()
     envelopes = next_envelopes(device, count)
-    records = [Record(seq, envelope) for seq, envelope in enumerate(envelopes, 1)]
+    records = [Record(Position(1, seq), envelope) for seq, envelope in enumerate(envelopes, 1)]
     endpoint = relay or service.cloud.endpoint.device_listen
     connection = GrpcUplink.open(Identity(device, service.cloud.root_pem, endpoint))
     try:
         with timed(service, series, count):
             for part in split(records, batch):
                 start = time.perf_counter()
-                delivery = connection.deliver(part)
+                results, _ = connection.deliver(part, damaged=(), witnessed_tree_size=0)
                 series.answer_ms.append((time.perf_counter() - start) * 1e3)
-                assert {result.verdict.name for result in delivery.results} == {"ACCEPTED"}
+                assert {result.verdict.name for result in results} == {"ACCEPTED"}
     finally:
         connection.close()
     return sum(map(len, envelopes))
@@ -133,20 +139,30 @@ def uplink(service: Service, series: Series, count: int, batch: int, relay: str 
 
 def drain(service: Service, series: Series, count: int, folder: Path) -> int:
     """The whole appliance: an outbox filled offline, and the daemon that empties it; return the bytes."""
-    device = service.cloud.enroll()
-    appliance = Appliance(folder / "outbox.db", MemorySigner(device.key), device_id=device.device_id)
+    enrolled = service.cloud.enroll()
+    signer, device_id = MemorySigner(enrolled.key), enrolled.device_id
+    appliance = Appliance(folder / "outbox.db", signer, device_id=device_id)
     size = sum(len(appliance.verify_person().envelope) for _ in range(count))
-    identity = Identity(device, service.cloud.root_pem, service.cloud.endpoint.device_listen)
-    with timed(service, series, count):
-        report = run_daemon(
-            identity=identity,
-            outbox=appliance.outbox,
-            stop=threading.Event(),
-            once=True,
-            retention=timedelta(days=30),
-            on_trouble=lambda _state, _trouble: None,
-        )
     appliance.outbox.close()
+    identity = Identity(enrolled, service.cloud.root_pem, service.cloud.endpoint.device_listen)
+    device = FieldDevice(folder, signer=signer, device_id=device_id)
+
+    @contextmanager
+    def open_device() -> Iterator[SyncDevice]:
+        parts = device.parts(lambda: GrpcUplink.open(identity), service.cloud.root_pem)
+        yield SyncDevice(parts, renewal_due=lambda: False)
+
+    setting = SyncSetting(
+        open_device=open_device,
+        stamp=lambda: None,
+        turns=Turns(folder),
+        clock=SystemClock(),
+        jitter=random.random,
+        on_trouble=lambda _state, _trouble: None,
+    )
+    with timed(service, series, count):
+        report = run_daemon(setting, stop=threading.Event(), once=True)
+    device.close()
     assert report.trouble is None
     assert report.confirmed == count
     return size

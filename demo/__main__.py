@@ -1,5 +1,6 @@
 """``python -m demo``: tell the story in ``.run``; exit status 1 where a step is not as said."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from demo.story import Cast, Story
 
 def main() -> int:
     """Tell it once."""
+    # What a shell starts in the background ignores Ctrl-C, and so would the commands that it is shown with.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     console = Console(highlight=False)
     try:
         Story(Path(".run").resolve(), console, Cast()).tell()

@@ -35,6 +35,20 @@ def ask(
     Raises:
         StoryError: an exit status that is not in ``expect``, output that is not one JSON object, or no end.
     """
+    answers = ask_lines(*args, cwd=cwd, expect=expect, stdin=stdin, show_stderr=show_stderr)
+    if len(answers) != 1:
+        raise StoryError(f"`{' '.join(args)}` printed {len(answers)} JSON objects, not one")
+    return answers[0]
+
+
+def ask_lines(
+    *args: str, cwd: Path, expect: tuple[int, ...] = (0,), stdin: str = "", show_stderr: bool = False
+) -> list[dict[str, Any]]:
+    """Run a command with ``--json`` to its end and return its objects, one from each line.
+
+    Raises:
+        StoryError: as ``ask``.
+    """
     try:
         done = subprocess.run(
             [command_path(args[0]), *args[1:], "--json"],
@@ -52,10 +66,41 @@ def ask(
         raise StoryError(
             f"`{' '.join(args)}` ended with {done.returncode}:\n{done.stdout}{done.stderr or ''}"
         )
+    return [_parse(line, args) for line in done.stdout.splitlines()]
+
+
+def ask_and_stop(*args: str, cwd: Path, when: str, expect: int) -> dict[str, Any]:
+    """Start a command, interrupt it once ``when`` stands on its standard error, and return its one object.
+
+    Raises:
+        StoryError: ``when`` never came, or as ``ask``.
+    """
+    with subprocess.Popen(
+        [command_path(args[0]), *args[1:], "--json"],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            seen = process.stderr is not None and any(when in line for line in process.stderr)
+            process.send_signal(signal.SIGINT)
+            stdout, _ = process.communicate(timeout=COMMAND_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise StoryError(f"`{' '.join(args)}` did not obey Ctrl-C") from None
+    if not seen or process.returncode != expect:
+        raise StoryError(f"`{' '.join(args)}` ended with {process.returncode} before Ctrl-C:\n{stdout}")
+    return _parse(stdout, args)
+
+
+def _parse(text: str, args: tuple[str, ...]) -> dict[str, Any]:
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(text)
     except json.JSONDecodeError:
-        raise StoryError(f"`{' '.join(args)}` did not print one JSON object:\n{done.stdout}") from None
+        raise StoryError(f"`{' '.join(args)}` did not print one JSON object:\n{text}") from None
     if not isinstance(answer, dict):
         raise StoryError(f"`{' '.join(args)}` printed {type(answer).__name__}, not an object")
     return answer

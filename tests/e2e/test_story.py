@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,25 @@ portrait = "{person}"
 """
 
 
+README = Path(__file__).parents[2] / "README.md"
+
+PLACES = (
+    "logs/*.log",
+    "device/outbox/*.sqlite",
+    "device/outbox/*.media/*",
+    "device/state/*.sqlite",
+    "stick/records.verifield",
+    "stick/answer.verifield",
+    "cloud/verifield.db",
+    "cloud/media/*/*",
+    "bundles/*.bundle",
+)
+"""What a run must have left: an empty folder tells nothing either."""
+
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10JFIF", b"WEBPVP8")
+"""How files of pictures begin."""
+
+
 def scenario(folder: Path, kind: str, person: str, card: str, seed: int) -> str:
     path = folder / f"{kind}-{person}-on-{card}.toml"
     path.write_text(SCENARIO.format(seed=seed, kind=kind, person=person, card=card))
@@ -44,16 +64,24 @@ def personal_values(portrait: str, seed: int) -> list[str]:
 
 
 def assert_nothing_personal(folder: Path, told: str, cards: list[tuple[str, int]]) -> None:
-    """Nothing that the run wrote, in logs, stores or bundles, can be read for a card's fields."""
+    """No file of the run, on the device, the stick or in the cloud, tells a card's fields or shows a face."""
     written = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert any(path.suffix == ".sqlite" for path in written)
-    assert any(path.suffix == ".log" for path in written)
+    for place in PLACES:
+        assert [path for path in folder.glob(place) if path.stat().st_size], place
+    for signature in PICTURES:
+        assert [path for path, data in written.items() if signature in data] == []
     written[Path("told")] = told.encode()
     for portrait, seed in cards:
         for value in personal_values(portrait, seed):
             assert len(value) > 2
             for encoded in (value.encode(), value.encode("utf-16-le"), json.dumps(value)[1:-1].encode()):
                 assert [path for path, data in written.items() if encoded in data] == []
+
+
+def steps(text: str) -> set[str]:
+    """Lines about steps, without what differs from run to run: ids, digests, counts and seconds."""
+    lines = [line.strip() for line in text.splitlines() if line.startswith("  ✓") and "[score" not in line]
+    return {re.sub(r"[0-9a-f]{8,}|[0-9]+(\.[0-9]+)?", "#", line) for line in lines}
 
 
 @pytest.mark.req("E037")
@@ -72,8 +100,9 @@ def test_swapping_the_portraits_swaps_the_outcomes(tmp_path: Path, model_store: 
     )
     told = tell(tmp_path / "run", cast)
     assert "All as said" in told
-    assert len(list((tmp_path / "run" / "bundles").glob("*.bundle"))) == 5
+    assert len(list((tmp_path / "run" / "bundles").glob("*.bundle"))) == 8
     assert (tmp_path / "run" / "root.pem").is_file()
+    assert steps(told) == steps(README.read_text(encoding="utf-8"))
     assert_nothing_personal(tmp_path / "run", told, [(owner, 11), (owner, 12), (owner, 13), (stranger, 14)])
 
 

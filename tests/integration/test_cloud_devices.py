@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,11 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 
+from cloud import authority as authority_module
 from cloud.authority import ATTESTATION_LIFETIME, CLIENT_LIFETIME
 from cloud.devices.service import MAX_TTL, MIN_TTL
 from cloud.devices.tokens import JOIN_PREFIX, encode_token
-from cloud.errors import ClientError
-from tests.support.authority import new_key
+from cloud.errors import ClientError, SetupError
+from tests.support.authority import new_key, sign_envelope
 from tests.support.cloud import (
     FakeClock,
     RunningCloud,
@@ -30,7 +33,8 @@ from tests.support.cloud import (
 )
 from verifield.certificates import Purpose, check_chain
 from verifield.profile import device_id_of
-from verifield.v1 import attestation_pb2, device_service_pb2
+from verifield.renewal import RENEWAL_TYPE, encode_proof
+from verifield.v1 import attestation_pb2, device_service_pb2, enrollment_service_pb2
 from verifield.v1.enrollment_service_pb2 import EnrollRequest, EnrollResponse
 from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 
@@ -163,15 +167,83 @@ def test_two_devices_never_share_an_attestation_key(cloud: RunningCloud) -> None
     cloud.enroll(token)
 
 
-@pytest.mark.parametrize(
-    "protection", [0, attestation_pb2.KEY_PROTECTION_PKCS11, attestation_pb2.KEY_PROTECTION_TPM]
-)
+@pytest.mark.parametrize("protection", [0, attestation_pb2.KEY_PROTECTION_TPM])
 def test_key_hardware_is_not_believed_without_proof(
     cloud: RunningCloud, protection: attestation_pb2.KeyProtection.ValueType
 ) -> None:
     request = enroll_request(cloud.join_token(), new_key(), new_key())
     request.key_protection = protection
     assert refused(cloud, request) == (grpc.StatusCode.FAILED_PRECONDITION, "KEY_PROTECTION_UNPROVEN")
+
+
+def test_without_a_waiver_a_person_lets_the_device_in(cloud: RunningCloud) -> None:
+    request = enroll_request(cloud.join_token(waive_approval=False), new_key(), new_key())
+    request.key_protection = attestation_pb2.KEY_PROTECTION_PKCS11
+    waiting = enroll(cloud, request)
+    assert waiting.state == enrollment_service_pb2.ENROLLMENT_STATE_PENDING_APPROVAL
+    assert not waiting.tls_certificates
+    devices = cloud.operator.devices
+    approval = device_service_pb2.ApproveDeviceRequest(
+        device_id=waiting.device_id, key_sha256=waiting.key_sha256
+    )
+    approved = cloud.operator.call(devices.ApproveDevice, approval).device
+    assert approved.state == device_service_pb2.DEVICE_STATE_ACTIVE
+    answer = enroll(cloud, request)
+    assert answer.state == enrollment_service_pb2.ENROLLMENT_STATE_ACTIVE
+    assert answer.device_id == waiting.device_id
+    assert answer.tls_certificates
+
+
+def test_a_successor_replaces_its_predecessor(cloud: RunningCloud) -> None:
+    old = cloud.enroll()
+    new = cloud.enroll(cloud.join_token(replaces=old.device_id, account="acme"))
+    by_id = {one.device_id: one for one in list_devices(cloud)}
+    assert by_id[old.device_id].state == device_service_pb2.DEVICE_STATE_REPLACED
+    assert by_id[new.device_id].predecessor_id == old.device_id
+    assert by_id[new.device_id].account_id == "acme"
+    with pytest.raises(ClientError) as caught:
+        cloud.join_token(replaces=old.device_id)
+    assert caught.value.code == "PREDECESSOR_INVALID"
+
+
+def test_an_expired_client_certificate_is_renewed_on_the_public_port(
+    cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(authority_module, "CLIENT_LIFETIME", timedelta(seconds=-1))
+        device = cloud.enroll()
+    with pytest.raises(grpc.RpcError) as caught:
+        cloud.head(device)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    with cloud.public_channel() as channel:
+        service = EnrollmentServiceStub(channel)
+        challenge = service.CreateRenewalChallenge(
+            enrollment_service_pb2.CreateRenewalChallengeRequest(device_id=device.device_id), timeout=20
+        )
+        device.tls_key = new_key()
+        tls_csr = csr(device.tls_key)
+        proof = enrollment_service_pb2.RenewalProof(
+            device_id=device.device_id,
+            challenge=challenge.challenge,
+            tls_csr_sha256=hashlib.sha256(tls_csr).digest(),
+        )
+        envelope = sign_envelope(encode_proof(proof), payload_type=RENEWAL_TYPE, key=device.key)
+        answer = service.RenewCertificates(
+            enrollment_service_pb2.RenewCertificatesRequest(proof=envelope, tls_csr=tls_csr), timeout=20
+        )
+    device.tls_chain = list(answer.tls_certificates)
+    assert cloud.head(device).seq == 0
+
+
+def test_makers_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "makers.pem").write_bytes(b"junk")
+    for path in ("makers.pem", "missing.pem"):
+        with (
+            pytest.raises(SetupError) as caught,
+            running_cloud(tmp_path / "data", tpm_roots=tmp_path / path),
+        ):
+            pass
+        assert caught.value.code == "TPM_ROOTS"
 
 
 @pytest.mark.parametrize("ttl", [MIN_TTL, MAX_TTL])

@@ -69,6 +69,21 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
         assert log_size(cloud) == 4
 
 
+def test_what_waits_survives_a_kill(tmp_path: Path) -> None:
+    with cloud_process(tmp_path / "data") as (cloud, process):
+        device = cloud.enroll()
+        envelopes = next_envelopes(device, 4)
+        [answer] = cloud.deliver(device, envelopes[1:])
+        assert [one.status for one in answer.results] == [pb.DELIVER_STATUS_STAGED] * 3
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+    with cloud_process(tmp_path / "data") as (cloud, process):
+        assert (cloud.head(device).seq, cloud.head(device).newest_seq) == (0, 4)
+        cloud.deliver(device, envelopes[:1])
+        assert cloud.head(device).seq == 4
+        assert log_size(cloud) == 4
+
+
 def newest_tls(address: str, root: str, newest: ssl.TLSVersion) -> str | None:
     """Shake hands, at most with ``newest``; return the version agreed on."""
     host, _, port = address.rpartition(":")

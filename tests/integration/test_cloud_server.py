@@ -286,10 +286,10 @@ def test_tables_show_ids_whole_and_one_record_a_line(
     where, narrow = ("--data", str(cloud.data)), {"COLUMNS": "80"}
     listed = run("verifield-cloud", "attestations", "list", *where, env=narrow)
     [line] = [line for line in listed.stdout.splitlines() if line.startswith(attestation_id)]
-    assert line.split()[1:3] == [device.device_id, "1"]
+    assert line.split()[1:3] == [device.device_id, "1/1"]
     listed = run("verifield-cloud", "devices", "list", *where, env=narrow)
     [line] = [line for line in listed.stdout.splitlines() if line.startswith(device.device_id)]
-    assert line.split()[1:3] == ["site-1", "SOFTWARE"]
+    assert line.split()[1:3] == ["site-1", "ACTIVE"]
     assert all(line == line.rstrip() for line in listed.stdout.splitlines())
 
 

@@ -3,24 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edge.errors import CameraLost, HardwareError, StorageError
-from edge.model import CameraAssurance, Decision, Evidence, Frame, IdDocument, Image, Outcome, Prompt
+from edge import interrupts as interrupts_module
+from edge import pipeline as pipeline_module
+from edge.answers import (
+    EarlierRecord,
+    GalleryCandidate,
+    GalleryDecision,
+    GalleryResult,
+    SessionText,
+    SignedIn,
+    Step,
+    Stop,
+)
+from edge.capture.pictures import decode_picture
+from edge.desk import ScriptedDesk
+from edge.errors import CameraLost, EdgeError, HardwareError, SetupError, StorageError
+from edge.face_capture import Eyes
+from edge.interrupts import STOPS
+from edge.interview import Interview
+from edge.model import (
+    CameraAssurance,
+    CaptureRecord,
+    Decision,
+    DocumentType,
+    Embedding,
+    Evidence,
+    Frame,
+    IdDocument,
+    Image,
+    LivenessResult,
+    Outcome,
+    Prompt,
+)
 from edge.models.store import ModelStore
 from edge.outbox.records import RecordState, StoredRecord
-from edge.pipeline import Pipeline, Verification
-from edge.policy import Policy
-from edge.ports import Screen
+from edge.pipeline import LOCK_POLL_S, Guard, Pipeline, Verification
+from edge.policy import MediaPolicy, NumberSegment, Policy, SessionPolicy
+from edge.ports import GallerySearch, Screen
 from edge.reader.photo import SimulatorPhotoDecoder
 from edge.screen import Screens
+from edge.session import machine as machine_module
+from edge.session.plan import plan_session
 from edge.vision import Vision
-from tests.support.evidence import DOCUMENT
+from tests.support.evidence import CAPTURE, DOCUMENT, LIVE
 from verifield_sim import portraits
 from verifield_sim.camera import Scene
 
@@ -49,6 +89,10 @@ class Room:
     number: int = 0
     shown: list[Prompt] = field(default_factory=list)
     attested: list[Decision] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    remembered: dict[str, list[EarlierRecord]] = field(default_factory=dict)
+    locked: bool = False
+    not_ready: EdgeError | None = None
     shown_before_attested: list[Prompt] = field(default_factory=list)
 
     camera_id = "test"
@@ -67,14 +111,29 @@ class Room:
         self.scene.show(prompt.value, self.now)
 
     def read_document(self, timeout_s: float, screen: Screen) -> IdDocument:
+        screen.show(Prompt.PLACE_CARD)
         if self.document is None:
             raise HardwareError("NO_CARD", "no card")
         return self.document
 
     def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
         self.attested.append(decision)
+        self.evidence.append(evidence)
         self.shown_before_attested = list(self.shown)
         return StoredRecord("id", 1, len(self.attested), b"", b"", RecordState.PENDING, "", WHEN)
+
+    def check_ready(self) -> None:
+        if self.not_ready is not None:
+            raise self.not_ready
+
+    def pseudonym(self, document_type: DocumentType, number: str) -> str:
+        return hashlib.sha256(f"{document_type} {number}".encode()).hexdigest()
+
+    def earlier(self, pseudonym: str) -> list[EarlierRecord]:
+        return self.remembered.get(pseudonym, [])
+
+    def note_earlier(self, pseudonym: str, record: EarlierRecord) -> None:
+        self.remembered.setdefault(pseudonym, []).insert(0, record)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -85,19 +144,32 @@ def vision(model_store: ModelStore) -> Vision:
     return Vision.open(model_store, threads=1)
 
 
-def verify(room: Room, vision: Vision) -> Verification:
+def pipeline_of(
+    room: Room,
+    vision: Vision,
+    *,
+    policy: Policy | None = None,
+    desk: ScriptedDesk | None = None,
+    gallery: GallerySearch | None = None,
+) -> Pipeline:
+    policy = policy or Policy()
+    plan = plan_session(policy, card_timeout_s=1.0, capture_timeout_s=40.0)
     return Pipeline(
         reader=room,
-        camera=room,
-        vision=vision,
-        screen=Screens([room]),
+        eyes=Eyes(room, vision, Screens([room]), policy, lambda: room.now),
+        interview=Interview(desk or ScriptedDesk(), plan, policy, earlier=room),
+        gallery=gallery,
+        guard=Guard(room.check_ready, lambda: room.locked),
         attest=room.attest,
-        policy=Policy(),
-        monotonic=lambda: room.now,
-        new_nonce=lambda: bytes(range(16)),
+        plan=plan,
+        random=lambda count: bytes(range(count)),
         card_timeout_s=1.0,
         capture_timeout_s=40.0,
-    ).run()
+    )
+
+
+def verify(room: Room, vision: Vision) -> Verification:
+    return pipeline_of(room, vision).run()
 
 
 def room_with(kind: str, portrait: str | None, card: str | None, seed: int = 7) -> Room:
@@ -196,6 +268,61 @@ def test_what_breaks_a_session_off_is_signed_before_it_is_passed_on(
         verify(room, vision)
     assert room.attested == [Decision(Outcome.ABORTED, (code,))]
     assert Prompt.DONE not in room.shown
+    assert [len(notes) for notes in room.remembered.values()] == [1]  # its next session is shown this one
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_no_stop_comes_at_a_moment_that_costs_the_record(
+    vision: Vision, canned: None, number: signal.Signals
+) -> None:
+    """A stop at each line of the session's code in turn, and another one at each line after it."""
+    before = {one: signal.signal(one, signal.default_int_handler) for one in STOPS}
+    try:
+        moments, scene = 0, room_with("none", None, None).scene
+        for moment in itertools.count(start=1):
+            room = Room(scene, None)
+            pipeline = pipeline_of(room, vision)
+            with stopped_at_line(moment, number) as reached:
+                try:
+                    pipeline.run()
+                except KeyboardInterrupt:
+                    moments += 1
+            begun = Prompt.PLACE_CARD in room.shown
+            assert len(room.attested) == 1 or (not begun and not room.attested), moment
+            if not reached:
+                break
+        assert moments > 20
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def stopped_at_line(moment: int, number: signal.Signals) -> Iterator[list[int]]:
+    """Let ``number`` come when the session's code reaches its n-th line, and at every line from then on.
+
+    Yields a list that is empty as long as there was no such line.
+    """
+    watched = (pipeline_module.__file__, machine_module.__file__, interrupts_module.__file__)
+    lines = 0
+    reached: list[int] = []
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename not in watched or frame.f_code.co_name == "hear":
+            return None
+        if event == "line":
+            lines += 1
+            if lines >= moment:
+                reached.append(frame.f_lineno)
+                signal.raise_signal(number)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield reached
+    finally:
+        sys.settrace(None)
 
 
 def test_a_record_that_cannot_be_stored_ends_without_a_word(
@@ -210,3 +337,289 @@ def test_a_record_that_cannot_be_stored_ends_without_a_word(
     with pytest.raises(StorageError):
         verify(room, vision)
     assert Prompt.DONE not in room.shown
+
+
+class Nobody:
+    """A gallery in which one person stands, who is not this one."""
+
+    def __init__(self) -> None:
+        self.probes: list[Embedding] = []
+
+    def search(self, probe: Embedding) -> GalleryResult:
+        self.probes.append(probe)
+        return GalleryResult(3, 1, (GalleryCandidate("p-1", 0.1),), GalleryDecision.UNKNOWN)
+
+
+class CannedFace:
+    """A face that was captured and judged before: the tests of what people are asked need no camera."""
+
+    def __init__(self, eyes: Eyes, *, nonce: bytes) -> None:
+        room = eyes.camera
+        assert isinstance(room, Room)
+        room.number += 1
+        photo = card_of(OWNER).photo
+        assert photo is not None
+        self.shot = Frame(portraits.id_photo(portraits.load(OWNER)), room.now, room.number)
+        self.probe = eyes.vision.embed_chip_photo(photo)
+
+    def run(self, timeout_s: float, *, stop_code: Callable[[], str]) -> str:
+        return stop_code()
+
+    def record(self) -> CaptureRecord:
+        return dataclasses.replace(CAPTURE, best_shot=self.shot)
+
+    def judge(self) -> LivenessResult:
+        return LIVE
+
+
+@pytest.fixture
+def canned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.pipeline.FaceCapture", CannedFace)
+
+
+CONSENT = SessionText("consent-1", {"en": "May we look at your face?", "es": "¿Podemos ver su cara?"})
+NOTICES = (SessionText("notice-1", {"en": "Keep this."}),)
+ASKING = Policy(
+    session=SessionPolicy(
+        steps=tuple(Step), consent=CONSENT, notices=NOTICES, customer_fields=("phone", "address")
+    ),
+    number_segments=(NumberSegment("138", 11),),
+    media=MediaPolicy(("best_shot", "document_photo"), bytes(32)),
+)
+
+
+def willing(**changes: Any) -> ScriptedDesk:
+    """A desk at which everybody says yes, unless told otherwise."""
+    answers: dict[str, Any] = {
+        "operator": SignedIn("op-1", "clerk"),
+        "customer": {"phone": ["12345", "+86 138-0000-0000"], "address": ["Sample Road 1"]},
+        "signature": b"strokes",
+        "language": "es",
+    }
+    return ScriptedDesk(**(answers | changes))
+
+
+def test_a_session_with_every_step_asks_in_order_and_keeps_the_answers(vision: Vision, canned: None) -> None:
+    room, desk, gallery = room_with("live", OWNER, OWNER), willing(), Nobody()
+    verification = pipeline_of(room, vision, policy=ASKING, desk=desk, gallery=gallery).run()
+    assert verification.decision == Decision(Outcome.VERIFIED, ())
+    asked = [
+        "identify",
+        "consent",
+        "field phone",
+        "field phone",
+        "field address",
+        "notice notice-1",
+        "signature",
+    ]
+    assert desk.asked == asked  # nobody is shown earlier records where there are none
+    answers = verification.evidence.session
+    assert answers is not None
+    assert answers.operator == SignedIn("op-1", "clerk")
+    assert answers.consent == CONSENT.answered("es", accepted=True)
+    assert answers.earlier_records == 0
+    assert [item.value for item in answers.customer] == [b"13800000000", b"Sample Road 1"]
+    assert [notice.accepted for notice in answers.notices] == [True]
+    assert answers.signature == b"strokes"
+    assert verification.evidence.gallery is not None
+    assert len(gallery.probes) == 1
+    assert [stage.name for stage in verification.stages] == [
+        *("identify", "ask_consent", "read_document", "show_earlier", "capture_face", "judge_liveness"),
+        *("compare_faces", "search_gallery", "ask_customer", "show_notices", "ask_signature", "attest"),
+    ]
+
+
+def test_the_pictures_that_the_policy_wants_are_handed_on(vision: Vision, canned: None) -> None:
+    room = room_with("live", OWNER, OWNER)
+    policy = dataclasses.replace(ASKING, session=SessionPolicy())
+    evidence = pipeline_of(room, vision, policy=policy).run().evidence
+    media = {item.name: item.value for item in evidence.media}
+    assert set(media) == {"best_shot", "document_photo"}
+    assert evidence.document is not None
+    assert evidence.capture is not None
+    assert evidence.capture.best_shot is not None
+    photo, shot = evidence.document.photo, evidence.capture.best_shot.pixels
+    assert photo is not None
+    assert np.array_equal(decode_picture(media["document_photo"], name="photo"), photo)
+    kept = decode_picture(media["best_shot"], name="shot")
+    assert kept.shape == shot.shape
+    assert np.abs(kept.astype(int) - shot).mean() < 5  # a JPEG of the very picture
+    assert verify(room_with("live", OWNER, OWNER), vision).evidence.media == ()  # none without a policy
+
+
+def test_the_second_session_of_a_document_is_shown_the_first(vision: Vision, canned: None) -> None:
+    room = room_with("none", None, OWNER)
+    policy = Policy(session=SessionPolicy(steps=(Step.EARLIER_RECORDS,)))
+    desk = willing()
+    pipeline = pipeline_of(room, vision, policy=policy, desk=desk)
+    pipeline.run()
+    assert desk.asked == []
+    second = pipeline.run()
+    assert desk.asked == ["earlier 1"]
+    assert second.evidence.session is not None
+    assert second.evidence.session.earlier_records == 1
+    desk.go_on = False
+    before = room.number
+    third = pipeline.run()
+    assert third.decision == Decision(Outcome.ABORTED, ("EXITED_AT_EARLIER_RECORDS",))
+    assert room.number == before  # nobody was looked at
+    assert DOCUMENT.number not in repr(room.remembered)
+    assert [record.outcome for record in next(iter(room.remembered.values()))] == [
+        *("ABORTED", "VERIFIED", "VERIFIED")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"consent": False}, "CONSENT_REFUSED"),
+        ({"operator": None}, "OPERATOR_STOPPED"),
+        ({"stop_at": {"identify": Stop.PERSON}}, "PERSON_STOPPED"),
+        ({"stop_at": {"consent": Stop.PERSON}}, "PERSON_STOPPED"),
+        ({"stop": Stop.OPERATOR}, "OPERATOR_STOPPED"),
+    ],
+)
+def test_what_is_refused_before_the_card_is_attested_and_nobody_looked_at(
+    vision: Vision, canned: None, changes: dict[str, Any], reason: str
+) -> None:
+    room = room_with("live", OWNER, OWNER)
+    desk = willing(**changes)
+    verification = pipeline_of(room, vision, policy=ASKING, desk=desk, gallery=Nobody()).run()
+    assert verification.decision == Decision(Outcome.ABORTED, (reason,))
+    assert room.attested == [verification.decision]
+    assert room.number == 0
+    assert verification.evidence.document is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"customer": {"phone": ["1", "2", ""]}}, "CUSTOMER_DATA_REFUSED"),
+        ({"stop_at": {"field address": Stop.OPERATOR}}, "OPERATOR_STOPPED"),
+        ({"notice": False}, "NOTICE_REFUSED"),
+        ({"stop_at": {"notice notice-1": Stop.PERSON}}, "PERSON_STOPPED"),
+        ({"signature": b""}, "SIGNATURE_REFUSED"),
+        ({"stop_at": {"signature": Stop.OPERATOR}}, "OPERATOR_STOPPED"),
+    ],
+)
+def test_what_is_refused_after_the_decision_is_no_verification_but_keeps_its_evidence(
+    vision: Vision, canned: None, changes: dict[str, Any], reason: str
+) -> None:
+    room = room_with("live", OWNER, OWNER)
+    verification = pipeline_of(room, vision, policy=ASKING, desk=willing(**changes), gallery=Nobody()).run()
+    assert verification.decision == Decision(Outcome.ABORTED, (reason,))
+    assert verification.evidence.match is not None
+    assert verification.evidence.match.matched
+
+
+def test_a_question_without_an_answer_ends_with_its_limit(vision: Vision, canned: None) -> None:
+    room = room_with("live", OWNER, OWNER)
+
+    class Slow(ScriptedDesk):
+        """Says that time is up before it is, as a desk with a clock of its own may."""
+
+        def ask_consent(self, text: SessionText, timeout_s: float) -> Stop:
+            self.asked.append(f"consent {timeout_s:.0f}")
+            room.now += 70.0
+            return Stop.TIMEOUT
+
+    desk = Slow(operator=SignedIn("op-1", "clerk"))
+    verification = pipeline_of(room, vision, policy=ASKING, desk=desk, gallery=Nobody()).run()
+    assert verification.decision == Decision(Outcome.ABORTED, ("TIMEOUT_CONSENT",))
+    assert desk.asked == ["identify", "consent 120", "consent 50"]
+
+
+def test_a_lock_from_the_cloud_ends_the_session_under_way(vision: Vision) -> None:
+    room = room_with("live", OWNER, OWNER)
+    pipeline = pipeline_of(room, vision)
+    looks: list[float] = []
+
+    def is_locked() -> bool:
+        looks.append(room.now)
+        return room.number > 3 * FPS
+
+    locked = dataclasses.replace(pipeline, guard=dataclasses.replace(pipeline.guard, is_locked=is_locked))
+    verification = locked.run()
+    assert verification.decision == Decision(Outcome.ABORTED, ("DEVICE_LOCKED",))
+    assert room.number <= 3 * FPS + 1 + FPS * LOCK_POLL_S
+    pauses = [after - before for before, after in itertools.pairwise(looks)]
+    assert min(pauses) >= LOCK_POLL_S
+    assert verification.evidence.document is not None
+
+
+def test_a_lock_that_comes_while_the_last_answer_is_awaited_outruns_it(vision: Vision, canned: None) -> None:
+    room = room_with("live", OWNER, OWNER)
+
+    class Pensive(ScriptedDesk):
+        def ask_signature(self, timeout_s: float) -> bytes | Stop:
+            room.now += 2 * LOCK_POLL_S
+            room.locked = True
+            return super().ask_signature(timeout_s)
+
+    desk = Pensive(
+        operator=SignedIn("op-1", "clerk"),
+        customer={"phone": ["13800000000"], "address": ["Sample Road 1"]},
+        signature=b"strokes",
+    )
+    verification = pipeline_of(room, vision, policy=ASKING, desk=desk, gallery=Nobody()).run()
+    assert verification.decision == Decision(Outcome.ABORTED, ("DEVICE_LOCKED",))
+
+
+def test_a_spoof_that_was_seen_is_not_undone_by_a_stop(
+    vision: Vision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_with("print", OWNER, OWNER)
+    desk = ScriptedDesk()
+    pipeline = pipeline_of(room, vision, desk=desk)
+
+    embed = vision.embed
+
+    def embed_and_stop(image: Image, face: Any) -> Embedding:
+        if room.number:
+            desk.stop = Stop.OPERATOR  # pressed while the verdict is being reached
+        return embed(image, face)
+
+    monkeypatch.setattr(Vision, "embed", lambda _self, image, face: embed_and_stop(image, face))
+    verification = pipeline.run()
+    assert verification.decision.outcome is Outcome.SPOOF
+    assert verification.decision.reasons[-1] == "OPERATOR_STOPPED"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        SetupError("DEVICE_LOCKED", "locked"),
+        SetupError("DEVICE_STOPPED", "no word for too long"),
+        StorageError("DISK_RESERVE", "hardly any room"),
+    ],
+)
+def test_a_device_that_is_not_ready_begins_no_session(vision: Vision, refusal: EdgeError) -> None:
+    room = room_with("live", OWNER, OWNER)
+    room.not_ready = refusal
+    with pytest.raises(type(refusal)) as caught:
+        verify(room, vision)
+    assert caught.value.code == refusal.code
+    assert (room.attested, room.shown, room.number) == ([], [], 0)
+
+
+def test_a_gallery_that_the_policy_asks_for_must_be_there(vision: Vision) -> None:
+    room = room_with("live", OWNER, OWNER)
+    with pytest.raises(SetupError) as caught:
+        pipeline_of(room, vision, policy=ASKING, desk=willing()).run()
+    assert caught.value.code == "GALLERY_MISSING"
+    assert room.attested == []
+
+
+def test_a_note_that_fails_takes_nothing_from_a_stored_record(
+    vision: Vision, canned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_with("live", OWNER, OWNER)
+
+    def refuse(*_: object) -> None:
+        raise StorageError("STATE_FULL", "full")
+
+    monkeypatch.setattr(room, "note_earlier", refuse)
+    verification = verify(room, vision)
+    assert verification.decision.outcome is Outcome.VERIFIED
+    assert verification.fault is not None
+    assert verification.fault.code == "STATE_FULL"

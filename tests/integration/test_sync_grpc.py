@@ -1,4 +1,4 @@
-"""The sync daemon over real mutual TLS against a server that follows the contract."""
+"""The sync daemon over real mutual TLS against a cloud that answers anything but what it should."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
-from edge.attest.enroll import enroll
-from edge.attest.identity import DeviceIdentity
-from edge.errors import CloudError
+from edge.errors import CloudError, StorageError
 from edge.outbox.records import RecordState
-from edge.sync.daemon import SyncReport, run
-from edge.sync.uplink import CALL_TIMEOUT_S, GrpcUplink, UplinkIdentity
-from tests.support.appliance import Appliance, MemorySigner, ignore_trouble
+from edge.sync.daemon import SyncReport
+from edge.sync.ports import UplinkIdentity
+from edge.sync.uplink import CALL_TIMEOUT_S, GrpcUplink
+from tests.support.appliance import MemorySigner
 from tests.support.authority import Authority, Device
-from tests.support.model_cloud import ModelCloud, identity_for, new_authority, serving
+from tests.support.model_cloud import ModelCloud, Refusal, identity_for, new_authority, serving
+from tests.support.sync_device import RETENTION, FieldDevice
 from verifield.chain import ChainHead, envelope_sha256
+from verifield.merkle import MerkleTree, leaf_hash
 from verifield.v1 import sync_service_pb2 as pb
-
-DEADLINE_S = 60.0
-RETENTION = timedelta(days=30)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def cloud(authority: Authority) -> ModelCloud:
 
 
 @pytest.fixture
-def device(authority: Authority) -> Device:
+def enrolled(authority: Authority) -> Device:
     return authority.enroll("device-1", now=datetime.now(UTC))
 
 
@@ -48,164 +47,84 @@ def endpoint(cloud: ModelCloud) -> Iterator[str]:
 
 
 @pytest.fixture
-def identity(authority: Authority, device: Device, endpoint: str) -> UplinkIdentity:
-    return identity_for(authority, device, endpoint=endpoint)
+def identity(authority: Authority, enrolled: Device, endpoint: str) -> UplinkIdentity:
+    return identity_for(authority, enrolled, endpoint=endpoint)
 
 
 @pytest.fixture
-def appliance(device: Device, tmp_path: Path) -> Iterator[Appliance]:
-    appliance = Appliance(tmp_path / "outbox.db", MemorySigner(device.key))
-    yield appliance
-    appliance.outbox.close()
+def device(enrolled: Device, tmp_path: Path) -> Iterator[FieldDevice]:
+    device = FieldDevice(tmp_path / "device", signer=MemorySigner(enrolled.key))
+    yield device
+    device.close()
 
 
-def sync_once(identity: UplinkIdentity, appliance: Appliance) -> SyncReport:
-    return run(
-        identity=identity,
-        outbox=appliance.outbox,
-        stop=threading.Event(),
-        once=True,
-        retention=RETENTION,
-        on_trouble=ignore_trouble,
-    )
-
-
-def states(appliance: Appliance) -> list[RecordState]:
-    return [record.state for record in reversed(appliance.outbox.newest(limit=1000))]
+def sync(identity: UplinkIdentity, device: FieldDevice, **options: bool) -> SyncReport:
+    return device.run(lambda: GrpcUplink.open(identity), identity.root_pem, **options)
 
 
 def test_a_backlog_drains_in_one_run_and_is_confirmed(
-    cloud: ModelCloud, identity: UplinkIdentity, appliance: Appliance, monkeypatch: pytest.MonkeyPatch
+    cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.sync.daemon.MAX_BATCH_RECORDS", 4)
-    records = [appliance.verify() for _ in range(10)]
-    assert sync_once(identity, appliance) == SyncReport(delivered=10, confirmed=10, trouble=None)
-    assert cloud.chains["device-1"] == [record.envelope for record in records]
-    assert set(states(appliance)) == {RecordState.CONFIRMED}
-    assert appliance.outbox.cited().server_time == cloud.at
-    assert sync_once(identity, appliance) == SyncReport(delivered=0, confirmed=0, trouble=None)
-
-
-def test_an_enrolled_device_delivers_its_first_records(cloud: ModelCloud, tmp_path: Path) -> None:
-    cloud.tokens.add("token")
-    with serving(cloud) as (public, _):
-        identity = enroll(
-            endpoint=public,
-            root_pem=cloud.authority.root_pem,
-            join_token="token",
-            folder=tmp_path / "identity",
-        )
-        signer = identity.open_signer()
-        appliance = Appliance(
-            tmp_path / "outbox.db",
-            signer,  # type: ignore[arg-type]
-            device_id=identity.device_id,
-        )
-        appliance.verify()
-        appliance.verify_person()
-        opened = DeviceIdentity.open(tmp_path / "identity")
-        assert sync_once(opened, appliance) == SyncReport(delivered=2, confirmed=2, trouble=None)
-        appliance.outbox.close()
+    monkeypatch.setattr("edge.sync.pump.MAX_BATCH_RECORDS", 4)
+    records = [device.verify() for _ in range(10)]
+    assert sync(identity, device) == SyncReport(delivered=10, confirmed=10, trouble=None)
+    assert cloud.device("device-1").chain == [record.envelope for record in records]
+    assert set(device.states()) == {RecordState.CONFIRMED}
+    assert device.outbox.cited().server_time == cloud.at
+    assert device.downstream.words[-1] == cloud.at
+    assert sync(identity, device) == SyncReport(delivered=0, confirmed=0, trouble=None)
 
 
 def test_a_cloud_that_is_away_is_said_and_nothing_changes(
-    authority: Authority, device: Device, appliance: Appliance
+    authority: Authority, enrolled: Device, device: FieldDevice
 ) -> None:
-    appliance.verify()
+    device.verify()
     with pytest.raises(CloudError) as error:
-        sync_once(identity_for(authority, device, endpoint="127.0.0.1:1"), appliance)
+        sync(identity_for(authority, enrolled, endpoint="127.0.0.1:1"), device)
     assert error.value.code == "CLOUD_AWAY"
     assert error.value.hint
-    assert states(appliance) == [RecordState.PENDING]
+    assert device.states() == [RecordState.PENDING]
 
 
 def test_a_server_of_another_root_gets_nothing(
-    cloud: ModelCloud, device: Device, endpoint: str, appliance: Appliance
+    cloud: ModelCloud, enrolled: Device, endpoint: str, device: FieldDevice
 ) -> None:
-    appliance.verify()
+    device.verify()
     stranger = new_authority()
-    report = sync_once(identity_for(stranger, device, endpoint=endpoint), appliance)
+    report = sync(identity_for(stranger, enrolled, endpoint=endpoint), device)
     assert report.trouble is not None
     assert report.trouble.code == "ROOT_MISMATCH"
-    assert cloud.chains == {}
-    assert states(appliance) == [RecordState.PENDING]
+    assert cloud.devices == {}
+    assert device.states() == [RecordState.PENDING]
 
 
 def test_a_lost_receipt_is_fetched_with_the_next_contact(
-    cloud: ModelCloud, identity: UplinkIdentity, appliance: Appliance
+    cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
 ) -> None:
     for _ in range(3):
-        appliance.verify()
+        device.verify()
     uplink = GrpcUplink.open(identity)
-    uplink.deliver(appliance.outbox.pending(after_seq=0, limit_bytes=1 << 20, limit_count=9))
+    records = device.outbox.pending(after=None, limit_bytes=1 << 20, limit_count=9)
+    uplink.deliver(records, damaged=(), witnessed_tree_size=0)
     uplink.close()  # the device died before it read the answer
-    report = sync_once(identity, appliance)
+    report = sync(identity, device)
     assert (report.confirmed, report.trouble) == (3, None)
-    assert len(cloud.chains["device-1"]) == 3
+    assert len(cloud.device("device-1").chain) == 3
 
 
 def test_records_are_deleted_by_the_clouds_clock_once_their_retention_is_over(
-    cloud: ModelCloud, identity: UplinkIdentity, appliance: Appliance
+    cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
 ) -> None:
-    appliance.verify()
-    sync_once(identity, appliance)
+    device.verify()
+    sync(identity, device)
     cloud.at += RETENTION - timedelta(seconds=1)
-    appliance.verify()
-    sync_once(identity, appliance)
-    assert states(appliance) == [RecordState.CONFIRMED] * 2
+    device.verify()
+    sync(identity, device)
+    assert device.states() == [RecordState.CONFIRMED] * 2
     cloud.at += timedelta(seconds=1)
-    appliance.verify()
-    sync_once(identity, appliance)
-    assert [record.seq for record in appliance.outbox.newest(limit=9)] == [3, 2]
-
-
-def test_a_refused_record_is_kept_and_later_ones_wait(
-    cloud: ModelCloud, identity: UplinkIdentity, appliance: Appliance
-) -> None:
-    for _ in range(4):
-        appliance.verify()
-    cloud.refuse[3] = "STATEMENT"
-    report = sync_once(identity, appliance)
-    assert report.trouble is not None
-    assert report.trouble.code == "RECORD_REFUSED"
-    assert states(appliance) == [
-        RecordState.CONFIRMED,
-        RecordState.CONFIRMED,
-        RecordState.INVALID,
-        RecordState.PENDING,
-    ]
-    again = sync_once(identity, appliance)  # it is not sent again by itself
-    assert (again.delivered, again.trouble) == (0, report.trouble)
-    cloud.refuse.clear()
-    assert appliance.outbox.retry_invalid(3)
-    assert sync_once(identity, appliance) == SyncReport(delivered=2, confirmed=2, trouble=None)
-
-
-def test_another_chain_in_the_cloud_halts_as_a_fork(
-    cloud: ModelCloud, identity: UplinkIdentity, device: Device, appliance: Appliance, tmp_path: Path
-) -> None:
-    clone = Appliance(tmp_path / "clone.db", MemorySigner(device.key))
-    clone.verify()
-    sync_once(identity, clone)
-    clone.outbox.close()
-    appliance.verify()
-    report = sync_once(identity, appliance)
-    assert report.trouble is not None
-    assert report.trouble.code == "FORK"
-    assert states(appliance) == [RecordState.PENDING]
-
-
-def test_a_store_restored_from_a_backup_halts(
-    identity: UplinkIdentity, device: Device, appliance: Appliance, tmp_path: Path
-) -> None:
-    appliance.verify()
-    appliance.verify()
-    sync_once(identity, appliance)
-    restored = Appliance(tmp_path / "restored.db", MemorySigner(device.key))
-    report = sync_once(identity, restored)
-    restored.outbox.close()
-    assert report.trouble is not None
-    assert report.trouble.code == "STORE_BEHIND"
+    device.verify()
+    sync(identity, device)
+    assert [record.seq for record in device.outbox.newest(limit=9)] == [3, 2]
 
 
 class Receipts:
@@ -230,6 +149,12 @@ class Receipts:
     def no_certificates(self, answer: pb.DeliverResponse) -> None:
         del answer.receipt_certificates[:]
 
+    def no_log_certificates(self, answer: pb.DeliverResponse) -> None:
+        del answer.log_certificates[:]
+
+    def other_log_key(self, answer: pb.DeliverResponse) -> None:
+        answer.log_certificates[:] = new_authority().log_chain
+
     def other_device(self, answer: pb.DeliverResponse) -> None:
         self._receipt(answer, "device-2", 2, None)
 
@@ -251,6 +176,8 @@ class Receipts:
         ("other_root", "RECEIPT_REFUSED"),
         ("wrong_purpose", "RECEIPT_REFUSED"),
         ("no_certificates", "RECEIPT_REFUSED"),
+        ("no_log_certificates", "RECEIPT_REFUSED"),
+        ("other_log_key", "RECEIPT_REFUSED"),
         ("other_device", "RECEIPT_OTHER_DEVICE"),
         ("wrong_head", "RECEIPT_FORK"),
         ("ahead", "RECEIPT_AHEAD"),
@@ -258,165 +185,311 @@ class Receipts:
 )
 def test_a_receipt_that_does_not_hold_confirms_and_deletes_nothing(
     authority: Authority,
-    device: Device,
+    enrolled: Device,
     cloud: ModelCloud,
     identity: UplinkIdentity,
-    appliance: Appliance,
+    device: FieldDevice,
     monkeypatch: pytest.MonkeyPatch,
     spoil: str,
     code: str,
 ) -> None:
-    appliance.verify()
-    appliance.verify()
+    device.verify()
+    device.verify()
+    with monkeypatch.context() as patch:
+        lie(cloud, patch, getattr(Receipts(authority, enrolled), spoil))
+        report = sync(identity, device)
+    assert report.trouble is not None
+    assert report.trouble.code == code
+    assert report.confirmed == 0
+    assert RecordState.CONFIRMED not in device.states()
+    assert device.outbox.purge(now=datetime.now(UTC) + timedelta(days=999), retention=timedelta(0)) == 0
+    assert sync(identity, device).confirmed == 2  # an honest receipt still counts
+
+
+def lie(cloud: ModelCloud, patch: pytest.MonkeyPatch, spoil: Callable[[pb.DeliverResponse], None]) -> None:
     honest = cloud.deliver
 
     def dishonest(device_id: str, request: pb.DeliverRequest) -> pb.DeliverResponse:
         answer = honest(device_id, request)
-        getattr(Receipts(authority, device), spoil)(answer)
+        spoil(answer)
         return answer
 
-    with monkeypatch.context() as patch:
-        patch.setattr(cloud, "deliver", dishonest)
-        report = sync_once(identity, appliance)
-    assert report.trouble is not None
-    assert report.trouble.code == code
-    assert report.confirmed == 0
-    assert RecordState.CONFIRMED not in states(appliance)
-    assert appliance.outbox.purge(now=datetime.now(UTC) + timedelta(days=999), retention=timedelta(0)) == 0
-    assert sync_once(identity, appliance).confirmed == 2  # an honest receipt still counts
+    patch.setattr(cloud, "deliver", dishonest)
+
+
+class TestWitness:
+    """The device believes no log that does not continue the one it has seen."""
+
+    def other_tree(self, cloud: ModelCloud, leaves: int) -> None:
+        cloud.authority.tree = MerkleTree()
+        for number in range(leaves):
+            cloud.authority.tree.append(leaf_hash(b"%d" % number))
+
+    @pytest.fixture(autouse=True)
+    def tree(self, cloud: ModelCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cloud.authority, "tree", MerkleTree())
+
+    @pytest.mark.parametrize(
+        ("leaves", "why"), [(0, "LOG_SHRANK"), (2, "CONSISTENCY"), (3, "CONSISTENCY"), (40, "CONSISTENCY")]
+    )
+    def test_a_log_that_was_changed_halts_with_both_notes_as_evidence(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice, leaves: int, why: str
+    ) -> None:
+        for _ in range(3):
+            device.verify()
+        sync(identity, device)
+        seen = device.outbox.witnessed()
+        assert seen is not None
+        self.other_tree(cloud, leaves)
+        device.verify()
+        report = sync(identity, device)
+        assert report.trouble is not None
+        assert report.trouble.code == "LOG_INCONSISTENT"
+        assert "evidence" in report.trouble.message
+        assert report.confirmed == 0
+        [error] = device.evidence
+        assert (error.code, error.seen) == (why, seen.note)
+        assert error.shown != seen.note
+        assert device.outbox.witnessed() == seen
+
+    def test_a_proof_that_is_left_out_or_of_another_tree_halts(
+        self,
+        cloud: ModelCloud,
+        identity: UplinkIdentity,
+        device: FieldDevice,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        device.verify()
+        sync(identity, device)
+        device.verify()
+        with monkeypatch.context() as patch:
+            lie(cloud, patch, lambda answer: answer.ClearField("consistency_hashes"))
+            report = sync(identity, device)
+        assert report.trouble is not None
+        assert report.trouble.code == "LOG_INCONSISTENT"
+        assert sync(identity, device).confirmed == 1
+
+    def test_a_log_that_grows_is_followed(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        for number in range(1, 9):
+            device.verify()
+            cloud.authority.tree.append(leaf_hash(b"another device"))
+            assert sync(identity, device).confirmed == 1
+            seen = device.outbox.witnessed()
+            assert seen is not None
+            assert seen.tree_size == 2 * number
+
+    def test_a_person_can_believe_the_log_as_it_is_now_and_only_as_it_is_now(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        device.verify()
+        sync(identity, device)
+        self.other_tree(cloud, 9)
+        device.verify()
+        assert sync(identity, device, accept_log=True).confirmed == 1
+        device.verify()
+        assert sync(identity, device).confirmed == 1
+        self.other_tree(cloud, 30)
+        device.verify()
+        assert sync(identity, device).trouble is not None
 
 
 @pytest.mark.parametrize("results", [[], [pb.DELIVER_STATUS_ACCEPTED] * 2, [pb.DELIVER_STATUS_UNSPECIFIED]])
 def test_an_answer_that_makes_no_sense_marks_nothing(
     cloud: ModelCloud,
     identity: UplinkIdentity,
-    appliance: Appliance,
+    device: FieldDevice,
     monkeypatch: pytest.MonkeyPatch,
     results: list[pb.DeliverStatus.ValueType],
 ) -> None:
-    appliance.verify()
+    device.verify()
     answer = pb.DeliverResponse(results=[pb.DeliverResult(status=status) for status in results])
     monkeypatch.setattr(cloud, "deliver", lambda *_: answer)
     with pytest.raises(CloudError) as error:
-        sync_once(identity, appliance)
+        sync(identity, device)
     assert error.value.code == "CLOUD_ANSWER"
-    assert states(appliance) == [RecordState.PENDING]
+    assert device.states() == [RecordState.PENDING]
 
 
-def test_a_server_that_crashes_on_a_batch_is_tried_again(
-    cloud: ModelCloud, identity: UplinkIdentity, appliance: Appliance, monkeypatch: pytest.MonkeyPatch
+def test_ranges_that_make_no_sense_are_not_believed(
+    cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    appliance.verify()
+    device.verify()
+    answer = pb.GetHeadResponse(chain_epoch=1, missing=[pb.SeqRange(first_seq=5, last_seq=4)])
+    monkeypatch.setattr(cloud, "get_head", lambda _device_id: answer)
+    with pytest.raises(CloudError) as error:
+        sync(identity, device)
+    assert error.value.code == "CLOUD_ANSWER"
 
-    def crash(*_: object) -> pb.DeliverResponse:
-        raise RuntimeError("a bug in the cloud")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(cloud, "deliver", crash)
+class TestErrors:
+    """What the cloud may say instead of an answer, and in which call."""
+
+    METHODS = ("Pull", "GetHead", "Deliver")
+
+    def failing(self, cloud: ModelCloud, method: str, refusal: Exception) -> None:
+        def fail(called: str) -> None:
+            if called == method:
+                raise refusal
+
+        cloud.fail = fail
+
+    @pytest.mark.req("E052")
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize(
+        "code",
+        [
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.INTERNAL,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            grpc.StatusCode.ABORTED,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+        ],
+        ids=lambda code: code.name,
+    )
+    def test_what_may_pass_is_tried_again(
+        self,
+        cloud: ModelCloud,
+        identity: UplinkIdentity,
+        device: FieldDevice,
+        method: str,
+        code: grpc.StatusCode,
+    ) -> None:
+        device.verify()
+        self.failing(cloud, method, Refusal(code))
+        with pytest.raises(CloudError):
+            sync(identity, device)
+        assert device.states() == [RecordState.PENDING]
+        cloud.fail = lambda _method: None
+        assert sync(identity, device).confirmed == 1
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_bug_in_the_cloud_is_waited_out(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice, method: str
+    ) -> None:
+        device.verify()
+        self.failing(cloud, method, RuntimeError("a bug"))
         with pytest.raises(CloudError) as error:
-            sync_once(identity, appliance)
-    assert error.value.code == "CLOUD_UNKNOWN"
-    assert sync_once(identity, appliance).confirmed == 1
+            sync(identity, device)
+        assert error.value.code == "CLOUD_UNKNOWN"
+        cloud.fail = lambda _method: None
+        assert sync(identity, device).confirmed == 1
+
+    @pytest.mark.parametrize("method", METHODS[1:])
+    def test_what_is_refused_for_good_halts_and_says_why(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice, method: str
+    ) -> None:
+        device.verify()
+        self.failing(cloud, method, Refusal(grpc.StatusCode.INVALID_ARGUMENT, "BATCH_TOO_LARGE"))
+        report = sync(identity, device)
+        assert report.trouble is not None
+        assert report.trouble.code == "BATCH_TOO_LARGE"
+        assert device.states() == [RecordState.PENDING]
+
+    def test_news_that_are_refused_keep_no_record_back(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        device.verify()
+        self.failing(cloud, "Pull", Refusal(grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"))
+        assert sync(identity, device).confirmed == 1
+        assert device.troubles == ["PAGE_TOKEN_INVALID"]
+
+    def test_news_that_cannot_be_stored_keep_no_record_back(
+        self, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        device.verify()
+        device.downstream.refuse = StorageError("STATE_FULL", "The disk is full.")
+        assert sync(identity, device).confirmed == 1
+        assert device.troubles == ["STATE_FULL"]
+
+    def test_a_refused_certificate_is_renewed_once_and_then_held(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        device.verify()
+        refusal = Refusal(grpc.StatusCode.UNAUTHENTICATED, "CLIENT_CERTIFICATE_REFUSED")
+        self.failing(cloud, "GetHead", refusal)
+        device.renewals = [None, None, None]
+        report = sync(identity, device)
+        assert report.trouble is not None
+        assert report.trouble.code == "CLIENT_CERTIFICATE_REFUSED"
+        assert len(device.renewals) == 2
+
+    def test_a_refused_certificate_that_was_renewed_goes_on(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        device.verify()
+        left = [Refusal(grpc.StatusCode.UNAUTHENTICATED, "CLIENT_CERTIFICATE_REFUSED")]
+
+        def fail(_method: str) -> None:
+            if left:
+                raise left.pop()
+
+        cloud.fail = fail
+        assert sync(identity, device).confirmed == 1
+
+    def test_a_revoked_device_locks(
+        self, cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+    ) -> None:
+        device.verify()
+        self.failing(cloud, "Pull", Refusal(grpc.StatusCode.PERMISSION_DENIED, "DEVICE_REVOKED"))
+        report = sync(identity, device)
+        assert report.trouble is not None
+        assert report.trouble.code == "DEVICE_REVOKED"
+        assert device.downstream.locked
 
 
-def test_the_daemon_outlives_a_cloud_that_comes_late_and_notices_new_records(
-    authority: Authority,
-    cloud: ModelCloud,
-    device: Device,
-    appliance: Appliance,
-    monkeypatch: pytest.MonkeyPatch,
+def test_news_come_in_pages_and_are_not_asked_for_again(
+    cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
 ) -> None:
-    monkeypatch.setattr("edge.sync.daemon.POLL_S", 0.01)
-    monkeypatch.setattr("edge.sync.machine.BACKOFF_FIRST_S", 0.01)
-    monkeypatch.setattr("edge.sync.machine.BACKOFF_CAP_S", 0.02)
-    appliance.verify()
-    stop, tried, done = threading.Event(), threading.Event(), threading.Event()
-    reports: list[SyncReport] = []
-    endpoints = ["127.0.0.1:1"]
-    real_open = GrpcUplink.open
-
-    def open_uplink(identity: UplinkIdentity) -> GrpcUplink:
-        uplink = real_open(identity_for(authority, device, endpoint=endpoints[0]))
-        close = uplink.close
-
-        def close_and_say() -> None:
-            close()
-            tried.set()
-
-        monkeypatch.setattr(uplink, "close", close_and_say)
-        return uplink
-
-    monkeypatch.setattr(GrpcUplink, "open", open_uplink)
-
-    def work() -> None:
-        outbox = type(appliance.outbox).open(appliance.path, device_id="device-1")
-        identity = identity_for(authority, device, endpoint=endpoints[0])
-        reports.append(
-            run(
-                identity=identity,
-                outbox=outbox,
-                stop=stop,
-                once=False,
-                retention=RETENTION,
-                on_trouble=ignore_trouble,
-            )
-        )
-        outbox.close()
-        done.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert tried.wait(DEADLINE_S)
-        with serving(cloud) as (_, endpoint):
-            endpoints[0] = endpoint
-            wait_until(lambda: appliance.outbox.confirmed_seq() == 1)
-            appliance.verify()
-            wait_until(lambda: appliance.outbox.confirmed_seq() == 2)
-            assert not done.is_set()
-            stop.set()
-            thread.join(DEADLINE_S)
-    finally:
-        stop.set()
-        thread.join(DEADLINE_S)
-    assert reports == [SyncReport(delivered=2, confirmed=2, trouble=None)]
+    cloud.feed = [
+        pb.DownItem(kind=pb.DOWN_ITEM_KIND_ACCOUNT, item_id=f"a-{number}", content=b"%d" % number)
+        for number in range(120)
+    ]
+    sync(identity, device)
+    assert device.downstream.items == [b"%d" % number for number in range(120)]
+    cloud.feed.append(pb.DownItem(kind=pb.DOWN_ITEM_KIND_ACCOUNT, item_id="a-120", content=b"120"))
+    sync(identity, device)
+    assert len(device.downstream.items) == 121
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that another thread brings about."""
-    ticker = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.02)):
-        if condition():
-            return
-        ticker.wait(0.02)
-    raise AssertionError("it did not happen in time")
+def test_news_go_on_behind_the_last_page_that_came_whole(
+    cloud: ModelCloud, identity: UplinkIdentity, device: FieldDevice
+) -> None:
+    cloud.feed = [
+        pb.DownItem(kind=pb.DOWN_ITEM_KIND_CONTRACT, item_id=f"c-{number}", content=b"%d" % number)
+        for number in range(60)
+    ]
+    calls = 0
+
+    def fail(method: str) -> None:
+        nonlocal calls
+        calls += method == "Pull"
+        if calls == 2:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE)
+
+    cloud.fail = fail
+    with pytest.raises(CloudError):
+        sync(identity, device)
+    assert 0 < len(device.downstream.items) < 60
+    sync(identity, device)
+    assert device.downstream.items == [b"%d" % number for number in range(60)]
 
 
 @pytest.mark.parametrize("once", [True, False])
 def test_a_stop_breaks_off_a_call_that_nobody_answers(
-    authority: Authority, device: Device, tmp_path: Path, once: bool
+    authority: Authority, enrolled: Device, device: FieldDevice, once: bool
 ) -> None:
     """The listener takes connections and is silent, as a link is that swallows everything."""
     stop = threading.Event()
     reports: list[SyncReport] = []
+    device.verify()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        identity = identity_for(authority, device, endpoint=f"127.0.0.1:{port}")
+        identity = identity_for(authority, enrolled, endpoint=f"127.0.0.1:{silent.getsockname()[1]}")
 
         def work() -> None:
-            appliance = Appliance(tmp_path / "outbox.db", MemorySigner(device.key))
-            appliance.verify()
-            reports.append(
-                run(
-                    identity=identity,
-                    outbox=appliance.outbox,
-                    stop=stop,
-                    once=once,
-                    retention=RETENTION,
-                    on_trouble=ignore_trouble,
-                )
-            )
-            appliance.outbox.close()
+            uplink = lambda: GrpcUplink.open(identity)  # noqa: E731
+            reports.append(device.run(uplink, identity.root_pem, once=once, stop=stop))
 
         thread = threading.Thread(target=work)
         thread.start()

@@ -5,21 +5,20 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from edge.attest.clock import ClockReading
+from edge.answers import SessionAnswers, SignedIn, SignInFactor
+from edge.attest.clock import ClockReading, SystemClock
+from edge.attest.keystore_software import SoftwareKeyStore
+from edge.attest.media import SealedMedia
 from edge.attest.sign import seal
-from edge.attest.statement import (
-    ChainLink,
-    Disclosure,
-    StatementContext,
-    build_statement,
-    encode_disclosures,
-)
+from edge.attest.statement import ChainLink, StatementContext, build_statement
 from edge.model import (
     CameraAssurance,
     CaptureRecord,
@@ -42,7 +41,10 @@ from edge.model import (
 from edge.outbox.records import Cited, SignedRecord, StoredRecord
 from edge.outbox.store import Outbox
 from edge.policy import Policy
+from edge.ports import RollbackCounter
+from edge.recorder import Recorder
 from verifield.chain import ChainHead
+from verifield.commitments import Disclosure, encode_disclosures
 from verifield.v1 import attestation_pb2 as pb
 
 WALL = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -105,6 +107,9 @@ def verified_evidence() -> Evidence:
             reasons=(),
         ),
         match=MatchResult(0.61, 0.466, 1e-5, "live/chip_photo", "sface", MODEL_SHA256),
+        session=SessionAnswers(
+            bytes(range(16)), operator=SignedIn("op-17", "clerk", frozenset({SignInFactor.PIN}))
+        ),
     )
 
 
@@ -113,15 +118,16 @@ def context(device_id: str) -> StatementContext:
         device_id=device_id,
         site_id="site-1",
         key_protection=KeyProtection.SOFTWARE,
+        policy_sha256=Policy().sha256(),
         config_sha256=bytes(32),
         software_version="0.1.0",
-        operator_id="op-17",
-        role="clerk",
     )
 
 
-def reading(wall: datetime = WALL) -> ClockReading:
-    return ClockReading(BOOT_ID, 1_000_000_007, wall, pb.TIME_QUALITY_SUSPECT)
+def reading(
+    wall: datetime = WALL, quality: pb.TimeQuality.ValueType = pb.TIME_QUALITY_SUSPECT
+) -> ClockReading:
+    return ClockReading(BOOT_ID, 1_000_000_007, wall, quality)
 
 
 def attestation_id(seed: bytes) -> str:
@@ -148,6 +154,8 @@ def statement_of(
     salt: bytes = bytes(range(32)),
     seed: bytes = bytes(16),
     wall: datetime = WALL,
+    quality: pb.TimeQuality.ValueType = pb.TIME_QUALITY_SUSPECT,
+    media: tuple[bytes, ...] = (),
 ) -> tuple[pb.Statement, tuple[Disclosure, ...]]:
     return build_statement(
         evidence=evidence,
@@ -155,9 +163,28 @@ def statement_of(
         context=context(device_id),
         link=link_after(head, cited or Cited()),
         attestation_id=attestation_id(seed),
-        clock=reading(wall),
-        policy=Policy(),
+        clock=reading(wall, quality),
         new_salt=lambda: salt,
+        media=[SealedMedia(f"picture_{number}", data, data) for number, data in enumerate(media)],
+    )
+
+
+RESERVE_BYTES = 64 * 1024
+"""Small, since test runs keep the folders of many stores."""
+
+
+def key_store_beside(path: Path) -> SoftwareKeyStore:
+    """The key store of the device whose outbox is at ``path``; the same in every process."""
+    return SoftwareKeyStore.open_store(path.with_name(path.name + ".keys"), environ={})
+
+
+def open_outbox(path: Path, *, device_id: str = "device-1", counter: RollbackCounter | None = None) -> Outbox:
+    return Outbox.open(
+        path,
+        device_id=device_id,
+        key_store=key_store_beside(path),
+        counter=counter,
+        reserve_bytes=RESERVE_BYTES,
     )
 
 
@@ -168,7 +195,8 @@ class Appliance:
         self.path = path
         self.signer = signer
         self.device_id = device_id
-        self.outbox = Outbox.open(path, device_id=device_id)
+        self.quality: pb.TimeQuality.ValueType = pb.TIME_QUALITY_SUSPECT
+        self.outbox = open_outbox(path, device_id=device_id)
 
     def make(
         self,
@@ -177,6 +205,7 @@ class Appliance:
         *,
         evidence: Evidence | None = None,
         decision: Decision | None = None,
+        media: tuple[bytes, ...] = (),
     ) -> SignedRecord:
         statement, disclosures = statement_of(
             evidence or Evidence(aborted="TIMEOUT"),
@@ -185,9 +214,11 @@ class Appliance:
             head=head,
             cited=cited,
             seed=uuid.uuid4().bytes,
+            quality=self.quality,
+            media=media,
         )
         private = encode_disclosures(disclosures) if disclosures else b""
-        return SignedRecord(seal(statement, self.signer), private)
+        return SignedRecord(seal(statement, self.signer), private, media)
 
     def verify(self) -> StoredRecord:
         """Store one small record."""
@@ -201,9 +232,24 @@ class Appliance:
             )
         )
 
+    def recorder(self) -> Recorder:
+        """What writes the events of this device's chain."""
+        identity: Any = SimpleNamespace(
+            device_id=self.device_id, site_id="site-1", predecessor_id="", attestation_serial=lambda: "ab"
+        )
+        return Recorder(
+            identity=identity,
+            signer=self.signer,
+            outbox=self.outbox,
+            clock=SystemClock(),
+            policy=Policy(),
+            config_sha256=bytes(32),
+            software_version="0.1.0",
+        )
+
     def restart(self) -> None:
         self.outbox.close()
-        self.outbox = Outbox.open(self.path, device_id=self.device_id)
+        self.outbox = open_outbox(self.path, device_id=self.device_id)
 
 
 def ignore_trouble(_state: object, _trouble: object) -> None:

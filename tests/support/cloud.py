@@ -26,11 +26,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
 from grpc_status import rpc_status
+from sqlalchemy import Connection
 
 from cloud.app import Endpoint, serve
 from cloud.client import OperatorClient, find_target, open_client
 from cloud.config import Config
 from cloud.sources import Sources
+from cloud.store.database import Store
 from tests.support.authority import Device, new_key, verification
 from verifield.v1 import attestation_pb2, device_service_pb2, enrollment_service_pb2, sync_service_pb2
 from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
@@ -88,8 +90,18 @@ class RunningCloud:
         ) as channel:
             yield channel
 
-    def join_token(self, site: str = "site-1", ttl: timedelta | None = None) -> str:
-        request = device_service_pb2.CreateJoinTokenRequest(site_id=site)
+    def join_token(
+        self,
+        site: str = "site-1",
+        ttl: timedelta | None = None,
+        *,
+        waive_approval: bool = True,
+        account: str = "",
+        replaces: str = "",
+    ) -> str:
+        request = device_service_pb2.CreateJoinTokenRequest(
+            site_id=site, waive_approval=waive_approval, account_id=account, predecessor_id=replaces
+        )
         if ttl is not None:
             request.ttl.FromTimedelta(ttl)
         return self.operator.call(self.operator.devices.CreateJoinToken, request).join_token
@@ -120,9 +132,30 @@ class RunningCloud:
         with self.device_channel(device.tls_chain, device.tls_key) as channel:
             return list(SyncServiceStub(channel).Deliver(iter(requests), timeout=TIMEOUT_S))
 
-    def head(self, device: CloudDevice) -> sync_service_pb2.GetHeadResponse:
+    @contextmanager
+    def sync(self, device: CloudDevice) -> Iterator[SyncServiceStub]:
+        """What the device calls."""
         with self.device_channel(device.tls_chain, device.tls_key) as channel:
-            return SyncServiceStub(channel).GetHead(sync_service_pb2.GetHeadRequest(), timeout=TIMEOUT_S)
+            yield SyncServiceStub(channel)
+
+    def head(self, device: CloudDevice) -> sync_service_pb2.GetHeadResponse:
+        with self.sync(device) as stub:
+            return stub.GetHead(sync_service_pb2.GetHeadRequest(), timeout=TIMEOUT_S)
+
+    def pull(self, device: CloudDevice, cursor: str = "", *, size: int = 0) -> sync_service_pb2.PullResponse:
+        request = sync_service_pb2.PullRequest(cursor=cursor, page_size=size)
+        with self.sync(device) as stub:
+            return stub.Pull(request, timeout=TIMEOUT_S)
+
+    @contextmanager
+    def database(self) -> Iterator[Connection]:
+        """One writing transaction beside those of the service."""
+        store = Store.open(f"sqlite:///{self.data / 'verifield.db'}")
+        try:
+            with store.writing() as connection:
+                yield connection
+        finally:
+            store.close()
 
 
 def enroll_request(
@@ -180,10 +213,13 @@ def refusal(error: grpc.RpcError) -> tuple[grpc.StatusCode, ErrorInfo, str]:
 
 
 @contextmanager
-def running_cloud(data: Path, *, clock: FakeClock | None = None) -> Iterator[RunningCloud]:
+def running_cloud(
+    data: Path, *, clock: FakeClock | None = None, tpm_roots: Path | None = None
+) -> Iterator[RunningCloud]:
     """Serve from ``data`` on free ports until the block ends."""
     clock = clock or FakeClock()
-    service = _ServiceThread(Config(data=data, listen="127.0.0.1:0", stop_grace_s=1.0), clock)
+    config = Config(data=data, listen="127.0.0.1:0", stop_grace_s=1.0, tpm_roots=tpm_roots)
+    service = _ServiceThread(config, clock)
     endpoint = service.start()
     try:
         target = find_target(data, endpoint=None, root=None, token_file=None)

@@ -16,9 +16,14 @@ from edge.attest.keys import (
     SECRET_NAME,
     SoftwareSigner,
     open_or_create_secret,
+    open_private_key,
     open_secret,
 )
+from edge.attest.keystore import open_key_store
+from edge.attest.keystore_software import SoftwareKeyStore
+from edge.config import EdgeConfig
 from edge.errors import SetupError
+from edge.files import destroy_file
 from edge.model import KeyProtection
 
 SECRET = bytes(range(32))
@@ -166,3 +171,106 @@ def test_a_request_proves_possession_through_the_port(tmp_path: Path) -> None:
         )
         == signer.public_key_der()
     )
+
+
+def test_software_is_what_the_default_configuration_means(tmp_path: Path) -> None:
+    store = open_key_store(EdgeConfig(), tmp_path / "identity")
+    assert store.protection is KeyProtection.SOFTWARE
+    assert not (tmp_path / "identity").exists()  # opening writes nothing
+    store.create("a")
+    assert (tmp_path / "identity" / "keys" / "a.key").is_file()
+
+
+def first_version_identity(folder: Path) -> SoftwareSigner:
+    """The files that version 0.1.0 left when it enrolled a device; returns its attestation key."""
+    identity = folder / "id-device-1"
+    identity.mkdir(parents=True)
+    secret = open_or_create_secret(folder, environ={})
+    SoftwareSigner.create(identity / "tls.key", secret=secret)
+    return SoftwareSigner.create(identity / "attestation.key", secret=secret)
+
+
+def test_a_key_of_the_first_version_is_adopted(tmp_path: Path) -> None:
+    made = first_version_identity(tmp_path)
+    old = tmp_path / "id-device-1" / "attestation.key"
+    store = SoftwareKeyStore.open_store(tmp_path, environ={})
+    for _ in range(2):  # a cut after the first costs nothing
+        adopted = store.adopt(old, name="attestation-device-1")
+        assert adopted.public_key_der() == made.public_key_der()
+    verify(made, store.open("attestation-device-1").sign(b"message"), b"message")
+    open_private_key(tmp_path / "id-device-1" / "tls.key", secret=open_secret(tmp_path, environ={}))
+
+
+def test_adopting_never_replaces_another_key(tmp_path: Path) -> None:
+    first_version_identity(tmp_path)
+    store = SoftwareKeyStore.open_store(tmp_path, environ={})
+    kept = store.create("a")
+    with pytest.raises(SetupError) as error:
+        store.adopt(tmp_path / "id-device-1" / "attestation.key", name="a")
+    assert code_of(error) == "KEY_EXISTS"
+    assert store.open("a").public_key_der() == kept.public_key_der()
+    with pytest.raises(SetupError) as error:
+        store.adopt(tmp_path / "none.key", name="b")
+    assert code_of(error) == "KEY_MISSING"
+
+
+def test_destroying_an_adopted_key_leaves_nothing_under_its_old_name(tmp_path: Path) -> None:
+    first_version_identity(tmp_path)
+    old = tmp_path / "id-device-1" / "attestation.key"
+    before = old.read_bytes()
+    store = SoftwareKeyStore.open_store(tmp_path, environ={})
+    store.adopt(old, name="a")
+    store.destroy("a")
+    assert len(old.read_bytes()) == len(before)
+    assert not set(before.splitlines()) & set(old.read_bytes().splitlines())
+
+
+def test_wrapping_hangs_on_both_secrets(tmp_path: Path) -> None:
+    credentials, folder = tmp_path / "credentials", tmp_path / "identity"
+    credentials.mkdir()
+    (credentials / CREDENTIAL_NAME).write_bytes(SECRET)
+    (credentials / CREDENTIAL_NAME).chmod(0o400)
+    store = SoftwareKeyStore.open_store(folder, environ={"CREDENTIALS_DIRECTORY": str(credentials)})
+    wrapped = store.wrap(b"x", label="a")
+    assert not (folder / SECRET_NAME).exists()
+    assert store.unwrap(wrapped, label="a") == b"x"
+    without = SoftwareKeyStore.open_store(folder, environ={})
+    with pytest.raises(SetupError) as error:
+        without.unwrap(wrapped, label="a")
+    assert code_of(error) == "KEY_UNREADABLE"
+    store.destroy_wrapping()  # though systemd still holds its part
+    with pytest.raises(SetupError) as error:
+        store.unwrap(wrapped, label="a")
+    assert code_of(error) == "KEY_UNREADABLE"
+
+
+@pytest.mark.parametrize("name", ["device-secret", "wrapping-secret"])
+def test_secrets_that_others_may_read_are_refused(tmp_path: Path, name: str) -> None:
+    store = SoftwareKeyStore.open_store(tmp_path, environ={})
+    wrapped = store.wrap(b"x", label="a")
+    (tmp_path / name).chmod(0o644)
+    with pytest.raises(SetupError) as error:
+        store.unwrap(wrapped, label="a")
+    assert code_of(error) == "KEY_PERMISSIONS"
+
+
+def test_files_that_a_cut_left_beside_do_not_stand_in_the_way(tmp_path: Path) -> None:
+    store = SoftwareKeyStore.open_store(tmp_path, environ={})
+    (tmp_path / "keys").mkdir()
+    for name in (".device-secret.0011223344556677", ".wrapping-secret.0011223344556677"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "keys" / ".a.key.0011223344556677").write_bytes(b"-----BEGIN ENC")
+    signer = store.create("a")
+    verify(signer, store.open("a").sign(b"message"), b"message")
+    assert store.unwrap(store.wrap(b"x", label="a"), label="a") == b"x"
+
+
+def test_a_file_is_overwritten_before_it_goes(tmp_path: Path) -> None:
+    path, other_name = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(SECRET)
+    other_name.hardlink_to(path)
+    destroy_file(path)
+    assert not path.exists()
+    assert len(other_name.read_bytes()) == 32
+    assert other_name.read_bytes() != SECRET
+    destroy_file(path)  # there is none

@@ -8,18 +8,28 @@ from datetime import date
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from edge.answers import (
+    GalleryCandidate,
+    GalleryDecision,
+    GalleryResult,
+    ManualVerdict,
+    PrivateField,
+    SessionAnswers,
+    SignedIn,
+    SignInFactor,
+    TextShown,
+)
 from edge.attest.clock import ClockReading
+from edge.attest.disclosures import LONG_TERM, disclose_document, encode_picture
+from edge.attest.media import seal_media
 from edge.attest.sign import seal
 from edge.attest.statement import (
-    LONG_TERM,
     ChainLink,
     build_event_statement,
+    build_manual_statement,
     build_statement,
-    disclose_document,
-    encode_disclosures,
-    encode_picture,
-    parse_disclosures,
 )
 from edge.model import (
     Decision,
@@ -29,6 +39,7 @@ from edge.model import (
     LivenessDecision,
     Outcome,
     Prompt,
+    Standing,
 )
 from edge.outbox.records import Cited
 from edge.policy import Policy
@@ -45,9 +56,11 @@ from tests.support.appliance import (
     verified_evidence,
 )
 from verifield.chain import ChainHead, check_link
-from verifield.commitments import check_disclosure
+from verifield.commitments import check_disclosure, commit, encode_disclosures, parse_disclosures
+from verifield.cosign import check_cosignature
 from verifield.dsse import check_signature, parse_envelope
 from verifield.errors import Forged, Malformed
+from verifield.media import decrypt_media
 from verifield.statement import STATEMENT_TYPE, encode_statement, parse_statement
 from verifield.v1 import attestation_pb2 as pb
 
@@ -56,6 +69,7 @@ FIELDS = (
     *("valid_from", "valid_to"),
 )
 VERIFIED = Decision(Outcome.VERIFIED, ())
+PIN = frozenset({SignInFactor.PIN})
 
 
 def salts() -> Iterator[bytes]:
@@ -89,6 +103,10 @@ def test_a_verification_says_everything_that_was_found() -> None:
     assert parsed.outcome == pb.OUTCOME_VERIFIED
     assert (parsed.device_id, parsed.site.site_id) == ("device-1", "site-1")
     assert (parsed.operator.operator_id, parsed.operator.role) == ("op-17", "clerk")
+    assert list(parsed.operator.factors) == [pb.AUTHENTICATION_FACTOR_PIN]
+    assert parsed.session.session_id == bytes(range(16))
+    assert not parsed.session.HasField("consent")
+    assert parsed.standing == pb.STANDING_NORMAL
     assert parsed.assurance.camera == pb.CAMERA_ASSURANCE_HOST
     assert parsed.assurance.key_protection == pb.KEY_PROTECTION_SOFTWARE
     assert parsed.assurance.reader_sam_id == document().reader_sam_id
@@ -126,7 +144,6 @@ def test_every_field_opens_its_own_commitment_and_no_other() -> None:
         link=link_after(None, Cited()),
         attestation_id=attestation_id(bytes(16)),
         clock=reading(),
-        policy=Policy(),
         new_salt=lambda: next(source),
     )
     names = [item.field for item in disclosures]
@@ -209,6 +226,206 @@ def test_a_score_that_is_none_is_absent_and_failed(score: float | None) -> None:
     assert not expert.passed
 
 
+ANSWERS = SessionAnswers(
+    bytes(range(16)),
+    operator=SignedIn("op-17", "clerk", frozenset({SignInFactor.FACE, SignInFactor.PIN})),
+    consent=TextShown("consent-1", b"c" * 32, accepted=True),
+    earlier_records=2,
+    customer=(PrivateField("phone", b"13800000000"), PrivateField("address", "样本路1号".encode())),
+    notices=(
+        TextShown("notice-2", b"2" * 32, accepted=True),
+        TextShown("notice-1", b"1" * 32, accepted=True),
+    ),
+    signature=b"strokes of a pen",
+)
+
+
+def test_what_was_said_and_answered_is_stated_and_personal_data_only_committed_to() -> None:
+    evidence = dataclasses.replace(verified_evidence(), session=ANSWERS)
+    statement, disclosures = statement_of(evidence, VERIFIED)
+    envelope = seal(statement, MemorySigner())
+    session = parse_statement(parse_envelope(envelope).payload).session
+    assert (session.consent.text_id, session.consent.text_sha256) == ("consent-1", b"c" * 32)
+    assert session.consent.accepted
+    assert session.earlier_records_shown == 2
+    assert [notice.text_id for notice in session.notices] == ["notice-2", "notice-1"]  # as shown
+    assert [item.field for item in session.fields] == [
+        *("customer.address", "customer.phone", "session.signature")
+    ]
+    for value in (b"13800000000", "样本路1号".encode(), b"strokes"):
+        assert value not in envelope
+    private = {item.field: item for item in disclosures}
+    for commitment in session.fields:
+        item = private[commitment.field]
+        assert commitment.digest == commit(field=item.field, value=item.value, salt=item.salt)
+    assert private["customer.phone"].value == b"13800000000"
+    assert private["session.signature"].value == b"strokes of a pen"
+    assert list(statement.operator.factors) == [
+        *(pb.AUTHENTICATION_FACTOR_PIN, pb.AUTHENTICATION_FACTOR_FACE)  # in ascending order
+    ]
+
+
+def test_self_service_has_an_operator_part_that_names_nobody() -> None:
+    evidence = dataclasses.replace(verified_evidence(), session=SessionAnswers(bytes(16)))
+    statement, _ = statement_of(evidence, VERIFIED)
+    assert statement.HasField("operator")
+    assert statement.operator == pb.Operator()
+
+
+def test_a_search_in_the_gallery_is_stated_by_pseudonyms() -> None:
+    found = GalleryResult(
+        7, 2, (GalleryCandidate("p-2", 0.71), GalleryCandidate("p-1", 0.12)), GalleryDecision.FOUND
+    )
+    statement, _ = statement_of(dataclasses.replace(verified_evidence(), gallery=found), VERIFIED)
+    gallery = parse_statement(encode_statement(statement)).gallery
+    assert (gallery.gallery_version, gallery.size, gallery.decision) == (7, 2, pb.GALLERY_DECISION_FOUND)
+    assert [(item.candidate_id, item.score) for item in gallery.candidates] == [("p-2", 0.71), ("p-1", 0.12)]
+
+
+def test_pictures_are_stated_by_the_digest_of_what_is_stored_and_opened_by_the_service_alone() -> None:
+    key = X25519PrivateKey.generate()
+    sealed = seal_media(
+        (PrivateField("best_shot", b"a picture"), PrivateField("document_photo", b"another")),
+        recipient_key=key.public_key().public_bytes_raw(),
+    )
+    source = salts()
+    statement, disclosures = build_statement(
+        evidence=verified_evidence(),
+        decision=VERIFIED,
+        context=context("device-1"),
+        link=link_after(None, Cited()),
+        attestation_id=attestation_id(bytes(16)),
+        clock=reading(),
+        new_salt=lambda: next(source),
+        media=sealed,
+    )
+    envelope = seal(statement, MemorySigner())
+    stated = parse_statement(parse_envelope(envelope).payload).media
+    salt_of = {item.field: item.salt for item in disclosures}
+    assert [item.name for item in stated] == ["best_shot", "document_photo"]
+    for item, file in zip(stated, sealed, strict=True):
+        assert item.sha256 == hashlib.sha256(file.data).digest()
+        assert item.size_bytes == len(file.data)
+        content = decrypt_media(file.data, private_key=key)
+        field = f"media.{item.name}"
+        assert item.content_commitment == commit(field=field, value=content, salt=salt_of[field])
+    assert all(item.value == b"" for item in disclosures if item.field.startswith("media."))
+    assert b"a picture" not in encode_disclosures(disclosures)  # nor does the device keep it
+    assert "a picture" not in repr(sealed)
+
+
+@pytest.mark.parametrize(
+    ("standing", "stated"),
+    [
+        (Standing.NORMAL, pb.STANDING_NORMAL),
+        (Standing.DEGRADED, pb.STANDING_DEGRADED),
+        (Standing.STOPPED, pb.STANDING_DEGRADED),
+        (Standing.LOCKED, pb.STANDING_DEGRADED),
+    ],
+)
+def test_a_device_without_word_from_its_cloud_says_so(
+    standing: Standing, stated: pb.Standing.ValueType
+) -> None:
+    statement = build_event_statement(
+        event=pb.DeviceEvent(type=pb.DEVICE_EVENT_TYPE_ENROLLED, certificate_serial="5f01"),
+        context=dataclasses.replace(context("device-1"), standing=standing),
+        link=link_after(None, Cited()),
+        attestation_id=attestation_id(bytes(16)),
+        clock=reading(),
+    )
+    assert statement.standing == stated
+
+
+def test_the_time_since_the_receipt_is_stated_where_it_is_known() -> None:
+    def stated(since: int | None) -> pb.Clock:
+        cited = Cited(receipt_sha256=b"r" * 32, checkpoint_sha256=b"c" * 32)
+        statement = build_event_statement(
+            event=pb.DeviceEvent(type=pb.DEVICE_EVENT_TYPE_ENROLLED, certificate_serial="5f01"),
+            context=context("device-1"),
+            link=link_after(None, cited),
+            attestation_id=attestation_id(bytes(16)),
+            clock=dataclasses.replace(reading(), since_receipt_ns=since),
+        )
+        return parse_statement(encode_statement(statement)).clock
+
+    assert stated(17).since_receipt_ns == 17
+    assert stated(0).HasField("since_receipt_ns")
+    assert not stated(None).HasField("since_receipt_ns")
+
+
+def manual_statement(verdict: ManualVerdict, attempt: pb.Statement) -> pb.Statement:
+    return build_manual_statement(
+        verdict=verdict,
+        attempt=attempt,
+        session=SessionAnswers(
+            bytes(range(16)), operator=SignedIn("op-17", "clerk", frozenset({SignInFactor.PIN}))
+        ),
+        decision=Decision(Outcome.MANUAL, ("MANUAL_ACCEPTED",)),
+        context=context("device-1"),
+        link=link_after(None, Cited()),
+        attestation_id=attestation_id(b"m" * 16),
+        clock=reading(),
+    )
+
+
+def test_a_decision_by_two_people_carries_both_signatures_and_the_attempts_document() -> None:
+    attempt, disclosures = statement_of(
+        dataclasses.replace(verified_evidence(), match=None), Decision(Outcome.INCONCLUSIVE, ("BLURRED",))
+    )
+    device, supervisor = MemorySigner(), MemorySigner()
+    verdict = ManualVerdict(
+        accepted=True,
+        causes=("INCONCLUSIVE", "BLURRED"),
+        cosigner=SignedIn("op-2", "supervisor", PIN),
+        cosigner_key=supervisor.public_key_der(),
+        attempt_id=attempt.attestation_id,
+    )
+    envelope = parse_envelope(seal(manual_statement(verdict, attempt), device, [supervisor]))
+    assert len(envelope.signatures) == 2
+    statement = parse_statement(check_signature(envelope, device.key.public_key()))
+    check_cosignature(envelope, statement, device_key=device.key.public_key())
+    assert statement.outcome == pb.OUTCOME_MANUAL
+    assert statement.manual.accepted
+    assert list(statement.manual.causes) == ["INCONCLUSIVE", "BLURRED"]
+    assert statement.manual.attempt_id == attempt.attestation_id
+    assert (statement.operator.operator_id, statement.manual.cosigner.operator_id) == ("op-17", "op-2")
+    assert statement.document == attempt.document
+    for item in disclosures:
+        check_disclosure(statement, field=item.field, value=item.value, salt=item.salt)
+    for part in ("capture", "liveness", "match"):
+        assert not statement.HasField(part)  # type: ignore[arg-type]
+
+
+def test_one_person_alone_decides_nothing() -> None:
+    attempt, _ = statement_of(Evidence(aborted="NO_CARD"), Decision(Outcome.ABORTED, ("NO_CARD",)))
+    supervisor = MemorySigner()
+    alone = ManualVerdict(
+        accepted=True,
+        causes=("ABORTED", "NO_CARD"),
+        cosigner=SignedIn("op-17", "supervisor", frozenset({SignInFactor.PIN})),
+        cosigner_key=supervisor.public_key_der(),
+        attempt_id=attempt.attestation_id,
+    )
+    with pytest.raises(Malformed):
+        seal(manual_statement(alone, attempt), MemorySigner(), [supervisor])
+
+
+def test_a_decision_that_the_second_person_did_not_sign_is_forged() -> None:
+    attempt, _ = statement_of(Evidence(aborted="NO_CARD"), Decision(Outcome.ABORTED, ("NO_CARD",)))
+    device = MemorySigner()
+    verdict = ManualVerdict(
+        accepted=True,
+        causes=("ABORTED", "NO_CARD"),
+        cosigner=SignedIn("op-2", "supervisor", PIN),
+        cosigner_key=MemorySigner().public_key_der(),
+        attempt_id=attempt.attestation_id,
+    )
+    envelope = parse_envelope(seal(manual_statement(verdict, attempt), device, [MemorySigner()]))
+    statement = parse_statement(check_signature(envelope, device.key.public_key()))
+    with pytest.raises(Forged):
+        check_cosignature(envelope, statement, device_key=device.key.public_key())
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_has_its_name_in_the_protocol(outcome: Outcome) -> None:
     statement, _ = statement_of(verified_evidence(), Decision(outcome, ()))
@@ -244,11 +461,11 @@ def test_statements_take_their_place_in_the_chain_and_cite_what_was_seen() -> No
 
 def test_the_first_record_says_under_which_certificate_the_device_was_enrolled() -> None:
     statement = build_event_statement(
+        event=pb.DeviceEvent(type=pb.DEVICE_EVENT_TYPE_ENROLLED, certificate_serial="5f01"),
         context=context("device-1"),
         link=link_after(None, Cited()),
         attestation_id=attestation_id(bytes(16)),
         clock=ClockReading(BOOT_ID, 5, WALL, pb.TIME_QUALITY_SUSPECT),
-        certificate_serial="5f01",
     )
     parsed = parse_statement(encode_statement(statement))
     assert parsed.kind == pb.RECORD_KIND_DEVICE_EVENT

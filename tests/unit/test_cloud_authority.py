@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud.attestations.receipts import sign_receipt
-from cloud.authority import SERVER_LIFETIME, SERVICE_LIFETIME, Authority, write_private
+from cloud.authority import (
+    REVOCATION_LIST_LIFETIME,
+    SERVER_LIFETIME,
+    SERVICE_LIFETIME,
+    Authority,
+    Revoked,
+)
 from cloud.errors import SetupError
+from cloud.keyfiles import write_private
 from cloud.sources import to_us
 from verifield.certificates import Purpose, check_chain
 from verifield.chain import ChainHead
@@ -52,6 +60,9 @@ def test_every_leaf_has_its_purpose_and_leads_to_the_root(tmp_path: Path) -> Non
         authority.chain_of(authority.receipt.certificate), roots=roots, at=START, purpose=Purpose.RECEIPT
     )
     check_chain(authority.chain_of(authority.log.certificate), roots=roots, at=START, purpose=Purpose.LOG)
+    check_chain(
+        authority.chain_of(authority.policy.certificate), roots=roots, at=START, purpose=Purpose.POLICY
+    )
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     chain = authority.issue_device(key, device_id="d-1", usage=Purpose.ATTESTATION, now=START)
     check_chain(chain, roots=roots, at=START, purpose=Purpose.ATTESTATION)
@@ -96,7 +107,70 @@ def test_a_renewed_receipt_key_still_vouches_for_the_time_before(tmp_path: Path)
     assert check_receipt(receipt, certificates=chain, roots=[new.root]).through_seq == 1
 
 
-@pytest.mark.parametrize("name", ["root.pem", "issuing.key", "server.pem", "receipt.key", "log.key"])
+NEW_IN_0_2 = ("policy.key", "policy.pem", "media.key", "media.pub", "renewal.secret")
+
+
+def test_a_deployment_from_before_gets_the_keys_that_it_lacks(tmp_path: Path) -> None:
+    old = open_authority(tmp_path)
+    for name in NEW_IN_0_2:
+        (tmp_path / "keys" / name).unlink()
+    new = open_authority(tmp_path)
+    assert new.root == old.root
+    assert new.receipt.certificate == old.receipt.certificate
+    again = open_authority(tmp_path)
+    assert again.policy.certificate == new.policy.certificate
+    assert again.media_key.private_bytes_raw() == new.media_key.private_bytes_raw()
+    assert again.renewal_secret == new.renewal_secret
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("name", ["policy.pem", "media.pub"])
+def test_a_key_whose_making_was_cut_off_is_completed(tmp_path: Path, name: str) -> None:
+    before = open_authority(tmp_path)
+    (tmp_path / "keys" / name).unlink()
+    after = open_authority(tmp_path)
+    assert after.policy_key.private_numbers() == before.policy_key.private_numbers()
+    assert after.media_key.private_bytes_raw() == before.media_key.private_bytes_raw()
+    check_chain(
+        after.chain_of(after.policy.certificate), roots=[after.root], at=START, purpose=Purpose.POLICY
+    )
+
+
+def test_starts_at_once_end_up_with_the_same_keys(tmp_path: Path) -> None:
+    (tmp_path / ".keys.cut").mkdir()  # left by a start that broke off
+    with ThreadPoolExecutor(6) as pool:
+        opened = list(pool.map(lambda _: open_authority(tmp_path), range(6)))
+    assert len({authority.root for authority in opened}) == 1
+    assert len({authority.policy.certificate for authority in opened}) == 1
+    assert len({authority.media_key.private_bytes_raw() for authority in opened}) == 1
+    assert len({authority.renewal_secret for authority in opened}) == 1
+    assert not list(tmp_path.glob(".keys.*"))
+
+
+def test_a_revocation_list_is_signed_by_the_issuing_authority(tmp_path: Path) -> None:
+    authority = open_authority(tmp_path)
+    at = START + timedelta(days=3)
+    entries = [Revoked(0xABC, START, x509.ReasonFlags.key_compromise)]
+    der = authority.revocation_list(entries, number=7, now=at)
+    revocations = x509.load_der_x509_crl(der)
+    issuing = x509.load_der_x509_certificate(authority.chain_of(authority.receipt.certificate)[1])
+    assert revocations.is_signature_valid(issuing.public_key())  # type: ignore[arg-type]
+    assert revocations.issuer == issuing.subject
+    assert revocations.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 7
+    assert revocations.last_update_utc == at
+    assert revocations.next_update_utc == at + REVOCATION_LIST_LIFETIME
+    entry = revocations.get_revoked_certificate_by_serial_number(0xABC)
+    assert entry is not None
+    assert entry.revocation_date_utc == START
+    reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    assert reason is x509.ReasonFlags.key_compromise
+    assert revocations.get_revoked_certificate_by_serial_number(0xABD) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["root.pem", "issuing.key", "server.pem", "receipt.key", "log.key", "policy.key", "media.key"],
+)
 @pytest.mark.parametrize("content", [None, b"junk"], ids=["missing", "damaged"])
 def test_keys_that_cannot_be_used_stop_the_start(tmp_path: Path, name: str, content: bytes | None) -> None:
     open_authority(tmp_path)

@@ -1,17 +1,15 @@
-"""The database: migrations, durability settings, transactions, and the log's one writer."""
+"""The database: durability settings, transactions, and the log's one writer."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
@@ -19,10 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from cloud.errors import Reason, ServiceError, SetupError
 from cloud.log.sequencer import LogSigner, LogWriter, Sequencer
 from cloud.sources import Sources
-from cloud.store import attestations, devices
 from cloud.store import log as log_rows
 from cloud.store.database import Store
-from cloud.store.schema import metadata
 from verifield.merkle import MerkleTree, check_inclusion, leaf_hash
 from verifield.note import check_checkpoint
 
@@ -50,11 +46,6 @@ def leaves(*names: str) -> list[bytes]:
     return [leaf_hash(name.encode()) for name in names]
 
 
-def test_migrations_build_the_tables_of_the_schema(store: Store) -> None:
-    with store.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-
-
 def test_a_commit_survives_a_power_cut(store: Store) -> None:
     with store.reading() as connection:
         settings = [
@@ -62,17 +53,6 @@ def test_a_commit_survives_a_power_cut(store: Store) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     assert settings == ["wal", 2, 1]
-
-
-def test_a_newer_schema_is_refused_and_left_alone(store: Store, url: str, tmp_path: Path) -> None:
-    store.close()
-    with closing(sqlite3.connect(tmp_path / "test.db")) as database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
-        database.commit()
-        with pytest.raises(SetupError) as caught:
-            Store.open(url)
-        assert caught.value.code == "DATABASE_NEWER"
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
 def test_opening_again_changes_nothing(store: Store, url: str) -> None:
@@ -117,40 +97,15 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     with pytest.raises(IntegrityError), store.writing() as connection:
         write(connection)
     with store.reading() as connection:
-        assert log_rows.all_leaves(connection) == []
+        assert list(log_rows.all_leaves(connection)) == []
 
 
 def test_errors_do_not_show_what_was_written(store: Store) -> None:
     with pytest.raises(IntegrityError) as caught, store.writing() as connection:
         connection.execute(
-            text("INSERT INTO receipts VALUES (:a, 'nobody', :a, 1)"), {"a": b"very private bytes"}
+            text("INSERT INTO receipts VALUES (:a, 'nobody', :a, 1, NULL)"), {"a": b"very private bytes"}
         )
     assert "very private" not in str(caught.value)
-
-
-def test_a_chain_of_certificates_is_kept_once(store: Store) -> None:
-    with store.writing() as connection:
-        first = attestations.add_chain(connection, [b"leaf-1", b"issuing"])
-        assert attestations.add_chain(connection, [b"leaf-1", b"issuing"]) == first
-        second = attestations.add_chain(connection, [b"leaf-2", b"issuing"])
-        assert attestations.get_chain(connection, second) == [b"leaf-2", b"issuing"]
-        assert connection.execute(text("SELECT count(*) FROM certificates")).scalar() == 3
-
-
-def test_a_join_token_is_used_once(store: Store) -> None:
-    with store.writing() as connection:
-        devices.add_device(
-            connection,
-            device_id="d",
-            site_id="s",
-            key_protection=1,
-            attestation_key_sha256=KEY,
-            enrolled_us=1,
-            chain_epoch=1,
-        )
-        devices.add_join_token(connection, token_sha256=KEY, site_id="s", created_us=1, expires_us=2)
-        assert devices.use_join_token(connection, KEY, device_id="d", used_us=1)
-        assert not devices.use_join_token(connection, KEY, device_id="d", used_us=1)
 
 
 def test_the_sequencer_publishes_what_it_committed(store: Store, signer: LogSigner) -> None:
@@ -194,6 +149,86 @@ def test_a_failed_transaction_is_not_in_the_log(store: Store, signer: LogSigner)
         assert (checkpoint.size, checkpoint.root) == (2, expected.root())
 
     asyncio.run(main())
+
+
+def fail_once_appended(_: Connection, log: LogWriter) -> None:
+    log.append(leaves("lost"))
+    raise ServiceError(Reason.STORE_UNAVAILABLE, "made up")
+
+
+def test_a_log_that_was_changed_while_it_is_served_is_never_signed_again(
+    store: Store, signer: LogSigner
+) -> None:
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        await sequencer.transact(lambda _, log: log.append(leaves("a", "b")))
+        with store.writing() as connection:
+            change = text("UPDATE log_leaves SET leaf_hash = :leaf WHERE log_index = 0")
+            connection.execute(change, {"leaf": leaves("x")[0]})
+        with pytest.raises(ServiceError):
+            await sequencer.transact(fail_once_appended)
+        for _ in range(3):
+            with pytest.raises(SetupError) as caught:
+                await sequencer.transact(lambda _, log: log.append(leaves("c")))
+            assert caught.value.code == "LOG_INCONSISTENT"
+        assert sequencer.published.size == 2
+
+    asyncio.run(main())
+
+
+def test_a_log_that_was_set_back_while_it_is_served_never_goes_backwards(
+    store: Store, signer: LogSigner
+) -> None:
+    """An older copy is sound in itself, but what was published since would be denied."""
+
+    async def main() -> None:
+        sequencer = Sequencer.open(store, signer, Sources.system())
+        await sequencer.transact(lambda _, log: log.append(leaves("a")))
+        await sequencer.transact(lambda _, log: log.append(leaves("b")))
+        with store.writing() as connection:
+            connection.execute(text("DELETE FROM checkpoints WHERE tree_size = 2"))
+            connection.execute(text("DELETE FROM log_leaves WHERE log_index = 1"))
+        with pytest.raises(ServiceError):
+            await sequencer.transact(fail_once_appended)
+        with pytest.raises(SetupError) as caught:
+            await sequencer.transact(lambda _, log: log.append(leaves("c")))
+        assert caught.value.code == "LOG_INCONSISTENT"
+        assert sequencer.published.size == 2
+
+    asyncio.run(main())
+
+
+def test_writers_take_turns_also_with_one_that_never_pauses(store: Store) -> None:
+    done, count = threading.Event(), 0
+
+    def never_pauses() -> None:
+        nonlocal count
+        while not done.is_set():
+            with store.writing() as connection:
+                connection.execute(text("SELECT 1"))
+                count += 1
+                time.sleep(0.002)
+
+    busy = threading.Thread(target=never_pauses)
+    busy.start()
+    try:
+        waited = []
+        for _ in range(20):
+            before = count
+            with store.writing():
+                waited.append(count - before)
+    finally:
+        done.set()
+        busy.join(30)
+    assert max(waited) <= 2, "the one that runs, and at most one that came first"
+
+
+def test_a_writer_that_fails_gives_its_turn_on(store: Store) -> None:
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), store.writing():
+            raise ZeroDivisionError
+    with store.writing() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
 
 
 def test_a_caller_that_goes_away_does_not_break_the_order(store: Store, signer: LogSigner) -> None:

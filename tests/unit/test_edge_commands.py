@@ -16,7 +16,6 @@ import pytest
 
 from edge.attest.identity import CURRENT, DeviceIdentity
 from edge.cli import COMMANDS, app
-from edge.commands import enroll as commands_enroll
 from edge.commands import sync as commands_sync
 from edge.commands.common import TABLE_WIDTH, ends_with_exit_code, out
 from edge.commands.enroll import MAX_ROOT_BYTES
@@ -24,8 +23,9 @@ from edge.config import CONFIG_NAME, MAX_CONFIG_BYTES
 from edge.errors import EdgeError, ExitCode, InputError
 from edge.interrupts import STOPS
 from edge.sync.daemon import SyncReport
-from edge.sync.machine import Trouble
-from tests.support.appliance import Appliance, MemorySigner
+from edge.sync.events import Trouble
+from tests.support.appliance import Appliance, MemorySigner, key_store_beside
+from tests.support.authority import Authority
 
 HEAVY = ("cv2", "onnxruntime", "numba")
 
@@ -48,7 +48,15 @@ def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, dict[
 
 
 @pytest.mark.parametrize(
-    "args", [("version",), ("outbox", "stats", "--data", "nothing"), ("models", "list"), ("sync", "--help")]
+    "args",
+    [
+        ("version",),
+        ("outbox", "stats", "--data", "nothing"),
+        ("operator", "list", "--data", "nothing"),
+        ("status", "--data", "nothing"),
+        ("models", "list"),
+        ("sync", "--help"),
+    ],
 )
 def test_a_command_loads_no_network_that_it_does_not_need(args: tuple[str, ...], tmp_path: Path) -> None:
     code = (
@@ -70,9 +78,15 @@ def test_a_command_loads_no_network_that_it_does_not_need(args: tuple[str, ...],
 
 
 def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    groups = {"outbox": ("stats", "list", "retry"), "models": ("list", "verify", "pull")}
+    groups: dict[str, tuple[str, ...]] = {
+        "outbox": ("stats", "list", "show", "check", "recover"),
+        "models": ("list", "verify", "pull"),
+        "operator": ("add", "list", "remove", "login-test", "change-pin", "ledger"),
+        "policy": ("show",),
+    }
     for name in COMMANDS:
-        for command in [(name, part) for part in groups.get(name, ())] or [(name,)]:
+        parts: list[tuple[str, ...]] = [(name, part) for part in groups.get(name, ())]
+        for command in parts or [(name,)]:
             assert call(*command, "--help") == 0
             assert "Example:" in capsys.readouterr().out, command
 
@@ -160,10 +174,6 @@ def test_a_name_that_no_disk_can_hold(capsys: pytest.CaptureFixture[str]) -> Non
     assert error_of(capsys, "outbox", "stats", "--data", "a" * 300)[1]["code"] == "CONFIG_UNREADABLE"
 
 
-def test_a_record_number_beyond_the_stores_integers_is_wrong_use(tmp_path: Path) -> None:
-    assert call("outbox", "retry", str(2**63), "--data", str(tmp_path)) == ExitCode.USAGE
-
-
 def test_models_are_sought_where_the_configuration_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,22 +233,16 @@ def test_a_root_has_so_many_bytes_and_a_token_must_be_text(
 def enrolled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Appliance]:
     """A device whose outbox is in the data directory and whose identity is taken for granted."""
     device = Appliance(tmp_path / "outbox" / "device-1.sqlite", MemorySigner())
-    identity = SimpleNamespace(device_id="device-1", open_signer=MemorySigner)
-    monkeypatch.setattr(DeviceIdentity, "open", lambda _folder: identity)
+    store = key_store_beside(device.path)
+    identity = SimpleNamespace(
+        device_id="device-1",
+        open_signer=MemorySigner,
+        key_store=store,
+        root_pem=Authority.create().root_pem,
+    )
+    monkeypatch.setattr(DeviceIdentity, "open", lambda _folder, **_: identity)
     yield device
     device.outbox.close()
-
-
-def test_a_device_with_records_that_wait_is_not_replaced(
-    enrolled: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    enrolled.verify()
-    asked: list[str] = []
-    monkeypatch.setattr(commands_enroll, "enroll_device", lambda **_: asked.append("cloud"))
-    args = (*ENROLL, "--replace", "--cloud", "c:1", "--root", "root.pem", "--data", str(tmp_path))
-    status, error = error_of(capsys, *args)
-    assert (status, error["code"], asked) == (ExitCode.SETUP, "RECORDS_WAIT", [])
-    assert "sync --once" in error["hint"]
 
 
 def test_delivery_that_halted_is_one_object_and_the_clouds_status(
@@ -246,7 +250,7 @@ def test_delivery_that_halted_is_one_object_and_the_clouds_status(
 ) -> None:
     enrolled.verify()
     halted = SyncReport(1, 0, Trouble("FORK", "Two devices use one identity."))
-    monkeypatch.setattr(commands_sync, "run", lambda **_: halted)
+    monkeypatch.setattr(commands_sync, "run_sync", lambda *_, **__: halted)
     before = [signal.getsignal(number) for number in STOPS]
     status, error = error_of(capsys, "sync", "--once", "--data", str(tmp_path))
     for number, handler in zip(STOPS, before, strict=True):

@@ -1,11 +1,21 @@
 """The decision fails closed, and a spoof outranks a match."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
+from edge.answers import (
+    GalleryDecision,
+    GalleryResult,
+    PrivateField,
+    SessionAnswers,
+    SignedIn,
+    Step,
+    TextShown,
+)
 from edge.decision import decide
-from edge.model import LivenessDecision, Outcome, QualityComponent
+from edge.model import Decision, LivenessDecision, Outcome, QualityComponent
 from tests.support.evidence import CAPTURE, DOCUMENT, GOOD, LIVE, MATCH
 
 ATTACK = dataclasses.replace(LIVE, decision=LivenessDecision.ATTACK, reasons=("SPOOF_PLANAR_MOTION",))
@@ -49,6 +59,54 @@ def test_a_spoof_of_the_right_person_is_a_spoof() -> None:
 def test_not_a_number_is_no_match() -> None:
     nan = dataclasses.replace(GOOD, match=dataclasses.replace(MATCH, score=float("nan")))
     assert decide(nan).outcome is Outcome.NOT_MATCHED
+
+
+ANSWERED = SessionAnswers(
+    bytes(16),
+    operator=SignedIn("op-1", "clerk"),
+    consent=TextShown("consent-1", bytes(32), accepted=True),
+    earlier_records=0,
+    customer=(PrivateField("phone", b"13800000000"),),
+    notices=(TextShown("notice-1", bytes(32), accepted=True),),
+    signature=b"strokes",
+)
+NOBODY = GalleryResult(1, 0, (), GalleryDecision.UNKNOWN)
+ALL_ANSWERED = dataclasses.replace(GOOD, session=ANSWERED, gallery=NOBODY)
+
+
+def test_with_every_step_planned_every_answer_counts() -> None:
+    assert decide(ALL_ANSWERED, frozenset(Step)) == Decision(Outcome.VERIFIED, ())
+    everything = tuple(f"NO_ANSWER_{step}" for step in Step)
+    assert decide(GOOD, frozenset(Step)) == Decision(Outcome.INCONCLUSIVE, everything)
+
+
+@pytest.mark.parametrize(
+    ("step", "answers"),
+    [
+        (Step.OPERATOR, {"operator": None}),
+        (Step.CONSENT, {"consent": None}),
+        (Step.CONSENT, {"consent": TextShown("consent-1", bytes(32), accepted=False)}),
+        (Step.EARLIER_RECORDS, {"earlier_records": None}),
+        (Step.CUSTOMER_DATA, {"customer": ()}),
+        (Step.NOTICE, {"notices": ()}),
+        (Step.NOTICE, {"notices": (*ANSWERED.notices, TextShown("n", bytes(32), accepted=False))}),
+        (Step.SIGNATURE, {"signature": b""}),
+    ],
+)
+def test_a_planned_step_without_a_yes_is_never_a_pass(step: Step, answers: dict[str, Any]) -> None:
+    evidence = dataclasses.replace(ALL_ANSWERED, session=dataclasses.replace(ANSWERED, **answers))
+    assert decide(evidence, frozenset(Step)) == Decision(Outcome.INCONCLUSIVE, (f"NO_ANSWER_{step}",))
+    assert decide(evidence, frozenset(Step) - {step}).outcome is Outcome.VERIFIED
+
+
+def test_a_gallery_that_was_not_searched_is_never_a_pass() -> None:
+    evidence = dataclasses.replace(ALL_ANSWERED, gallery=None)
+    assert decide(evidence, frozenset({Step.GALLERY})).reasons == ("NO_ANSWER_GALLERY",)
+
+
+def test_nothing_undoes_a_spoof() -> None:
+    stopped = dataclasses.replace(GOOD, liveness=ATTACK, aborted="OPERATOR_STOPPED")
+    assert decide(stopped) == Decision(Outcome.SPOOF, ("SPOOF_PLANAR_MOTION", "OPERATOR_STOPPED"))
 
 
 def test_a_document_does_not_show_its_data() -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from edge.files import NotPrivateError, create_private, make_private_folder, read_private, write_private
+from edge.files import (
+    NotPrivateError,
+    create_private,
+    destroy_file,
+    locked,
+    make_private_folder,
+    read_private,
+    write_private,
+)
 
 
 def mode(path: Path) -> int:
@@ -67,17 +75,41 @@ def test_folders_are_made_for_the_owner_alone(tmp_path: Path) -> None:
     assert mode(tmp_path / "a") == 0o700
 
 
+@pytest.mark.parametrize("fault", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.hardlink_to"])
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, call: str
 ) -> None:
-    target = tmp_path / "m.onnx"
+    target, new = tmp_path / "m.onnx", tmp_path / "new"
     write_private(target, b"old")
 
-    def torn(_descriptor: int) -> None:
-        raise OSError("power cut")
+    def torn(*_arguments: object) -> None:
+        raise fault
 
-    monkeypatch.setattr("os.fsync", torn)
-    with pytest.raises(OSError, match="power cut"):
-        write_private(target, b"new")
+    monkeypatch.setattr(call, torn)
+    writes = [write_private] if "hardlink" not in call else []
+    writes += [create_private] if "replace" not in call else []
+    for write in writes:
+        with pytest.raises(type(fault)):
+            write(target if write is write_private else new, b"new")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_destroying_overwrites_every_name_and_removes_one(tmp_path: Path) -> None:
+    path, other = tmp_path / "key", tmp_path / "other"
+    create_private(path, b"secret" * 9)
+    other.hardlink_to(path)
+    destroy_file(path)
+    destroy_file(path)  # there is none
+    assert list(tmp_path.iterdir()) == [other]
+    assert len(other.read_bytes()) == 54
+    assert b"secret" not in other.read_bytes()
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path), pytest.raises(BlockingIOError), locked(path, wait=False):
+        raise AssertionError("held twice")
+    with locked(path, wait=False):
+        assert mode(path) == 0o600

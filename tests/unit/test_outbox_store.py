@@ -8,24 +8,24 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.attest.statement import parse_disclosures
 from edge.errors import StorageError
+from edge.model import Position
 from edge.outbox.faults import storage_errors
+from edge.outbox.layout import DATA_KEY_SUFFIX
 from edge.outbox.records import Cited, RecordState, SignedRecord
-from edge.outbox.schema import STEPS
-from edge.outbox.store import DATA_KEY_SUFFIX, Outbox
-from tests.support.appliance import Appliance, MemorySigner
+from tests.support.appliance import Appliance, MemorySigner, key_store_beside, open_outbox
 from tests.support.authority import NOW, Authority
+from tests.support.outbox import ALL, apply, places, raw, receipt_through, states
 from verifield.chain import ChainBreak, ChainHead, envelope_sha256
+from verifield.commitments import parse_disclosures
 from verifield.dsse import parse_envelope
 from verifield.receipt import check_receipt
 from verifield.statement import parse_statement
 from verifield.v1.bundle_pb2 import Receipt
-
-ALL = {"limit_bytes": 1 << 30, "limit_count": 1 << 30}
 
 
 @pytest.fixture(scope="module")
@@ -40,31 +40,12 @@ def device(tmp_path: Path) -> Iterator[Appliance]:
     appliance.outbox.close()
 
 
-def receipt_through(
-    authority: Authority, device: Appliance, seq: int, *, at: datetime = NOW, sha256: bytes | None = None
-) -> tuple[bytes, Receipt]:
-    """A good receipt, checked, for our record at ``seq`` (or for ``sha256``)."""
-    ours = sha256 or device.outbox.sha256_at(seq)
-    assert ours is not None
-    envelope = authority.receipt(device.device_id, ChainHead(1, seq, ours), at=at)
-    receipt = check_receipt(envelope, certificates=authority.receipt_chain, roots=[authority.root])
-    return envelope, receipt
-
-
-def states(device: Appliance) -> list[RecordState]:
-    return [record.state for record in reversed(device.outbox.newest(limit=1000))]
-
-
-def raw(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None)
-
-
 def test_records_form_a_chain_that_survives_a_restart(device: Appliance) -> None:
     assert device.outbox.head() is None
     stored = [device.verify() for _ in range(3)]
     device.restart()
     assert device.outbox.head() == ChainHead(1, 3, stored[-1].sha256)
-    records = device.outbox.pending(after_seq=0, **ALL)
+    records = device.outbox.pending(after=None, **ALL)
     assert records == stored
     previous = b""
     for seq, record in enumerate(records, 1):
@@ -78,14 +59,15 @@ def test_records_form_a_chain_that_survives_a_restart(device: Appliance) -> None
 
 def test_files_are_for_the_owner_alone(device: Appliance) -> None:
     device.verify_person()
-    files = list(device.path.parent.iterdir())
-    assert len(files) == 5  # database, WAL, shared memory, data key, lock
-    for path in [*files, device.path.parent]:
+    device.outbox.append(lambda head, cited: device.make(head, cited, media=(b"picture",)))
+    files = {path.name.removeprefix(device.path.name) for path in device.path.parent.rglob("*")}
+    assert {"", "-wal", "-shm", ".key", ".lock", ".head", ".reserve", ".media"} <= files
+    for path in [device.path.parent, *device.path.parent.rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
 def test_a_commit_is_synced_to_the_disk(device: Appliance) -> None:
-    connection = device.outbox._db.conn
+    connection = device.outbox._store.db.conn
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
@@ -121,7 +103,7 @@ def test_personal_data_is_on_the_disk_only_encrypted(device: Appliance) -> None:
     }
     assert opened["document.name"] == "试验·样本".encode()
     device.outbox.close()
-    for path in device.path.parent.iterdir():
+    for path in (path for path in device.path.parent.rglob("*") if path.is_file()):
         data = path.read_bytes()
         for item in ("试验·样本", "990000199001019990", "虚构省"):
             assert item.encode() not in data
@@ -149,37 +131,56 @@ def test_personal_data_moved_to_another_record_does_not_open(device: Appliance) 
     assert error.value.code == "DATA_KEY_WRONG"
 
 
-def test_a_store_without_its_data_key_is_not_opened_with_a_new_one(device: Appliance) -> None:
-    device.verify_person()
+def test_without_its_data_key_a_store_only_delivers(device: Appliance) -> None:
+    record = device.verify_person()
     device.outbox.close()
     key = device.path.with_name(device.path.name + DATA_KEY_SUFFIX)
     data = key.read_bytes()
     key.unlink()
+    device.restart()
+    assert not key.exists()  # a new one would open nothing, and hide that
+    for refused in (device.outbox.check_ready, device.verify_person):
+        with pytest.raises(StorageError) as error:
+            refused()
+        assert error.value.code == "DATA_KEY_MISSING"
     with pytest.raises(StorageError) as error:
-        device.restart()
+        device.outbox.private(record.attestation_id)
     assert error.value.code == "DATA_KEY_MISSING"
-    assert not key.exists()
+    assert device.outbox.pending(after=None, **ALL) == [record]
+    assert device.verify().seq == 2  # nothing personal in it
+    device.outbox.close()
     key.write_bytes(data)
     key.chmod(0o644)
     with pytest.raises(StorageError) as error:
         device.restart()
     assert error.value.code == "DATA_KEY_PERMISSIONS"
     key.chmod(0o600)
-    key.write_bytes(data[:-1])
+    device.restart()
+    assert device.outbox.private(record.attestation_id)
+
+
+def test_once_the_keys_of_personal_data_are_destroyed_records_are_still_delivered(device: Appliance) -> None:
+    record = device.verify_person()
+    key_store_beside(device.path).destroy_wrapping()
+    device.restart()
+    assert device.outbox.pending(after=None, **ALL) == [record]
     with pytest.raises(StorageError) as error:
-        device.restart()
-    assert error.value.code == "DATA_KEY_UNREADABLE"
+        device.outbox.private(record.attestation_id)
+    assert error.value.code == "DATA_KEY_WRONG"
+    with pytest.raises(StorageError) as error:
+        device.outbox.check_ready()
+    assert error.value.code == "DATA_KEY_WRONG"
 
 
 def test_a_batch_keeps_both_limits_and_the_order(device: Appliance) -> None:
     sizes = [len(device.verify().envelope) for _ in range(4)]
     outbox = device.outbox
 
-    def seqs(**limits: int) -> list[int]:
-        return [record.seq for record in outbox.pending(**({"after_seq": 0} | ALL | limits))]
+    def seqs(**limits: Any) -> list[int]:
+        return [record.seq for record in outbox.pending(**({"after": None} | ALL | limits))]
 
     assert seqs() == [1, 2, 3, 4]
-    assert seqs(after_seq=2) == [3, 4]
+    assert seqs(after=Position(1, 2)) == [3, 4]
     assert seqs(limit_count=3) == [1, 2, 3]
     assert seqs(limit_bytes=sum(sizes[:2])) == [1, 2]
     assert seqs(limit_bytes=sum(sizes[:2]) - 1) == [1]
@@ -191,11 +192,11 @@ def test_a_receipt_confirms_through_its_record_and_is_cited_next(
     for _ in range(3):
         device.verify()
     assert device.outbox.cited() == Cited()
-    device.outbox.mark_delivered([1, 2, 3])
+    device.outbox.mark_delivered(places(1, 2, 3))
     envelope, receipt = receipt_through(authority, device, 2)
-    assert device.outbox.apply_receipt(envelope, receipt) == 2
+    assert apply(device, (envelope, receipt)) == 2
     assert states(device) == [RecordState.CONFIRMED, RecordState.CONFIRMED, RecordState.DELIVERED]
-    assert device.outbox.confirmed_seq() == 2
+    assert device.outbox.confirmed() == Position(1, 2)
     assert device.outbox.has_unconfirmed()
     cited = device.outbox.cited()
     assert cited.receipt_sha256 == envelope_sha256(envelope)
@@ -204,7 +205,7 @@ def test_a_receipt_confirms_through_its_record_and_is_cited_next(
     statement = parse_statement(parse_envelope(device.verify().envelope).payload)
     assert statement.last_receipt_sha256 == cited.receipt_sha256
     assert statement.last_checkpoint_sha256 == cited.checkpoint_sha256
-    assert device.outbox.apply_receipt(*receipt_through(authority, device, 4)) == 2
+    assert apply(device, receipt_through(authority, device, 4)) == 2
     assert not device.outbox.has_unconfirmed()
 
 
@@ -212,9 +213,9 @@ def test_an_older_receipt_changes_nothing(authority: Authority, device: Applianc
     for _ in range(3):
         device.verify()
     old = receipt_through(authority, device, 1)
-    device.outbox.apply_receipt(*receipt_through(authority, device, 3, at=NOW + timedelta(hours=1)))
+    apply(device, receipt_through(authority, device, 3, at=NOW + timedelta(hours=1)))
     cited = device.outbox.cited()
-    assert device.outbox.apply_receipt(*old) == 0
+    assert apply(device, old) == 0
     assert device.outbox.cited() == cited
 
 
@@ -222,7 +223,7 @@ def refused_receipt(device: Appliance, envelope: bytes, receipt: Receipt) -> str
     """Apply, expect a refusal, and check that nothing changed and nothing can be deleted."""
     before = (states(device), device.outbox.cited())
     with pytest.raises(StorageError) as error:
-        device.outbox.apply_receipt(envelope, receipt)
+        apply(device, (envelope, receipt))
     assert (states(device), device.outbox.cited()) == before
     assert device.outbox.purge(now=NOW + timedelta(days=999), retention=timedelta(0)) == 0
     return error.value.code
@@ -255,52 +256,52 @@ def test_a_receipt_beyond_our_chain_deletes_nothing(
 def test_only_confirmed_records_past_their_time_are_deleted(authority: Authority, device: Appliance) -> None:
     retention = timedelta(days=30)
     records = [device.verify_person() for _ in range(4)]
-    device.outbox.apply_receipt(*receipt_through(authority, device, 2))
-    device.outbox.mark_delivered([3])
+    apply(device, receipt_through(authority, device, 2))
+    device.outbox.mark_delivered(places(3))
     assert device.outbox.purge(now=NOW + retention - timedelta(microseconds=1), retention=retention) == 0
     assert device.outbox.purge(now=NOW + retention, retention=retention) == 2
     assert states(device) == [RecordState.DELIVERED, RecordState.PENDING]
-    assert device.outbox.oldest_seq() == 3
+    assert device.outbox.oldest() == Position(1, 3)
     opens = [bool(device.outbox.private(record.attestation_id)) for record in records]
     assert opens == [False, False, True, True]
 
 
 def test_the_chain_goes_on_after_everything_was_deleted(authority: Authority, device: Appliance) -> None:
     last = [device.verify() for _ in range(2)][-1]
-    device.outbox.apply_receipt(*receipt_through(authority, device, 2))
+    apply(device, receipt_through(authority, device, 2))
     device.outbox.purge(now=NOW, retention=timedelta(0))
     device.restart()
     assert device.outbox.newest(limit=9) == []
     assert device.outbox.head() == ChainHead(1, 2, last.sha256)
-    assert device.outbox.sha256_at(2) == last.sha256
-    assert device.outbox.sha256_at(1) is None
-    assert device.outbox.oldest_seq() is None
+    assert device.outbox.digest_at(Position(1, 2)) == last.sha256
+    assert device.outbox.digest_at(Position(1, 1)) is None
+    assert device.outbox.oldest() is None
     assert device.verify().seq == 3
-    assert device.outbox.sha256_at(2) == last.sha256  # the receipt still knows it
+    assert device.outbox.digest_at(Position(1, 2)) == last.sha256  # the receipt still knows it
     again = receipt_through(authority, device, 2, sha256=b"x" * 32)
     with pytest.raises(StorageError):
-        device.outbox.apply_receipt(*again)
+        apply(device, again)
 
 
-def test_a_refused_record_stays_visible_until_a_person_acts(device: Appliance) -> None:
+def test_a_refused_record_stays_visible_and_stops_nothing(device: Appliance) -> None:
     for _ in range(3):
         device.verify()
-    device.outbox.mark_delivered([1])
-    device.outbox.mark_invalid(2, "MALFORMED")
-    assert device.outbox.first_invalid() == (2, "MALFORMED")
-    assert [record.seq for record in device.outbox.pending(after_seq=0, **ALL)] == [1]
+    device.outbox.mark_delivered(places(1))
+    device.outbox.mark_refused(Position(1, 2), "MALFORMED")
+    assert [record.position for record in device.outbox.refused()] == places(2)
+    assert [record.position for record in device.outbox.pending(after=None, **ALL)] == places(1, 3)
     assert device.outbox.newest(limit=9)[1].reason == "MALFORMED"
-    assert not device.outbox.retry_invalid(1)
-    assert device.outbox.retry_invalid(2)
-    assert device.outbox.first_invalid() is None
-    assert [record.seq for record in device.outbox.pending(after_seq=1, **ALL)] == [2, 3]
+    device.recorder().record_tombstone(Position(1, 2), "MALFORMED")
+    assert device.outbox.refused() == []
+    assert device.outbox.holes(after=None) == []
+    assert states(device)[1] is RecordState.INVALID
 
 
 def test_what_is_confirmed_stays_confirmed(authority: Authority, device: Appliance) -> None:
     device.verify()
-    device.outbox.apply_receipt(*receipt_through(authority, device, 1))
-    device.outbox.mark_invalid(1, "LATE")
-    device.outbox.mark_delivered([1])
+    apply(device, receipt_through(authority, device, 1))
+    device.outbox.mark_refused(Position(1, 1), "LATE")
+    device.outbox.mark_delivered(places(1))
     assert states(device) == [RecordState.CONFIRMED]
 
 
@@ -308,9 +309,9 @@ def test_figures_of_the_store(authority: Authority, device: Appliance) -> None:
     empty = device.outbox.stats()
     assert (empty.head, empty.pending, empty.pending_bytes, empty.oldest_pending) == (None, 0, 0, None)
     records = [device.verify() for _ in range(5)]
-    device.outbox.apply_receipt(*receipt_through(authority, device, 1))
-    device.outbox.mark_delivered([2])
-    device.outbox.mark_invalid(3, "MALFORMED")
+    apply(device, receipt_through(authority, device, 1))
+    device.outbox.mark_delivered(places(2))
+    device.outbox.mark_refused(Position(1, 3), "MALFORMED")
     stats = device.outbox.stats()
     assert (stats.pending, stats.delivered, stats.confirmed, stats.invalid) == (2, 1, 1, 1)
     assert stats.pending_bytes == sum(len(record.envelope) for record in records[3:])
@@ -322,46 +323,14 @@ def test_figures_of_the_store(authority: Authority, device: Appliance) -> None:
 def test_a_store_of_another_device_is_refused(device: Appliance) -> None:
     device.verify()
     with pytest.raises(StorageError) as error:
-        Outbox.open(device.path, device_id="device-2")
+        open_outbox(device.path, device_id="device-2")
     assert error.value.code == "OUTBOX_OTHER_DEVICE"
-
-
-def test_a_newer_schema_is_refused_and_left_alone(device: Appliance) -> None:
-    device.verify()
-    device.outbox.close()
-    connection = raw(device.path)
-    connection.execute(
-        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('outbox', 'm999_later', '')"
-    )
-    before = list(connection.iterdump())
-    with pytest.raises(StorageError) as error:
-        device.restart()
-    assert error.value.code == "OUTBOX_NEWER"
-    assert list(connection.iterdump()) == before
-    connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm999_later'")
-    connection.close()
-    device.restart()
-
-
-def test_migrations_leave_nothing_when_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def m998_breaks(_db: object) -> None:
-        raise RuntimeError("half-way")
-
-    path = tmp_path / "outbox.db"
-    with monkeypatch.context() as patch:
-        patch.setattr("edge.outbox.schema.STEPS", (*STEPS, m998_breaks))
-        with pytest.raises(RuntimeError):
-            Outbox.open(path, device_id="device-1")
-    connection = raw(path)
-    assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-    connection.close()
-    Outbox.open(path, device_id="device-1").close()
 
 
 def test_a_full_disk_is_said_and_the_record_is_not_there_at_all(device: Appliance) -> None:
     device.verify()
     head = device.outbox.head()
-    connection = device.outbox._db.conn
+    connection = device.outbox._store.db.conn
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     code = ""
@@ -381,7 +350,7 @@ def test_a_full_disk_is_said_and_the_record_is_not_there_at_all(device: Applianc
 
 def test_a_disk_that_became_read_only_is_said(device: Appliance) -> None:
     device.verify()
-    device.outbox._db.conn.execute("PRAGMA query_only = ON")
+    device.outbox._store.db.conn.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError) as error:
         device.verify()
     assert error.value.code == "OUTBOX_READONLY"
@@ -414,7 +383,7 @@ def test_an_index_that_cannot_grow_is_a_full_disk() -> None:
 def test_a_store_held_by_another_process_is_said(device: Appliance) -> None:
     other = raw(device.path)
     other.execute("BEGIN IMMEDIATE")
-    device.outbox._db.conn.execute("PRAGMA busy_timeout = 1")
+    device.outbox._store.db.conn.execute("PRAGMA busy_timeout = 1")
     with pytest.raises(StorageError) as error:
         device.verify()
     assert error.value.code == "OUTBOX_BUSY"
@@ -428,7 +397,7 @@ def test_a_file_that_is_no_database_is_said_and_kept(tmp_path: Path) -> None:
     (tmp_path / "outbox.db.key").write_bytes(bytes(32))
     (tmp_path / "outbox.db.key").chmod(0o600)
     with pytest.raises(StorageError) as error:
-        Outbox.open(path, device_id="device-1")
+        open_outbox(path)
     assert error.value.code == "OUTBOX_CORRUPT"
     assert path.read_bytes() == b"no database" * 400
 
@@ -454,12 +423,12 @@ def test_a_damaged_page_is_said(device: Appliance) -> None:
 def test_a_folder_in_the_way_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
-        Outbox.open(tmp_path / "file" / "outbox.db", device_id="device-1")
+        open_outbox(tmp_path / "file" / "outbox.db")
 
 
 def test_times_sort_as_texts_whatever_their_fraction(authority: Authority, device: Appliance) -> None:
     device.verify()
     moment = datetime(2026, 5, 1, 12, 0, 0, 1, tzinfo=UTC)
-    device.outbox.apply_receipt(*receipt_through(authority, device, 1, at=moment))
+    apply(device, receipt_through(authority, device, 1, at=moment))
     assert device.outbox.purge(now=moment.replace(microsecond=0), retention=timedelta(0)) == 0
     assert device.outbox.purge(now=moment, retention=timedelta(0)) == 1

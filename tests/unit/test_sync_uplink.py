@@ -1,13 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import grpc
 import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from edge.model import Position
 from edge.rpc import MAX_MESSAGE_BYTES, FailureKind, RpcFailure, channel_options, error_reason, judge_failure
-from edge.sync.machine import RecordResult, Verdict
-from edge.sync.uplink import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, UplinkError, parse_delivery
+from edge.sync.events import RecordResult, Verdict
+from edge.sync.ports import UplinkError
+from edge.sync.uplink import (
+    CALL_TIMEOUT_S,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_RECORDS,
+    MAX_DAMAGED,
+    SLOWEST_LINK_BYTES_PER_S,
+    deliver_request,
+    parse_results,
+    timeout_s,
+)
+from tests.support.authority import Authority, Device, verification
+from tests.support.events import DIGEST, gap_event, tombstone_event
 from verifield.dsse import MAX_ENVELOPE_BYTES
 from verifield.v1 import sync_service_pb2 as pb
 
@@ -89,24 +104,67 @@ def test_the_largest_batch_fits_a_message_and_one_record_fits_a_batch() -> None:
     assert options["grpc.keepalive_time_ms"] > 0
 
 
+@dataclass(frozen=True)
+class Sent:
+    position: Position
+    envelope: bytes = b"any"
+    state: str = "PENDING"
+
+
+def at(seq: int) -> Position:
+    return Position(1, seq)
+
+
 def test_every_status_of_the_contract_is_understood() -> None:
     for name, status in pb.DeliverStatus.items():
-        answer = pb.DeliverResponse(results=[pb.DeliverResult(status=status, reason="R")], receipt=b"r")
+        answer = pb.DeliverResponse(results=[pb.DeliverResult(status=status, reason="R")])
         if status == pb.DELIVER_STATUS_UNSPECIFIED:
             with pytest.raises(UplinkError):
-                parse_delivery(answer, seqs=[7])
+                parse_results(answer, [Sent(at(7))])
             continue
         verdict = Verdict(name.removeprefix("DELIVER_STATUS_"))
-        delivery = parse_delivery(answer, seqs=[7])
-        assert delivery.results == (RecordResult(7, verdict, "R"),)
-        assert delivery.receipt == b"r"
+        assert parse_results(answer, [Sent(at(7))]) == (RecordResult(at(7), verdict, "R"),)
+
+
+@pytest.mark.parametrize(
+    ("state", "new", "closed"),
+    [
+        ("PENDING", True, False),
+        ("DELIVERED", False, False),
+        ("CONFIRMED", False, False),
+        ("INVALID", False, True),
+    ],
+)
+def test_what_we_knew_of_a_record_goes_with_its_result(state: str, new: bool, closed: bool) -> None:
+    answer = pb.DeliverResponse(results=[pb.DeliverResult(status=pb.DELIVER_STATUS_INVALID)])
+    [result] = parse_results(answer, [Sent(at(7), state=state)])
+    assert (result.new, result.closed) == (new, closed)
+
+
+def test_our_own_notes_are_known_as_such_when_they_are_refused() -> None:
+    device = Authority.create().enroll("device-1")
+    refused = pb.DeliverResponse(results=[pb.DeliverResult(status=pb.DELIVER_STATUS_INVALID)])
+
+    def is_excuse(envelope: bytes) -> bool:
+        return parse_results(refused, [Sent(at(1), envelope)])[0].excuse
+
+    def sealed(device: Device, kind: str) -> bytes:
+        device.sign(verification(device))
+        if kind == "gap":
+            return device.sign(gap_event(device, first=1, last=1, last_sha256=DIGEST))
+        return device.sign(tombstone_event(device, seq=1))
+
+    assert is_excuse(sealed(device, "gap"))
+    assert is_excuse(sealed(device, "tombstone"))
+    assert not is_excuse(device.sign(verification(device)))
+    assert not is_excuse(b"what an older version signed")
 
 
 @pytest.mark.parametrize("results", [0, 1, 3])
 def test_another_number_of_results_than_records_is_refused(results: int) -> None:
     good = pb.DeliverResult(status=pb.DELIVER_STATUS_ACCEPTED)
     with pytest.raises(UplinkError) as error:
-        parse_delivery(pb.DeliverResponse(results=[good] * results), seqs=[1, 2])
+        parse_results(pb.DeliverResponse(results=[good] * results), [Sent(at(1)), Sent(at(2))])
     assert error.value.failure == RpcFailure(
         FailureKind.TRANSIENT, "CLOUD_ANSWER", error.value.failure.message
     )
@@ -115,4 +173,21 @@ def test_another_number_of_results_than_records_is_refused(results: int) -> None
 def test_a_status_of_a_newer_contract_is_refused() -> None:
     answer = pb.DeliverResponse.FromString(b"\x0a\x02\x08\x63")  # status 99
     with pytest.raises(UplinkError):
-        parse_delivery(answer, seqs=[1])
+        parse_results(answer, [Sent(at(1))])
+
+
+def test_a_deadline_grows_with_what_travels() -> None:
+    assert timeout_s(0) == CALL_TIMEOUT_S
+    assert timeout_s(MAX_BATCH_BYTES) - CALL_TIMEOUT_S == MAX_BATCH_BYTES / SLOWEST_LINK_BYTES_PER_S
+
+
+def test_the_largest_request_fits_a_message() -> None:
+    class Row:
+        position = at(1)
+        content = bytes(64 * 1024)
+
+    records = [Sent(at(seq), bytes(MAX_BATCH_BYTES // MAX_BATCH_RECORDS)) for seq in range(MAX_BATCH_RECORDS)]
+    request = deliver_request(
+        records, [Row()] * MAX_DAMAGED, certificates=[bytes(2000)] * 4, witnessed_tree_size=2**63
+    )
+    assert request.ByteSize() <= MAX_MESSAGE_BYTES

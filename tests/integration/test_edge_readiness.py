@@ -1,0 +1,179 @@
+"""Whether a session may begin: asked before anybody is looked at, and said in the record."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from edge.answers import EarlierRecord, PrivateField
+from edge.errors import EdgeError
+from edge.model import Arrival, Decision, DocumentType, Outcome, PeripheralKind, Standing
+from edge.outbox import space
+from edge.policy import MediaPolicy, OfflinePolicy, Policy
+from edge.readiness import check_ready, forget_earlier, note_peripheral
+from edge.station import Station
+from tests.support.appliance import verified_evidence
+from tests.support.authority import Authority
+from tests.support.bench_device import BenchDevice
+from tests.support.known import directive_item, no_wipe
+from verifield.media import decrypt_media
+from verifield.v1 import attestation_pb2 as pb
+from verifield.v1 import policy_pb2
+
+RECIPIENT = X25519PrivateKey.generate()
+OFFLINE = OfflinePolicy(degraded_after=timedelta(days=7), stopped_after=timedelta(days=30))
+POLICY = Policy(offline=OFFLINE, media=MediaPolicy(("best_shot",), RECIPIENT.public_key().public_bytes_raw()))
+VERIFIED = Decision(Outcome.VERIFIED, ())
+
+
+class Part:
+    """Stands for a camera and for a reader: only their names matter here."""
+
+    def __init__(self) -> None:
+        self.camera_id = "usb:cam-1"
+        self.sam_id = "05.03-1"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.create()
+
+
+@pytest.fixture
+def device(tmp_path: Path, authority: Authority) -> Iterator[BenchDevice]:
+    bench = BenchDevice(tmp_path, authority, policy=POLICY)
+    yield bench
+    bench.close()
+
+
+def station_of(device: BenchDevice, part: Part) -> Station:
+    return Station(device.recorder, device.state, part, part)  # type: ignore[arg-type]
+
+
+def refusal(device: BenchDevice) -> str:
+    with pytest.raises(EdgeError) as caught:
+        check_ready(device.recorder, device.state)
+    assert caught.value.hint
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("silence", "standing"),
+    [
+        (OFFLINE.degraded_after, Standing.NORMAL),
+        (OFFLINE.degraded_after + timedelta(seconds=1), Standing.DEGRADED),
+        (OFFLINE.stopped_after, Standing.DEGRADED),
+        (OFFLINE.stopped_after + timedelta(seconds=1), None),
+    ],
+)
+def test_the_lease_marks_and_then_stops(
+    device: BenchDevice, silence: timedelta, standing: Standing | None
+) -> None:
+    device.clock.advance(silence)
+    if standing is None:
+        assert refusal(device) == "DEVICE_STOPPED"
+        assert len(device.statements()) == 1  # nothing was recorded
+        return
+    assert check_ready(device.recorder, device.state) is standing
+    station = station_of(device, Part())
+    station.check_ready()
+    station.attest(verified_evidence(), VERIFIED)
+    newest = device.statements()[0]
+    assert newest.outcome == pb.OUTCOME_VERIFIED
+    assert pb.Standing.Name(newest.standing) == f"STANDING_{standing}"
+
+
+def test_a_lock_from_the_cloud_stops_sessions_and_manual_decisions(
+    device: BenchDevice, authority: Authority
+) -> None:
+    device.state.apply_pull(
+        [directive_item(authority, policy_pb2.DIRECTIVE_ACTION_LOCK)],
+        cursor="c1",
+        server_time=device.clock.wall(),
+        arrival=device.state.contact().arrival,  # type: ignore[union-attr]
+        certificates=authority.policy_chain,
+        roots=[authority.root],
+        wipe=no_wipe,
+    )
+    assert refusal(device) == "DEVICE_LOCKED"
+    assert station_of(device, Part()).is_locked()
+    assert len(device.statements()) == 1
+
+
+def test_a_full_disk_stops_sessions_before_they_begin(
+    device: BenchDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "STOP_SHARE", 1.1)
+    assert refusal(device) == "DISK_RESERVE"
+    assert len(device.statements()) == 1
+
+
+def test_a_key_that_is_gone_is_missed_before_the_session(device: BenchDevice) -> None:
+    device.key_store.destroy("attestation-1")
+    assert refusal(device) == "KEY_MISSING"
+
+
+@pytest.mark.parametrize(("age", "left"), [(timedelta(days=29), 1), (timedelta(days=31), 0)])
+def test_documents_are_forgotten_with_time(device: BenchDevice, age: timedelta, left: int) -> None:
+    assert not station_of(device, Part()).is_locked()
+    name = device.state.pseudonym(DocumentType.RESIDENT_ID, "990000199001019990")
+    device.state.note_earlier(name, EarlierRecord("id", "VERIFIED", device.clock.wall()))
+    device.clock.advance(age)
+    device.clock.set_wall(device.clock.wall() + timedelta(days=3650))  # which proves nothing
+    device.state.touch(Arrival(device.clock.boot_id(), device.clock.monotonic_ns()))
+    forget_earlier(device.recorder, device.state, retention=timedelta(days=30))
+    assert len(device.state.earlier(name)) == left
+
+
+def test_another_camera_or_reader_is_told_once(device: BenchDevice) -> None:
+    part = Part()
+    station = station_of(device, part)
+    for _ in range(2):
+        station.check_ready()
+    part.camera_id = "usb:cam-2"
+    for _ in range(2):
+        station.check_ready()
+    changes = [
+        (item.kind, item.previous_id, item.current_id)
+        for item in (statement.device_event.peripheral for statement in reversed(device.statements()))
+        if item.kind
+    ]
+    assert changes == [
+        (pb.PERIPHERAL_KIND_CAMERA, "", "usb:cam-1"),
+        (pb.PERIPHERAL_KIND_READER, "", "05.03-1"),
+        (pb.PERIPHERAL_KIND_CAMERA, "usb:cam-1", "usb:cam-2"),
+    ]
+
+
+def test_a_part_without_a_name_changes_nothing(device: BenchDevice) -> None:
+    note_peripheral(device.recorder, device.state, PeripheralKind.READER, "")
+    assert len(device.statements()) == 1
+
+
+def test_pictures_are_stored_encrypted_with_their_record(device: BenchDevice) -> None:
+    evidence = dataclasses.replace(verified_evidence(), media=(PrivateField("best_shot", b"a picture"),))
+    record = station_of(device, Part()).attest(evidence, VERIFIED)
+    (stated,) = device.statements()[0].media
+    ((sha256, _),) = device.outbox.media_of(record.position)
+    assert stated.sha256 == sha256
+    device.outbox.mark_delivered([record.position])
+    (file,) = device.outbox.media_pending()
+    assert decrypt_media(file.path.read_bytes(), private_key=RECIPIENT) == b"a picture"
+
+
+def test_a_picture_that_cannot_be_encrypted_costs_no_record(
+    device: BenchDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    evidence = dataclasses.replace(
+        verified_evidence(), media=(PrivateField("best_shot", b""), PrivateField("document_photo", b"kept"))
+    )
+    station_of(device, Part()).attest(evidence, VERIFIED)
+    statement = device.statements()[0]
+    assert statement.outcome == pb.OUTCOME_VERIFIED
+    assert [item.name for item in statement.media] == ["document_photo"]
+    assert "best_shot is not kept: MEDIA_SIZE" in caplog.text

@@ -1,0 +1,129 @@
+"""What the operator's commands share: where the service is, and how a command ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cloud.cli import build_app
+from cloud.client import OperatorClient
+from cloud.commands import common
+from cloud.commands.common import Connect, JsonOption, operator_command
+from cloud.errors import ClientError
+
+LOCAL = (
+    "alarms acknowledge",
+    "alarms list",
+    "alarms side-records",
+    "attestations bundle",
+    "attestations list",
+    "attestations show",
+    "devices approve",
+    "devices list",
+    "devices lock",
+    "devices revocation-list",
+    "devices revoke",
+    "devices show",
+    "devices unlock",
+    "devices wipe",
+    "import",
+    "join-token create",
+    "log checkpoint",
+    "policies export",
+    "policies list",
+    "policies publish",
+    "policies template",
+)
+
+
+@pytest.mark.parametrize("command", LOCAL)
+def test_every_command_that_calls_the_service_says_where_it_is(command: str) -> None:
+    result = CliRunner().invoke(build_app(), [*command.split(), "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    for option in ("--data", "--endpoint", "--root", "--token-file"):
+        assert option in result.stdout, option
+    assert "connect" not in result.stdout.lower().replace("connection", "")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Where commands would have called; nobody answers."""
+    places: list[tuple[Any, ...]] = []
+
+    @contextmanager
+    def nowhere(*_: object) -> Iterator[OperatorClient]:
+        raise ClientError("UNAVAILABLE", "The cloud does not answer.", hint="Check that it runs.")
+        yield
+
+    def find(data: Path, **where: Any) -> None:
+        places.append((data, *where.values()))
+
+    monkeypatch.setattr(common, "find_target", find)
+    monkeypatch.setattr(common, "open_client", nowhere)
+    return places
+
+
+def app_of(*, with_json: bool = True) -> typer.Typer:
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    @operator_command
+    def plain(connect: Connect, name: Annotated[str, typer.Argument()], as_json: JsonOption = False) -> None:
+        """Call somebody."""
+        assert as_json is with_json
+        assert name == "device-1"
+        with connect():
+            raise AssertionError("nobody answers")
+
+    return app
+
+
+def test_the_options_reach_the_client_and_a_fault_ends_the_command(asked: list[tuple[Any, ...]]) -> None:
+    words = ["device-1", "--json", "--data", "d", "--endpoint", "h:1", "--root", "r", "--token-file", "t"]
+    result = CliRunner().invoke(app_of(), words)
+    assert result.exit_code == 6
+    assert asked == [(Path("d"), "h:1", Path("r"), Path("t"))]
+    assert json.loads(result.stdout)["error"]["code"] == "UNAVAILABLE"
+
+
+def test_without_options_the_service_is_where_it_is_by_default(asked: list[tuple[Any, ...]]) -> None:
+    app = app_of(with_json=False)
+    assert CliRunner().invoke(app, ["device-1"], env={"VERIFIELD_CLOUD_DATA": None}).exit_code == 6
+    assert CliRunner().invoke(app, ["device-1"], env={"VERIFIELD_CLOUD_DATA": "there"}).exit_code == 6
+    assert asked == [(Path("verifield-cloud-data"), None, None, None), (Path("there"), None, None, None)]
+    assert CliRunner().invoke(app, []).exit_code == 2
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+@pytest.mark.parametrize("command", [["revoke", "device-1", "--why", "superseded"], ["wipe", "device-1"]])
+def test_what_is_for_ever_is_asked_first(
+    asked: list[tuple[Any, ...]], command: list[str], answer: str
+) -> None:
+    result = CliRunner().invoke(build_app(), ["devices", *command], input=answer)
+    assert result.exit_code == 1
+    assert asked == []
+    assert CliRunner().invoke(build_app(), ["devices", *command], input="y\n").exit_code == 6
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("version", ["0", str(2**63)])
+def test_a_version_that_none_can_have_is_wrong_use(asked: list[tuple[Any, ...]], version: str) -> None:
+    words = ["policies", "export", version, "--out", "a", "--certificates", "b"]
+    assert CliRunner().invoke(build_app(), words).exit_code == 2
+    assert asked == []
+
+
+@pytest.mark.parametrize("text", ["0A1B" * 16, "0a:1b:" * 15 + "0a:1b", "  ".join(["0A1B"] * 16)])
+def test_a_fingerprint_may_be_in_groups(asked: list[tuple[Any, ...]], text: str) -> None:
+    words = ["devices", "approve", "device-1", "--fingerprint"]
+    assert CliRunner().invoke(build_app(), [*words, text]).exit_code == 6
+    assert len(asked) == 1
+    for wrong in (text[:-2], text + "00", text.replace("1", "x")):
+        assert CliRunner().invoke(build_app(), [*words, wrong]).exit_code == 2
