@@ -15,20 +15,25 @@ from pathlib import Path
 
 from edge.app import open_recorder
 from edge.config import load_config
-from edge.model import Decision, Outcome
+from edge.model import Decision, Evidence, Outcome
 from tests.support.appliance import verified_evidence
 
 EXIT_DONE = 0
 
+WHOLE_EVERY = 10
+"""One record in ten is of a whole verification; the others are attempts that were broken off, which are
+shorter: a run of a million is about order and kills, not about bytes."""
+
 
 def main() -> int:
     data, ledger, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    evidence, decision = verified_evidence(), Decision(Outcome.VERIFIED, ())
+    whole = verified_evidence(), Decision(Outcome.VERIFIED, ())
+    attempt = Evidence(aborted="NO_CARD"), Decision(Outcome.ABORTED, ("NO_CARD",))
     done = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
     handle = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with open_recorder(load_config(None, data_dir=data)) as recorder:
         while done < count:
-            record = recorder.record(evidence, decision)
+            record = recorder.record(*(attempt if done % WHOLE_EVERY else whole))
             os.write(handle, f"{record.epoch} {record.seq} {record.sha256.hex()}\n".encode())
             done += 1
     return EXIT_DONE

@@ -64,6 +64,8 @@ class Port:
                 ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
                 ("grpc.keepalive_time_ms", KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+                # Else a stream on which we have nothing to say gets one ping a minute at most.
+                ("grpc.http2.max_pings_without_data", 0),
                 ("grpc.http2.min_ping_interval_without_data_ms", MIN_CLIENT_PING_MS),
                 # Two services on one port would each get half of the calls.
                 ("grpc.so_reuseport", 0),
