@@ -50,6 +50,7 @@ class Killable:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     kills: int = 0
+    crashes: int = 0  # ended by a signal that was not ours
     ends: bool = False  # whether exit status 0 means that its work is done
     done: bool = False
 
@@ -68,7 +69,9 @@ class Killable:
             if status == 0 and self.ends:
                 self.done = True
                 return
-            if status != -signal.SIGKILL:
+            if status < 0 and status != -signal.SIGKILL:
+                self.crashes += 1  # its service manager would start it again, and so do we
+            elif status >= 0:
                 raise RuntimeError(f"{self.name} ended with {status}: see {self.log}")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -288,6 +291,7 @@ def _figures(scene: Field, finding: Finding, *, faulty_s: float, whole_s: float)
             "writers": sum(one.kills for one in scene.writers),
             "daemons": sum(one.kills for one in scene.daemons),
         },
+        "crashes": sum(one.crashes for one in scene.everybody()),
         "network": {
             "cuts": sum(relay.cuts for relay in scene.relays),
             "stalls": sum(relay.stalls for relay in scene.relays),
@@ -310,6 +314,7 @@ def _sheet(figures: dict[str, Any]) -> Sheet:
             "kills: service / writers / daemons",
             f"{kills['service']} / {kills['writers']} / {kills['daemons']}",
         ),
+        ("processes that crashed by themselves", str(figures["crashes"])),
         (
             "network: cuts / stalls / refused",
             f"{network['cuts']} / {network['stalls']} / {network['refused']}",
