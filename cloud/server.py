@@ -25,8 +25,9 @@ MAX_CALLS = 1024
 """At the same time on one port; further ones are answered RESOURCE_EXHAUSTED."""
 
 KEEPALIVE_MS = 60_000
-KEEPALIVE_TIMEOUT_MS = 20_000
-"""A half-open connection is noticed within 80 s, and its stream freed."""
+KEEPALIVE_TIMEOUT_MS = 150_000
+"""A half-open connection is noticed within four minutes, and its stream freed. The answer to a ping may
+stand behind a chunk of 256 KiB that a device sends: two minutes on a link of 2 KiB/s."""
 
 MIN_CLIENT_PING_MS = 20_000
 """Devices behind NAT may ping this often without being cut off."""
@@ -64,8 +65,7 @@ class Port:
                 ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
                 ("grpc.keepalive_time_ms", KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-                # Else a stream on which we have nothing to say gets one ping a minute at most.
-                ("grpc.http2.max_pings_without_data", 0),
+                ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # of all pings: the larger one counts
                 ("grpc.http2.min_ping_interval_without_data_ms", MIN_CLIENT_PING_MS),
                 # Two services on one port would each get half of the calls.
                 ("grpc.so_reuseport", 0),

@@ -15,8 +15,8 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 KEEPALIVE_S = 60
 """A link that is silently dead is noticed within this and the time-out, also in a long upload."""
 
-KEEPALIVE_TIMEOUT_S = 20
-"""A slow field link may hold a ping behind seconds of upload."""
+KEEPALIVE_TIMEOUT_S = 150
+"""A ping may stand behind a chunk of 256 KiB: two minutes on a link of 2 KiB/s."""
 
 CONNECT_S = 20
 """For name, TCP and TLS: on a link of 23 kbit/s with seconds of delay a handshake takes six."""
@@ -60,6 +60,7 @@ def channel_options() -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),  # of all pings: the larger one counts
         ("grpc.min_reconnect_backoff_ms", CONNECT_S * 1000),  # also how long one attempt may take
         ("grpc.use_local_subchannel_pool", 1),  # a new channel must not inherit an old one's backoff
     ]

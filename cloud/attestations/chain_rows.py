@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 
 from sqlalchemy import Connection
 
 from cloud.attestations.ingest import Books, Place, Record, Refused
 from cloud.sources import to_us
 from cloud.store import attestations, log, media, side, staging
-from cloud.store.devices import DeviceRow
+from cloud.store.devices import DeviceRow, has_attestation_key
 from verifield.chain import ChainHead, Excuse, excuses_of
 from verifield.v1.attestation_pb2 import Statement
 from verifield.v1.bundle_pb2 import Envelope
@@ -36,6 +37,7 @@ def load_books(
     reopened = [one.place for one in passed if one.place[0] == device.chain_epoch]
     excuses = _excuses_at(connection, device, reopened)
     epochs = staging.list_epochs(connection, device.device_id) if closed else []
+    cosigners = {one.statement.manual.cosigner_key for one in genuine if one.statement.HasField("manual")}
     return Books(
         site_id=device.site_id,
         key_protection=device.key_protection,
@@ -57,6 +59,7 @@ def load_books(
         told=_told(epochs),
         left={one.place[0] for one in passed if any(_is_left(one.place[0], by=epoch) for epoch in epochs)},
         used_ids=taken_ids(connection, genuine),
+        device_keys={key for key in cosigners if has_attestation_key(connection, sha256(key).digest())},
     )
 
 

@@ -6,7 +6,8 @@
     4  it names the device that delivers it                              else INVALID
     5  a decision by people is signed by the second person too           else INVALID
     6  the same bytes have its place in the chain                        ALREADY_HAVE
-    7  it states the site and key protection of the device's enrolment   else INVALID
+    7  it states the site and key protection of the device's enrolment,
+       and no device's key stands in for the second person's             else INVALID
     8  its epoch is closed                                               FORK
        and where no RESET tells of it, two devices use one key: suspended until a person has looked;
        but not where the device went through that epoch and left it with a RESET which came too late
@@ -59,6 +60,7 @@ class RecordReason(StrEnum):
     OTHER_DEVICE = "OTHER_DEVICE"
     OTHER_SITE = "OTHER_SITE"
     OTHER_KEY_PROTECTION = "OTHER_KEY_PROTECTION"
+    COSIGNER_IS_DEVICE = "COSIGNER_IS_DEVICE"
     ATTESTATION_ID_USED = "ATTESTATION_ID_USED"
     GIVEN_UP = "GIVEN_UP"
     # Of branches.
@@ -127,7 +129,7 @@ class Books:
     ``branches``: digests of other branches that are kept. ``told``: by epoch, the newest seq that a
     RESET names as the device's own. ``left``: epochs of which nobody can tell where the device's own
     records end, because it went on from there with a RESET that came too late. ``used_ids``: attestation
-    ids in the store.
+    ids in the store. ``device_keys``: second persons' keys that are those of devices.
     """
 
     site_id: str
@@ -142,6 +144,7 @@ class Books:
     told: Mapping[int, int] = field(default_factory=dict)
     left: Collection[int] = ()
     used_ids: Collection[str] = ()
+    device_keys: Collection[bytes] = ()
 
 
 @dataclass(slots=True)
@@ -243,6 +246,8 @@ def _unclaimed(statement: Statement, books: Books) -> RecordReason | None:
         return RecordReason.OTHER_SITE
     if statement.assurance.key_protection != books.key_protection:
         return RecordReason.OTHER_KEY_PROTECTION
+    if statement.manual.cosigner_key in books.device_keys:
+        return RecordReason.COSIGNER_IS_DEVICE
     return None
 
 

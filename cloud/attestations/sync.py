@@ -30,9 +30,10 @@ from verifield.chain import ChainHead
 from verifield.v1 import sync_service_pb2 as pb
 from verifield.v1.sync_service_pb2_grpc import SyncServiceServicer
 
-MAX_STREAMS_PER_DEVICE = 4
-"""A device uses one; the others are for those that broke and were not noticed yet (80 s, cloud.server).
-Each may hold a batch in memory, and all devices share the port's calls."""
+MAX_STREAMS_PER_DEVICE = 8
+"""A device uses one; the others are for those that broke and were not noticed yet: in the 210 s that this
+takes (cloud.server) a device gives up a call every 30 s. Each may hold a batch in memory, and all devices
+share the port's calls."""
 
 BATCH_WAIT_S = 1800.0
 """How long a stream may stay silent. A full batch over a link of 2 KiB/s takes 17 minutes."""

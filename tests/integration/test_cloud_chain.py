@@ -13,7 +13,7 @@ from tests.support.chains import Chain
 from tests.support.events import reset_event
 from tests.support.intake import Desk, open_desk, receipt_of, statuses
 from verifield.chain import ChainHead, envelope_sha256
-from verifield.v1.attestation_pb2 import Statement
+from verifield.v1.attestation_pb2 import OUTCOME_MANUAL, Statement
 from verifield.v1.device_service_pb2 import (
     ALARM_KIND_CLONE,
     ALARM_KIND_FORK,
@@ -301,6 +301,16 @@ def test_the_id_of_a_record_serves_no_reset_and_the_other_way_round(desk: Desk, 
     reused = with_id(chain, verification(chain.device), ids[1])
     assert statuses(desk.take(chain.device, [good, reused])) == ["ACCEPTED", "INVALID"]
     assert [reason for *_, reason in desk.asides(chain.device)] == ["ATTESTATION_ID_USED"] * 2
+
+
+def test_another_device_does_not_sign_as_the_second_person(desk: Desk, chain: Chain) -> None:
+    """Two devices in one hand are not two people."""
+    person = verification(chain.device, outcome=OUTCOME_MANUAL)
+    assert statuses(desk.take(chain.device, [chain.sign(person)])) == ["ACCEPTED"]
+    chain.device.supervisor = desk.enroll().key
+    machine = verification(chain.device, outcome=OUTCOME_MANUAL)
+    assert statuses(desk.take(chain.device, [chain.sign(machine)])) == ["INVALID"]
+    assert [reason for *_, reason in desk.asides(chain.device)] == ["COSIGNER_IS_DEVICE"]
 
 
 def test_a_reset_of_a_device_without_records(desk: Desk, chain: Chain) -> None:

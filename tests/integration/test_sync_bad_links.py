@@ -22,21 +22,30 @@ from edge.delivery import run_sync
 from edge.outbox.records import RecordState
 from edge.rpc import KEEPALIVE_S, KEEPALIVE_TIMEOUT_S
 from edge.sync.pacing import BACKOFF_CAP_S, BACKOFF_FIRST_S
-from edge.sync.uplink import GrpcUplink, UplinkIdentity
+from edge.sync.uplink import CALL_TIMEOUT_S, SLOWEST_LINK_BYTES_PER_S, GrpcUplink, UplinkIdentity
 from tests.support import wrong_servers
 from tests.support.bad_days import Field, open_field
-from tests.support.bad_network import CLEAR, DEAF, REFUSING, SILENT, Weather, bad_network
+from tests.support.bad_network import (
+    CLEAR,
+    DEAF,
+    REFUSING,
+    SILENT,
+    Weather,
+    bad_network,
+)
 from tests.support.cloud import FakeClock, RunningCloud, running_cloud
 from tests.support.field_office import FieldOffice, wait_until
 from tests.support.haste import make_haste
 from tests.support.replay import batches_of, stub_of
 from tests.support.virtual_days import JumpingClock, JumpingStop
 from verifield.certificates import parse_certificate
+from verifield.media import CHUNK_BYTES
 from verifield.v1 import sync_service_pb2 as pb
 
-pytestmark = pytest.mark.req("E052")
-
 SOAK = int(os.environ.get("VERIFIELD_SOAK", "1"))
+
+pytestmark = [pytest.mark.req("E052"), pytest.mark.timeout(300 * SOAK)]
+
 DAY_S = 86_400.0
 LOOKS_S = 30.0
 """How often the daemon looks for new records while days go by."""
@@ -337,29 +346,35 @@ class TestHalfOpen:
     def test_a_link_that_dies_in_an_upload_is_noticed_by_its_keepalive(
         self, field: Field, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The call itself has minutes: only the keepalive, here 2 s and 1 s, can notice it sooner."""
+        """The call itself has minutes: only the keepalive, here 2 s and 3 s, can notice it sooner."""
         make_haste(monkeypatch.setattr)
         monkeypatch.setattr("edge.sync.uplink.CALL_TIMEOUT_S", 300.0)
         monkeypatch.setattr("edge.rpc.KEEPALIVE_S", 2)
-        monkeypatch.setattr("edge.rpc.KEEPALIVE_TIMEOUT_S", 1)
+        monkeypatch.setattr("edge.rpc.KEEPALIVE_TIMEOUT_S", 3)
         field.storm(turns=1)
-        field.hear(field.office.verify(60))
-        field.device.weather = Weather(bytes_per_s=10_000)
+        field.hear(field.office.verify(80))
+        field.device.weather = Weather(bytes_per_s=20_000)
         with field.office.daemon():
             sent = field.device.upstream_bytes
             wait_until(lambda: field.device.upstream_bytes > sent + 12_000)
+            field.office.troubles.clear()
             field.device.weather = SILENT
             began = time.monotonic()
             wait_until(lambda: "CLOUD_AWAY" in field.office.troubles)
-            assert time.monotonic() - began < 2 + 1 + 4  # and a loaded machine
+            assert time.monotonic() - began < 2 + 3 + 4  # and a loaded machine
             field.device.weather = CLEAR
             wait_until(field.office.all_settled)
         field.promised.look(field.office)
         field.assert_at_rest()
 
-    def test_the_keepalive_of_the_field_is_within_what_is_said(self) -> None:
-        assert KEEPALIVE_S + KEEPALIVE_TIMEOUT_S <= 80
-        assert KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS <= 80_000
+    def test_the_keepalives_of_both_sides_bear_with_a_slow_link_and_with_each_other(self) -> None:
+        behind_s = CHUNK_BYTES / SLOWEST_LINK_BYTES_PER_S  # a ping may stand behind a chunk of a file
+        for silence_s, timeout_s in (
+            (KEEPALIVE_S, KEEPALIVE_TIMEOUT_S),
+            (KEEPALIVE_MS / 1000, KEEPALIVE_TIMEOUT_MS / 1000),
+        ):
+            assert timeout_s > behind_s
+            assert silence_s + timeout_s < MAX_STREAMS_PER_DEVICE * CALL_TIMEOUT_S
         assert KEEPALIVE_S * 1000 >= 2 * MIN_CLIENT_PING_MS  # the cloud does not take it for an attack
 
 

@@ -266,6 +266,14 @@ def claim_a_tpm(statement: Statement) -> None:
     statement.assurance.key_protection = KEY_PROTECTION_TPM
 
 
+def test_a_device_is_no_second_person(device: Device) -> None:
+    record = genuine(device, device.sign(verification(device, outcome=OUTCOME_MANUAL)))
+    key = record.statement.manual.cosigner_key
+    assert verdict_of(judge_batch([record], EMPTY), record) is None
+    judged = judge_batch([record], replace(EMPTY, device_keys={key}))
+    assert verdict_of(judged, record) == ("INVALID", "COSIGNER_IS_DEVICE")
+
+
 @pytest.mark.parametrize(
     ("claim", "reason"), [(claim_another_site, "OTHER_SITE"), (claim_a_tpm, "OTHER_KEY_PROTECTION")]
 )

@@ -105,9 +105,16 @@ def test_a_pin_is_not_echoed_and_the_echo_comes_back() -> None:
             time.sleep(0.001)
         os.write(terminal, b"835062\n")
         thread.join()
-        typing = threading.Timer(0.1, os.write, (terminal, b"Li Wei\n"))
+        answered = threading.Event()
+
+        def type_on() -> None:  # what is typed before the question stands there is thrown away
+            while not answered.wait(0.1):
+                os.write(terminal, b"Li Wei\n")
+
+        typing = threading.Thread(target=type_on)
         typing.start()
         answers.append(lines.next(10.0))
+        answered.set()
         typing.join()
         seen = os.read(terminal, 4096)
     os.close(terminal)
