@@ -84,7 +84,7 @@ def steps(text: str) -> set[str]:
     return {re.sub(r"[0-9a-f]{8,}|[0-9]+(\.[0-9]+)?", "#", line) for line in lines}
 
 
-@pytest.mark.req("E037")
+@pytest.mark.req("E037", "E055")
 @pytest.mark.timeout(600)
 def test_swapping_the_portraits_swaps_the_outcomes(tmp_path: Path, model_store: ModelStore) -> None:
     owner, stranger = "grace_hopper", "astronaut"

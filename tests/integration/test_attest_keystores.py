@@ -423,7 +423,7 @@ def test_hardware_is_never_replaced_by_software(device: Device, tmp_path: Path) 
 
 
 @all_kinds
-@pytest.mark.req("E044")
+@pytest.mark.req("E044", "E055")
 def test_the_data_key_lies_wrapped_and_dies_with_the_wrapping(device: Device, tmp_path: Path) -> None:
     store, path = device.store(), tmp_path / "outbox.key"
     sealed = open_vault(path, key_store=store, create=True).seal(b"personal", label="records/1")

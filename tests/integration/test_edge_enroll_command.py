@@ -166,6 +166,7 @@ def test_nothing_is_replaced_while_records_wait(person: Person) -> None:
     assert len(person.desk.devices()) == 1
 
 
+@pytest.mark.req("E055")
 def test_a_wipe_asks_first_and_says_what_would_be_lost(person: Person) -> None:
     person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
     status, answer = person.asks("wipe")

@@ -212,6 +212,7 @@ def test_locks_follow_the_times_of_issue_not_of_arrival(device: KnownDevice) -> 
     assert device.state.lock().locked  # at one and the same time LOCK wins, in either order
 
 
+@pytest.mark.req("E055")
 def test_a_wipe_happens_once_and_for_ever(device: KnownDevice) -> None:
     authority, wiper = device.authority, Wiper()
     device.pull(account_item("a"), policy_item(authority, 1))
