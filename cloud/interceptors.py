@@ -90,6 +90,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _surround(self, method: str, context: Context) -> AsyncIterator[None]:
         started = time.monotonic()
+        peer = context.peer()  # of a call whose connection was reset meanwhile, gRPC would read freed memory
         code, reason = "CANCELLED", ""
         try:
             yield
@@ -105,7 +106,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code=code,
                 reason=reason,
                 duration_ms=round((time.monotonic() - started) * 1000, 1),
-                peer=context.peer(),
+                peer=peer,
             )
 
     def _to_refusal(self, error: Exception, method: str) -> ServiceError:

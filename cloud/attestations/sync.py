@@ -61,9 +61,10 @@ class SyncService(SyncServiceServicer):
         self, request_iterator: AsyncIterator[pb.DeliverRequest], context: Context
     ) -> AsyncIterator[pb.DeliverResponse]:
         chain: tuple[bytes, ...] = ()
-        with self._one_more_stream(self._caller(context)):
+        identity = context.auth_context()  # once: a connection may be reset while the stream is served
+        with self._one_more_stream(device_of_peer(identity, now=self._sources.now())):
             async for request in _in_time(request_iterator):
-                device_id = self._caller(context)
+                device_id = device_of_peer(identity, now=self._sources.now())
                 chain = tuple(request.certificates) or chain
                 yield await self._deliverer.deliver(request, device_id=device_id, certificates=chain)
 
