@@ -10,9 +10,9 @@ import hashlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edge.errors import SetupError
@@ -21,6 +21,11 @@ ENV_PREFIX = "VERIFIELD_EDGE_"
 CONFIG_NAME = "verifield-edge.toml"
 MAX_CONFIG_BYTES = 64 * 1024  # a page of text; a device or a disk image named by mistake is not read whole
 DEFAULT_DATA_DIR = Path.home() / ".local" / "share" / "verifield"
+
+
+def _number(value: object) -> object:
+    """A variable is a text; whole numbers among them are meant as such."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
 
 
 class EdgeConfig(BaseSettings):
@@ -33,7 +38,9 @@ class EdgeConfig(BaseSettings):
     camera: str = "v4l2:0"
     allow_simulated_camera: bool = False  # production refuses files and streams
     reader_port: str = "auto"  # auto: the only device under /dev/serial/by-id
-    reader_baud: Literal[115200, 57600, 38400, 19200, 9600] = 115200
+    reader_baud: Annotated[Literal["auto", 115200, 57600, 38400, 19200, 9600], BeforeValidator(_number)] = (
+        "auto"  # looked for
+    )
     reader_sam_id: str | None = None  # pinned reader; None accepts any
     photo_decoder: Literal["none", "simulator"] = "none"
     screen_url: str | None = None  # where prompts are posted as well as printed

@@ -69,6 +69,15 @@ class DocumentType(StrEnum):
     FOREIGNER_2023 = "FOREIGNER_2023"
 
 
+class Validity(StrEnum):
+    """Of a document, as far as the device knows the time."""
+
+    VALID = "VALID"
+    EXPIRED = "EXPIRED"
+    NOT_YET = "NOT_YET"
+    UNCERTAIN = "UNCERTAIN"
+
+
 class ReadMethod(StrEnum):
     CHIP = "CHIP"
 
@@ -78,6 +87,7 @@ class Prompt(StrEnum):
 
     PLACE_CARD = "PLACE_CARD"
     LIFT_CARD = "LIFT_CARD"
+    PLUG_IN_READER = "PLUG_IN_READER"
     LOOK_AT_CAMERA = "LOOK_AT_CAMERA"
     COME_CLOSER = "COME_CLOSER"
     MOVE_BACK = "MOVE_BACK"
@@ -311,6 +321,7 @@ class CaptureRecord:
 class Evidence:
     """All that a decision rests on. None means the stage gave no answer, which is never a pass.
 
+    ``validity``: of the document, by the time that was known when it was read.
     ``media``: pictures to keep beside the record, as files not yet encrypted; nothing is decided by them.
     """
 
@@ -322,6 +333,7 @@ class Evidence:
     gallery: GalleryResult | None = None
     session: SessionAnswers | None = None
     media: tuple[PrivateField, ...] = ()
+    validity: Validity | None = None
 
 
 @dataclass(frozen=True, slots=True)

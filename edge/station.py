@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from edge.answers import SignedIn, Step
+from edge.answers import SessionAnswers, SignedIn, Step
+from edge.attest.clock import bounded_now, judge_validity
 from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
@@ -19,14 +20,23 @@ from edge.desk import Lines, TerminalDesk
 from edge.errors import HardwareError, SetupError
 from edge.face_capture import Eyes, FaceCapture
 from edge.interview import Interview
-from edge.model import CameraAssurance, Decision, Evidence, PeripheralKind, Standing
+from edge.model import (
+    CameraAssurance,
+    Decision,
+    Evidence,
+    IdDocument,
+    PeripheralKind,
+    Standing,
+    Validity,
+)
 from edge.models.store import ModelStore
 from edge.operators.face import LiveFace
 from edge.operators.service import Operators
-from edge.outbox.records import StoredRecord
+from edge.outbox.records import BegunSession, StoredRecord
 from edge.pipeline import ID_BYTES, Guard, Pipeline
 from edge.policy import Policy
 from edge.ports import Camera, CardReader, Clock, Desk, PhotoDecoder
+from edge.reader.lasting import LastingReader
 from edge.reader.photo import NoPhotoDecoder, SimulatorPhotoDecoder
 from edge.reader.reader import SamVReader
 from edge.readiness import check_ready, forget_earlier, note_peripheral
@@ -62,7 +72,11 @@ def open_pipeline(
     policy, clock = recorder.policy, recorder.clock
     plan = _plan(config, recorder, operator)
     vision = open_vision(config)
-    with closing(_open_allowed_camera(config, clock)) as camera, closing(_open_reader(config)) as reader:
+    with (
+        closing(_open_allowed_camera(config, clock)) as camera,
+        closing(_open_reader(config)) as reader,
+        recorder.outbox.open_for_sessions(),
+    ):
         eyes = _open_eyes(config, policy, clock, camera, vision)
         operators = Operators(
             state.operators,
@@ -81,7 +95,7 @@ def open_pipeline(
             eyes=eyes,
             interview=Interview(desk, plan, policy, earlier=state),
             gallery=None,
-            guard=Guard(station.check_ready, station.is_locked),
+            guard=Guard(station.check_ready, station.is_locked, station.note_begun, station.judge_document),
             attest=station.attest,
             plan=plan,
             random=secrets.token_bytes,
@@ -122,6 +136,15 @@ class Station:
         """Whether the cloud has locked or wiped the device, as far as the sync daemon has heard."""
         lock = self._state.lock()
         return lock.locked or lock.wiped
+
+    def note_begun(self, session: SessionAnswers) -> None:
+        """Make durable that a session has begun; errors as ``Outbox.begin``."""
+        self._recorder.outbox.begin(BegunSession(session, self._standing))
+
+    def judge_document(self, document: IdDocument) -> Validity:
+        """Say whether a document counts today, by the time that is certain."""
+        bounds = bounded_now(self._recorder.clock, contact=self._state.contact())
+        return judge_validity(document.valid_from, document.valid_to, bounds)
 
     def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
         """Sign and store, as the device stood when the session began."""
@@ -197,13 +220,16 @@ def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
     return camera
 
 
-def _open_reader(config: EdgeConfig) -> SamVReader:
-    return SamVReader.open(
-        _reader_port(config),
-        baud=config.reader_baud,
-        decoder=_photo_decoder(config),
-        expected_sam_id=config.reader_sam_id,
-    )
+def _open_reader(config: EdgeConfig) -> CardReader:
+    def reopen(sam_id: str | None) -> CardReader:
+        return SamVReader.open(
+            _reader_port(config),
+            baud=None if config.reader_baud == "auto" else config.reader_baud,
+            decoder=_photo_decoder(config),
+            expected_sam_id=sam_id,
+        )
+
+    return LastingReader(reopen, expected_sam_id=config.reader_sam_id)
 
 
 def _reader_port(config: EdgeConfig) -> str:

@@ -21,6 +21,11 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
         "es": "Levante el documento del lector.",
         "en": "Lift the ID card off the reader.",
     },
+    Prompt.PLUG_IN_READER: {
+        "zh": "读卡器已断开，请重新插好。",
+        "es": "El lector se ha desconectado: vuelva a enchufarlo.",
+        "en": "The card reader is unplugged. Plug it in again.",
+    },
     Prompt.LOOK_AT_CAMERA: {
         "zh": "请看镜头。",
         "es": "Mire a la cámara.",

@@ -17,7 +17,7 @@ from edge.reader.ethnicity import ethnicity_name
 from edge.reader.faults import fault
 from edge.reader.numbers import HKMT_REGIONS, PROVINCES, is_citizen_number, is_permit_number
 
-TEXT_BYTES, PHOTO_BYTES = 256, 1024
+TEXT_BYTES, PHOTO_BYTES, ADDRESS_BYTES = 256, 1024, 70
 BASE_BYTES = 4 + TEXT_BYTES + PHOTO_BYTES
 _BASE_LENGTHS = TEXT_BYTES.to_bytes(2, "big") + PHOTO_BYTES.to_bytes(2, "big")
 
@@ -45,8 +45,8 @@ class CardText:
     ethnicity: str = ""
     nationality: str = "CHN"
 
-    def document(self, *, photo: Image | None, sam_id: str) -> IdDocument:
-        """Return the document as read from the chip."""
+    def document(self, *, photo: Image | None, sam_id: str, newest_address: str = "") -> IdDocument:
+        """Return the document as read from the chip; a newest address takes the place of the printed one."""
         return IdDocument(
             type=self.type,
             read_method=ReadMethod.CHIP,
@@ -57,7 +57,7 @@ class CardText:
             valid_from=self.valid_from,
             valid_to=self.valid_to,
             issuer=self.issuer,
-            address=self.address,
+            address=newest_address or self.address,
             ethnicity=self.ethnicity,
             nationality=self.nationality,
             photo=photo,
@@ -91,6 +91,17 @@ def parse_text(text: bytes | bytearray) -> CardText:
     card = parse(text)
     _check_text(card)
     return card
+
+
+def parse_newest_address(data: bytes | bytearray) -> str:
+    """Decode the address that was written to the card after it was made; empty where there is none.
+
+    Raises:
+        InputError: CARD_DATA_INVALID.
+    """
+    if len(data) not in (0, ADDRESS_BYTES):
+        raise _invalid("the length of the newest address")
+    return _field(data, 0, len(data), "newest address")
 
 
 def _resident(text: bytes | bytearray) -> CardText:

@@ -48,6 +48,7 @@ class State(StrEnum):
     POLL_WAIT = "POLL_WAIT"  # no card: pausing before the next find
     SELECT = "SELECT"
     READ = "READ"
+    ADDRESS = "ADDRESS"  # where the person moved to since the card was made
     CONFIRM = "CONFIRM"  # a record is held back until one more find is answered
     AWAY = "AWAY"  # find, in the hope that the card is gone
     AWAY_WAIT = "AWAY_WAIT"
@@ -67,6 +68,7 @@ class Outcome(StrEnum):
     CARD_REFUSED = "CARD_REFUSED"
     RESET = "RESET"
     DEAD = "DEAD"
+    NO_ITEM = "NO_ITEM"  # the card has none
     MISFIT = "MISFIT"  # a reply of the wrong shape, or one that nobody asked for
     TIMEOUT = "TIMEOUT"
     DUE = "DUE"  # a pause or the quiet is over
@@ -83,7 +85,11 @@ TRANSITIONS: dict[tuple[State, Outcome], State] = {
     (State.FIND, Outcome.NO_CARD): State.POLL_WAIT,
     (State.POLL_WAIT, Outcome.DUE): State.FIND,
     (State.SELECT, Outcome.OK): State.READ,
-    (State.READ, Outcome.OK): State.CONFIRM,
+    (State.READ, Outcome.OK): State.ADDRESS,  # or CONFIRM, where the module was deaf to that before
+    (State.ADDRESS, Outcome.OK): State.CONFIRM,
+    (State.ADDRESS, Outcome.NO_ITEM): State.CONFIRM,
+    (State.ADDRESS, Outcome.NEVER): State.CONFIRM,  # older firmware knows no such command
+    (State.ADDRESS, Outcome.RESTART): State.CONFIRM,  # the card is gone; what was read of it is whole
     (State.CONFIRM, Outcome.NO_CARD): State.READY,  # the module wants the card lifted first
     (State.CONFIRM, Outcome.OK): State.READY,  # a module that does not insist on it
     (State.AWAY, Outcome.OK): State.AWAY_WAIT,
@@ -111,7 +117,8 @@ _HOPELESS = {
 }
 _OPENING = frozenset({State.STATUS, State.MAX_RF, State.SAM_ID, State.RESET})
 _ABOUT_A_CARD = frozenset({Outcome.NO_CARD, Outcome.RESTART, Outcome.LIFT, Outcome.CARD_REFUSED})
-_ON_A_CARD = frozenset({State.SELECT, State.READ, State.CONFIRM})
+_ON_A_CARD = frozenset({State.SELECT, State.READ, State.ADDRESS, State.CONFIRM})
+_HOLDING = frozenset({State.ADDRESS, State.CONFIRM})
 _DEAF = frozenset({State.CLOSED, State.DRAIN, State.FAILED})
 _PAUSES = frozenset({State.POLL_WAIT, State.AWAY_WAIT})
 
@@ -126,6 +133,7 @@ class Ask:
     budget_s: float
 
 
+ADDRESS_BYTES = 70
 MAX_RF_BYTES = 80  # what public drivers set
 
 _FIND = Ask(encode_command(0x20, 0x01), status.CARD_FOUND, 4, 0.5)
@@ -136,6 +144,7 @@ ASKS: dict[State, Ask] = {
     State.FIND: _FIND,
     State.SELECT: Ask(encode_command(0x20, 0x02), status.OK, 8, 0.5),
     State.READ: Ask(encode_command(0x30, 0x01), status.OK, 4 + 256 + 1024, 2.0),
+    State.ADDRESS: Ask(encode_command(0x30, 0x03), status.OK, ADDRESS_BYTES, 1.5),
     State.CONFIRM: _FIND,
     State.AWAY: _FIND,
     State.RESET: Ask(encode_command(0x10, 0xFF), status.OK, 0, 1.0),
@@ -155,6 +164,8 @@ _WIRE_SLACK = 1.2  # USB adapters and busy hosts
 
 def judge_reply(ask: Ask, reply: Reply) -> Outcome:
     """Say what ``reply`` means as the answer to ``ask``."""
+    if (ask.data_bytes, reply.status, len(reply.data)) == (ADDRESS_BYTES, status.NO_ITEM, 0):
+        return Outcome.NO_ITEM
     if reply.status in status.SUCCESSES:
         fits = reply.status == ask.success and len(reply.data) == ask.data_bytes
         # SW1 and SW2 may come from the card, so they count only where no card has a part.
@@ -176,6 +187,8 @@ class Dialogue:
         self._heard_at = self._drain_from = 0.0
         self._until: float | None = None  # of the Read under way
         self._held = bytearray()  # the record that awaits its confirmation
+        self._address = bytearray()  # that belongs to it
+        self._ask_address = True
         self._resent = self._was_reset = False
         self._restarts = self._lifts = self._resyncs = 0
         self._lift_first = False  # a card that was read, or nearly, may still lie there
@@ -211,7 +224,8 @@ class Dialogue:
         if self.state in _DEAF:
             reply.wipe()
             return []
-        if self.state is State.CONFIRM and len(self._held) and reply.data == self._held:
+        said = [one for one in (self._held, self._address) if one]
+        if self.state in _HOLDING and reply.data in said:
             reply.wipe()  # the module said the same twice: no harm, and no answer to the find
             return []
         ask = ASKS.get(self.state)
@@ -220,6 +234,8 @@ class Dialogue:
         commands: list[Command] = []
         if outcome is Outcome.OK and self.state is State.READ:
             self._held = reply.data
+        elif outcome is Outcome.OK and self.state is State.ADDRESS:
+            self._address = reply.data
         elif outcome is Outcome.OK and self.state is State.SAM_ID:
             sam_id = parse_sam_id(reply.data)
             if sam_id is None:
@@ -259,6 +275,8 @@ class Dialogue:
             case Outcome.LIFT:
                 return self._ask_to_lift(now)
             case Outcome.MISFIT | Outcome.TIMEOUT:
+                if (self.state, outcome) == (State.ADDRESS, Outcome.TIMEOUT):
+                    self._ask_address = False  # a module that says nothing to it would never read a card
                 self._resyncs += 1
                 if self._resyncs > MAX_RESYNCS or (self.state, outcome) == (State.RESET, Outcome.TIMEOUT):
                     return self._reset("READER_SILENT", now)
@@ -285,10 +303,13 @@ class Dialogue:
             case State.AWAY if outcome is Outcome.NO_CARD:
                 self._lift_first = False
                 self._prompt_from = None
+            case State.READ if not self._ask_address:
+                target = State.CONFIRM
             case State.SELECT:
                 self._lift_first = True  # from the read on, whether or not its reply arrives whole
             case State.CONFIRM:
-                record, self._held = Record(self._held), bytearray()
+                record = Record(self._held, self._address)
+                self._held, self._address = bytearray(), bytearray()
                 self._until = None
                 return [record, *self._enter(target, now)]
         return self._enter(target, now)
@@ -301,7 +322,7 @@ class Dialogue:
             return self._fail("NO_CARD", State.READY)
         self.state = state
         self._resent = False
-        self._wipe_unless_confirming()
+        self._wipe_unless_holding()
         if state is State.DRAIN:
             self._heard_at = self._drain_from = now
         elif state in _PAUSES:
@@ -338,15 +359,17 @@ class Dialogue:
     def _fail(self, code: str, state: State) -> list[Command]:
         self.state = state
         self._until = None
-        self._wipe_unless_confirming()
+        self._wipe_unless_holding()
         if state is State.FAILED:
             self._sam_id = ""  # whoever answers next has to say again who it is
+            self._ask_address = True
         return [Failed(code)]
 
-    def _wipe_unless_confirming(self) -> None:
-        if self.state is not State.CONFIRM:
-            self._held[:] = bytes(len(self._held))
-            self._held = bytearray()
+    def _wipe_unless_holding(self) -> None:
+        if self.state not in _HOLDING:
+            for buffer in (self._held, self._address):
+                buffer[:] = bytes(len(buffer))
+            self._held, self._address = bytearray(), bytearray()
 
     def _wanted_prompt(self, now: float) -> Prompt:
         """No card is found: none lies there, or one that was read and not lifted since. Ask in turn."""

@@ -19,6 +19,11 @@ FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
     ),
     "READER_SILENT": (HardwareError, "The card reader does not answer.", _REPLUG),
     "READER_GARBLED": (HardwareError, "What the card reader sends makes no sense.", _REPLUG),
+    "READER_DIALECT": (
+        HardwareError,
+        "The card reader speaks another protocol than this device.",
+        "Set the reader to the protocol of SAM_V modules, or connect one that speaks it.",
+    ),
     "READER_REFUSED": (HardwareError, "The card reader refuses a needed command.", _SERVICE),
     "READER_OUT_OF_SERVICE": (HardwareError, "The card reader is out of service.", _SERVICE),
     "READER_CHANGED": (

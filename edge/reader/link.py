@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 
+from edge.reader.dialects import DIALECT_BYTES, name_dialect
+
 PREAMBLE = bytes.fromhex("AAAAAA9669")
 _HEADER_BYTES = len(PREAMBLE) + 2
 
@@ -66,12 +68,18 @@ def encode_command(command: int, parameter: int, data: bytes = b"") -> bytes:
 
 
 class LinkParser:
-    """Finds replies in a byte stream. ``dropped`` counts bytes that belonged to none."""
+    """Finds replies in a byte stream. ``dropped`` counts bytes that belonged to none.
+
+    ``dialect``: the other protocol that was heard instead, empty for none.
+    """
 
     def __init__(self) -> None:
         self._pending = bytearray()
         self._heard_at = 0.0
+        self._first = bytearray()  # what came before the first reply, as far as a dialect needs it
+        self._understood = False
         self.dropped = 0
+        self.dialect = ""
 
     def feed(self, data: bytes, now: float) -> list[Reply]:
         """Take what arrived and return the replies that it completed."""
@@ -79,6 +87,9 @@ class LinkParser:
             return []
         self._heard_at = now
         self._pending += data
+        if not self._understood:
+            self._first = (self._first + data)[-DIALECT_BYTES:]
+            self.dialect = self.dialect or name_dialect(self._first)
         return list(self._scan())
 
     def tick(self, now: float) -> list[Reply]:
@@ -117,6 +128,8 @@ class LinkParser:
             sw1, sw2, status = pending[_HEADER_BYTES : _HEADER_BYTES + 3]
             reply = Reply(sw1, sw2, status, pending[_HEADER_BYTES + 3 : end - 1])
             self._erase(end)
+            self._understood = True  # from now on the stream holds personal data: none of it is kept
+            self._first, self.dialect = bytearray(), ""
             yield reply
 
     def _drop(self, count: int) -> None:

@@ -66,9 +66,13 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Record:
-    """The data of one good read: two lengths, text, photo. Personal: whoever takes it wipes it."""
+    """One good read. ``data``: two lengths, text, photo. ``address``: the newest one, 70 bytes or none.
+
+    Personal: whoever takes it wipes it.
+    """
 
     data: bytearray
+    address: bytearray
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol, Self
 
+from edge.errors import EdgeError
 from edge.model import IdDocument, Prompt
 from edge.ports import PhotoDecoder, Screen
-from edge.reader.cards import parse_text, split_base
+from edge.reader.cards import parse_newest_address, parse_text, split_base
 from edge.reader.dialogue import Dialogue
 from edge.reader.faults import fault
 from edge.reader.link import LinkParser
@@ -27,7 +28,10 @@ from edge.reader.messages import (
     Show,
     Tick,
 )
+from edge.reader.probe import find_speed
 from edge.reader.serial_port import SerialPort
+
+_NOT_UNDERSTOOD = frozenset({"READER_SILENT", "READER_GARBLED"})
 
 _log = logging.getLogger(__name__)  # states and counts only: never a field, a frame or a photo
 
@@ -74,25 +78,47 @@ class SamVReader:
         cls,
         port: str,
         *,
-        baud: int = 115200,
+        baud: int | None = None,
         decoder: PhotoDecoder,
         expected_sam_id: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Open ``port``, wait for the module's answer and check which module it is.
 
+        ``baud``: None looks for the speed at which it answers.
+
         Raises:
             HardwareError: NO_READER, READER_BUSY, READER_FORBIDDEN, READER_SILENT, READER_GARBLED,
-                READER_REFUSED, READER_OUT_OF_SERVICE or READER_CHANGED.
+                READER_DIALECT, READER_REFUSED, READER_OUT_OF_SERVICE or READER_CHANGED.
             ReaderGone: the port died meanwhile.
         """
-        reader = cls(
-            SerialPort.open(port, baud=baud),
-            baud=baud,
+        speed = find_speed(port, clock=clock) if baud is None else baud
+        return cls.over(
+            SerialPort.open(port, baud=speed),
+            baud=speed,
             decoder=decoder,
             expected_sam_id=expected_sam_id,
             clock=clock,
         )
+
+    @classmethod
+    def over(
+        cls,
+        transport: Transport,
+        *,
+        baud: int,
+        decoder: PhotoDecoder,
+        expected_sam_id: str | None,
+        clock: Callable[[], float],
+    ) -> Self:
+        """Wait for the answer of the module behind ``transport``, which is closed where there is none.
+
+        Raises:
+            HardwareError: READER_SILENT, READER_GARBLED, READER_DIALECT, READER_REFUSED,
+                READER_OUT_OF_SERVICE or READER_CHANGED.
+            ReaderGone: the port died meanwhile.
+        """
+        reader = cls(transport, baud=baud, decoder=decoder, expected_sam_id=expected_sam_id, clock=clock)
         try:
             reader._run(Open(), _NoScreen())
         except BaseException:
@@ -107,23 +133,28 @@ class SamVReader:
     def read_document(self, timeout_s: float, screen: Screen) -> IdDocument:
         """Wait for a card and read it whole; see ``edge.ports.CardReader``."""
         self._check_identity()
-        return self._document(self._run(Read(self._clock() + timeout_s), screen))
+        record = self._run(Read(self._clock() + timeout_s), screen)
+        if record is None:
+            raise RuntimeError("a Read ends with a record or a fault")
+        return self._document(record)
 
     def close(self) -> None:
         self._transport.close()
 
-    def _document(self, data: bytearray) -> IdDocument:
+    def _document(self, record: Record) -> IdDocument:
         text, photo = bytearray(), bytearray()
         try:
-            text, photo = split_base(data)
+            text, photo = split_base(record.data)
             card = parse_text(text)
-            return card.document(photo=self._decoder.decode(bytes(photo)), sam_id=self._sam_id)
+            newest = parse_newest_address(record.address)
+            decoded = self._decoder.decode(bytes(photo))
+            return card.document(photo=decoded, sam_id=self._sam_id, newest_address=newest)
         finally:
-            for buffer in (data, text, photo):
+            for buffer in (record.data, record.address, text, photo):
                 buffer[:] = bytes(len(buffer))
 
-    def _run(self, event: Open | Read, screen: Screen) -> bytearray:
-        """Pump until the dialogue is done with ``event``; return the record, empty after Open."""
+    def _run(self, event: Open | Read, screen: Screen) -> Record | None:
+        """Pump until the dialogue is done with ``event``; return the record, none after Open."""
         commands = self._dialogue.handle(event, self._clock())
         while True:
             for command in commands:
@@ -138,12 +169,17 @@ class SamVReader:
                         self._sam_id = sam_id
                         self._check_identity()
                         if isinstance(event, Open):
-                            return bytearray()
-                    case Record(data):
-                        return data
+                            return None
+                    case Record() as record:
+                        return record
                     case Failed(code):
-                        raise fault(code)
+                        raise self._fault(code)
             commands = self._listen()
+
+    def _fault(self, code: str) -> EdgeError:
+        if self._link.dialect and code in _NOT_UNDERSTOOD:
+            return fault("READER_DIALECT", self._link.dialect)
+        return fault(code)
 
     def _listen(self) -> list[Command]:
         """Take what arrived, then let time pass.

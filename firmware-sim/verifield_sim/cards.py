@@ -23,11 +23,12 @@ _UTOPIA = "UTO"  # the state that ICAO's specimens come from
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Card:
-    """What the chip holds. ``text``: 256 bytes. ``photo``: 1024 bytes."""
+    """What the chip holds. ``text``: 256 bytes. ``photo``: 1024. ``newest_address``: 70, or none."""
 
     type: str
     text: bytes
     photo: bytes
+    newest_address: bytes = b""
 
 
 def card_for(portrait: str, *, card_type: str = "resident", seed: int = 0) -> Card:

@@ -36,6 +36,7 @@ class ReaderPty:
         self._master, self._slave = master, slave
         self._lock = threading.Lock()  # the module is spoken to by the host and by the scenario
         self._stop = threading.Event()
+        self._pulled_s: float | None = None
         self._garbage = random.Random(0)  # noqa: S311 - repeatable, not secret
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
@@ -48,17 +49,7 @@ class ReaderPty:
         """
         if baud not in BAUDS:
             raise SimError(f"baud {baud}: it is one of {', '.join(map(str, BAUDS))}")
-        master, slave = pty.openpty()
-        tty.setraw(slave)  # else the line discipline eats control bytes until a host has opened it
-        os.set_blocking(master, False)
-        try:
-            link.symlink_to(os.ttyname(slave))
-        except OSError as error:
-            os.close(master)
-            os.close(slave)
-            if isinstance(error, FileExistsError):
-                raise SimError(f"{link} is there already: another simulator may use it") from None
-            raise SimError(f"{link} cannot be made: {error.strerror}") from None
+        master, slave = _plug_in(link)
         reader = cls(module, link=link, baud=baud, master=master, slave=slave)
         reader._thread.start()
         return reader
@@ -76,18 +67,23 @@ class ReaderPty:
         """Take the card away."""
         self._handle(Lift())
 
+    def unplug(self, seconds: float) -> None:
+        """Pull the cable for so long; the reader comes back behind the same link, on another terminal."""
+        self._pulled_s = seconds
+
     def close(self) -> None:
         """Pull the plug, in the middle of a reply where one is under way."""
         if self._stop.is_set():
             return
         self._stop.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
-        os.close(self._master)
-        os.close(self._slave)  # kept open until now: without it the master cannot wait for a host
+        self._pull_out()
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            if self._pulled_s is not None:
+                self._replug(self._pulled_s)
+                continue
             readable, _, _ = select.select([self._master], [], [], _TICK_S)
             data = os.read(self._master, 4096) if readable else b""
             if data and not self._same_speed():
@@ -95,6 +91,25 @@ class ReaderPty:
                 continue
             for reply in self._handle(Bytes(data) if data else Tick()):
                 self._write(reply)
+            if self._module.unplugged_s is not None:
+                self._pulled_s = self._module.unplugged_s
+
+    def _replug(self, seconds: float) -> None:
+        self._pull_out()
+        self._pulled_s = None
+        if self._stop.wait(seconds):
+            return
+        with self._lock:
+            self._module.power_on(time.monotonic())
+        self._master, self._slave = _plug_in(self.path)
+
+    def _pull_out(self) -> None:
+        if self._master < 0:
+            return
+        self.path.unlink(missing_ok=True)
+        os.close(self._master)
+        os.close(self._slave)  # kept open until now: without it the master cannot wait for a host
+        self._master = self._slave = -1
 
     def _handle(self, event: Event) -> list[bytes]:
         with self._lock:
@@ -116,3 +131,23 @@ class ReaderPty:
             except OSError as error:
                 if error.errno != errno.EAGAIN:
                     raise
+
+
+def _plug_in(link: Path) -> tuple[int, int]:
+    """A terminal behind ``link``: its two ends.
+
+    Raises:
+        SimError: ``link`` exists or cannot be made.
+    """
+    master, slave = pty.openpty()
+    tty.setraw(slave)  # else the line discipline eats control bytes until a host has opened it
+    os.set_blocking(master, False)
+    try:
+        link.symlink_to(os.ttyname(slave))
+    except OSError as error:
+        os.close(master)
+        os.close(slave)
+        if isinstance(error, FileExistsError):
+            raise SimError(f"{link} is there already: another simulator may use it") from None
+        raise SimError(f"{link} cannot be made: {error.strerror}") from None
+    return master, slave

@@ -14,7 +14,7 @@
     [reader]
     baud = 115200
     sam_id = "05.03-20240115-0000123456-0987654321"
-    faults = [{ kind = "silent", on = "find", times = 2 }]
+    faults = [{ kind = "silent", on = "find", times = 2 }]   # see verifield_sim.reader_faults
 
 Unknown keys are refused, so that a slip of the pen does not pass as a default.
 """
@@ -31,10 +31,15 @@ from verifield_sim import portraits
 from verifield_sim.camera import PersonKind
 from verifield_sim.cards import CARD_TYPES
 from verifield_sim.errors import SimError
-from verifield_sim.reader_faults import Fault, FaultKind, Target
+from verifield_sim.reader_faults import Content, Fault, FaultKind, Target
 from verifield_sim.reader_pty import BAUDS
 
+_FAULT_NUMBERS = (
+    *("times", "every", "keep", "noise_bytes", "offset", "other", "mask", "length"),
+    *("status", "copies", "chunk"),
+)
 SHIPPED = Path(__file__).parent / "scenarios"
+MAX_FAULT_S = 3600.0  # an hour: longer is not a fault but the end
 MAX_SCENARIO_BYTES = 64 * 1024  # a scenario is a page of text
 
 
@@ -148,17 +153,23 @@ def _reader(table: _Table) -> ReaderSpec:
 
 def _fault(table: _Table) -> Fault:
     default = {item.name: item.default for item in fields(Fault)}
+    numbers: dict[str, Any] = {name: table.take(name, int, default[name]) for name in _FAULT_NUMBERS}
+    seconds: dict[str, Any] = {
+        name: float(table.take(name, (int, float), default[name])) for name in ("delay_s", "gap_s")
+    }
     fault = Fault(
         kind=FaultKind(table.choose("kind", _values(FaultKind))),
         on=Target(table.choose("on", _values(Target), Target.READ.value)),
-        times=table.take("times", int, default["times"]),
-        delay_s=float(table.take("delay_s", (int, float), default["delay_s"])),
-        keep=table.take("keep", int, default["keep"]),
-        noise_bytes=table.take("noise_bytes", int, default["noise_bytes"]),
+        content=Content(table.choose("content", _values(Content), Content.TYPE.value)),
+        **numbers,
+        **seconds,
     )
     table.check_all_taken()
-    if min(fault.times, fault.delay_s, fault.keep, fault.noise_bytes) < 0:
+    signed = {"offset", "other"}  # counted from the end where negative
+    if min([*seconds.values(), *(value for name, value in numbers.items() if name not in signed)]) < 0:
         raise SimError(f"{table.where}: a negative number")
+    if max(seconds.values()) > MAX_FAULT_S or fault.length > 0xFFFF or fault.status > 0xFF:
+        raise SimError(f"{table.where}: a number is too large")
     return fault
 
 

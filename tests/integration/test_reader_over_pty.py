@@ -16,7 +16,9 @@ import pytest
 
 from edge.errors import EdgeError, HardwareError, InputError, ReaderGone
 from edge.model import DocumentType, IdDocument, Prompt
+from edge.reader.lasting import LastingReader
 from edge.reader.photo import NoPhotoDecoder, SimulatorPhotoDecoder
+from edge.reader.probe import SPEEDS
 from edge.reader.reader import SamVReader
 from tests.support.id_reader import RecordingScreen
 from verifield_sim import portraits
@@ -51,7 +53,9 @@ def simulated(folder: Path, *faults: Fault, baud: int = 115200) -> Iterator[Read
 
 
 @contextmanager
-def opened(device: ReaderPty, *, baud: int = 115200, expected: str | None = SAM_ID) -> Iterator[SamVReader]:
+def opened(
+    device: ReaderPty, *, baud: int | None = 115200, expected: str | None = SAM_ID
+) -> Iterator[SamVReader]:
     reader = SamVReader.open(
         str(device.path), baud=baud, decoder=SimulatorPhotoDecoder(), expected_sam_id=expected
     )
@@ -363,3 +367,72 @@ def test_nothing_of_a_card_stays_in_the_reader(tmp_path: Path, cards: dict[str, 
         read(reader, RecordingScreen())
         assert not reader._link._pending
         assert not reader._dialogue._held
+
+
+@pytest.mark.parametrize("baud", SPEEDS)
+def test_the_speed_is_found(tmp_path: Path, cards: dict[str, Card], baud: int) -> None:
+    with simulated(tmp_path, baud=baud) as device, opened(device, baud=None) as reader:
+        device.place(cards["astronaut"])
+        assert read(reader, RecordingScreen()).number == number_on(cards["astronaut"])
+
+
+@pytest.mark.parametrize("dialect", range(3))
+def test_another_protocol_is_named(tmp_path: Path, dialect: int) -> None:
+    foreign = Fault(FaultKind.DIALECT, on=Target.ANY, times=ALWAYS, offset=dialect)
+    for baud in (115200, None):
+        with (
+            simulated(tmp_path, foreign) as device,
+            pytest.raises(HardwareError) as caught,
+            opened(device, baud=baud),
+        ):
+            pass
+        assert caught.value.code == "READER_DIALECT"
+
+
+def lasting(device: ReaderPty) -> LastingReader:
+    def reopen(sam_id: str | None) -> SamVReader:
+        return SamVReader.open(
+            str(device.path), baud=115200, decoder=NoPhotoDecoder(), expected_sam_id=sam_id
+        )
+
+    return LastingReader(reopen, expected_sam_id=None)
+
+
+@pytest.mark.parametrize(
+    ("on", "keep"), [(Target.FIND, 0), (Target.SELECT, 5), (Target.READ, 700), (Target.READ, 1295)]
+)
+def test_a_cable_that_comes_out_and_in_again_costs_no_read(
+    tmp_path: Path, cards: dict[str, Card], on: Target, keep: int
+) -> None:
+    """Each time another terminal stands behind the same name."""
+    pull = Fault(FaultKind.UNPLUG, on=on, times=2, keep=keep, delay_s=0.3)
+    with simulated(tmp_path, pull) as device:
+        reader = lasting(device)
+        device.place(cards["astronaut"])
+        screen = person(device, cards["astronaut"])
+        assert read(reader, screen).number == number_on(cards["astronaut"])
+        assert screen.prompts.count(Prompt.PLUG_IN_READER) == 2
+        reader.close()
+
+
+def test_a_cable_that_stays_out_is_said_when_the_time_is_over(tmp_path: Path) -> None:
+    with simulated(tmp_path) as device:
+        reader = lasting(device)
+        device.unplug(60.0)
+        until(lambda: not os.path.lexists(device.path))
+        with pytest.raises(HardwareError) as caught:
+            reader.read_document(1.2, RecordingScreen())
+        assert caught.value.code in {"NO_READER", "READER_GONE"}
+        reader.close()
+
+
+def test_another_module_behind_the_same_name_is_refused(tmp_path: Path, cards: dict[str, Card]) -> None:
+    changed = Fault(FaultKind.OTHER_SAM, on=Target.SAM_ID, every=2)
+    pull = Fault(FaultKind.UNPLUG, on=Target.FIND, delay_s=0.2, keep=0)
+    with simulated(tmp_path, changed, pull) as device:
+        reader = lasting(device)
+        device.place(cards["astronaut"])
+        with pytest.raises(HardwareError) as caught:
+            read(reader, RecordingScreen())
+        assert caught.value.code == "READER_CHANGED"
+        reader.close()

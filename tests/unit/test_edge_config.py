@@ -70,3 +70,11 @@ def test_the_digest_follows_the_settings(tmp_path: Path) -> None:
     two = load_config(None, data_dir=tmp_path, language="es")
     assert one.sha256() == load_config(None, data_dir=tmp_path).sha256()
     assert one.sha256() != two.sha256()
+
+
+@pytest.mark.parametrize(("given", "baud"), [("9600", 9600), ("auto", "auto")])
+def test_the_readers_speed_comes_from_a_variable_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, baud: object
+) -> None:
+    monkeypatch.setenv("VERIFIELD_EDGE_READER_BAUD", given)
+    assert load_config(None, data_dir=tmp_path).reader_baud == baud

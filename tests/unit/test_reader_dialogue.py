@@ -43,7 +43,7 @@ from tests.support.id_reader import frame, reply
 SAM_ID = "05.03-20240115-0000123456-0987654321"
 NAME_OF_REQUEST = {
     frame(f"req_{name}"): name
-    for name in ("status", "maxrf_80", "sam_id", "find", "select", "read_base", "reset")
+    for name in ("status", "maxrf_80", "sam_id", "find", "select", "read_base", "read_newaddr", "reset")
 }
 GOOD = {
     "status": "rep_ok",
@@ -52,6 +52,7 @@ GOOD = {
     "find": "rep_find_ok",
     "select": "rep_select_ok",
     "read_base": "rep_base_resident",
+    "read_newaddr": "rep_newaddr",
     "reset": "rep_ok",
 }
 
@@ -134,7 +135,7 @@ def test_opening_listens_first_and_then_asks_status_max_rf_and_sam_id() -> None:
 def test_a_good_read_is_find_select_read_and_is_confirmed_by_one_more_find(driver: Driver) -> None:
     driver.script = {"find": ["rep_find_ok", "rep_80"]}
     driver.read()
-    assert driver.asked == ["find", "select", "read_base", "find"]
+    assert driver.asked == ["find", "select", "read_base", "read_newaddr", "find"]
     assert record_of(driver.take()) == RECORD
 
 
@@ -284,7 +285,8 @@ def test_after_a_failure_the_next_read_starts_from_the_beginning(driver: Driver)
 def test_a_time_out_resynchronises_and_needs_an_exact_ok(driver: Driver) -> None:
     driver.script = {"read_base": [None], "status": ["rep_24", "rep_ok"]}
     driver.read()
-    expected = ["find", "select", "read_base", "status", "status", "find", "select", "read_base", "find"]
+    expected = ["find", "select", "read_base", "status", "status", "find", "select", "read_base"]
+    expected += ["read_newaddr", "find"]
     assert driver.asked == expected
     assert record_of(driver.take()) == RECORD
 
@@ -435,3 +437,38 @@ def test_sam_ids() -> None:
     assert parse_sam_id(data[:15]) is None
     assert parse_sam_id(bytes(16)) is None  # no date
     assert parse_sam_id(b"\x64\x00" + data[2:]) is None  # a kind of three digits
+
+
+def address_of(commands: list[Command]) -> bytes:
+    (record,) = [command for command in commands if isinstance(command, Record)]
+    return bytes(record.address)
+
+
+@pytest.mark.parametrize("answer", ["rep_91", "rep_21", "rep_41"])
+def test_a_card_or_a_module_without_a_newest_address(driver: Driver, answer: str) -> None:
+    driver.script = {"read_newaddr": [answer], "find": ["rep_find_ok", "rep_80"]}
+    driver.read()
+    assert driver.asked == ["find", "select", "read_base", "read_newaddr", "find"]
+    assert address_of(driver.take()) == b""
+
+
+def test_the_newest_address_comes_with_its_record(driver: Driver) -> None:
+    driver.read()
+    assert address_of(driver.take()) == frame("rep_newaddr")[10:-1]
+
+
+def test_a_module_that_is_deaf_to_the_address_is_not_asked_again(driver: Driver) -> None:
+    driver.script = {"read_newaddr": [None]}
+    driver.read()
+    assert driver.asked.count("read_newaddr") == 1
+    assert driver.asked.count("read_base") == 2
+    assert address_of(driver.take()) == b""
+    driver.read()
+    assert driver.asked == ["find", "select", "read_base", "find"]
+
+
+def test_an_address_of_the_wrong_shape_is_a_loss_of_step(driver: Driver) -> None:
+    driver.script = {"read_newaddr": ["rep_select_ok"]}
+    driver.read()
+    assert driver.asked[:5] == ["find", "select", "read_base", "read_newaddr", "status"]
+    assert address_of(driver.take()) == frame("rep_newaddr")[10:-1]
