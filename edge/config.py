@@ -42,7 +42,10 @@ class EdgeConfig(BaseSettings):
         "auto"  # looked for
     )
     reader_sam_id: str | None = None  # pinned reader; None accepts any
-    photo_decoder: Literal["none", "simulator"] = "none"
+    # pictures: the reader decodes by itself; unpack, getbmp: a vendor's library by its ABI
+    photo_decoder: Literal["none", "pictures", "unpack", "getbmp", "simulator"] = "none"
+    photo_library: Path | None = None
+    photo_library_symbol: str | None = None  # the function's name in the library
     screen_url: str | None = None  # where prompts are posted as well as printed
     language: Literal["zh", "es", "en"] = "en"
     threads: int = Field(default=2, ge=1, le=64)

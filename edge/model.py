@@ -79,7 +79,11 @@ class Validity(StrEnum):
 
 
 class ReadMethod(StrEnum):
+    """How the document's data were read, best first."""
+
     CHIP = "CHIP"
+    SCANNED = "SCANNED"
+    TYPED = "TYPED"
 
 
 class Prompt(StrEnum):

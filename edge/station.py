@@ -17,7 +17,7 @@ from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
 from edge.desk import Lines, TerminalDesk
-from edge.errors import HardwareError, SetupError
+from edge.errors import EdgeError, HardwareError, SetupError
 from edge.face_capture import Eyes, FaceCapture
 from edge.interview import Interview
 from edge.model import (
@@ -36,9 +36,11 @@ from edge.outbox.records import BegunSession, StoredRecord
 from edge.pipeline import ID_BYTES, Guard, Pipeline
 from edge.policy import Policy
 from edge.ports import Camera, CardReader, Clock, Desk, PhotoDecoder
+from edge.reader.checkup import Finding, Level, check_reader
 from edge.reader.lasting import LastingReader
-from edge.reader.photo import NoPhotoDecoder, SimulatorPhotoDecoder
+from edge.reader.photo import NoPhotoDecoder, PictureDecoder, SimulatorPhotoDecoder
 from edge.reader.reader import SamVReader
+from edge.reader.vendor_photo import VendorPhotoDecoder
 from edge.readiness import check_ready, forget_earlier, note_peripheral
 from edge.recorder import Recorder
 from edge.screen import open_screens
@@ -95,7 +97,13 @@ def open_pipeline(
             eyes=eyes,
             interview=Interview(desk, plan, policy, earlier=state),
             gallery=None,
-            guard=Guard(station.check_ready, station.is_locked, station.note_begun, station.judge_document),
+            guard=Guard(
+                station.check_ready,
+                station.is_locked,
+                station.note_begun,
+                station.judge_document,
+                operators.note_activity,
+            ),
             attest=station.attest,
             plan=plan,
             random=secrets.token_bytes,
@@ -220,6 +228,17 @@ def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
     return camera
 
 
+def check_up_reader(config: EdgeConfig) -> Iterator[Finding]:
+    """Look at the card reader for ``verifield-edge doctor``; a port that is not clear is a finding too."""
+    try:
+        port, decoder = _reader_port(config), _photo_decoder(config)
+    except EdgeError as error:
+        yield Finding(error.code, Level.FAIL, error.message, error.hint)
+        return
+    baud = None if config.reader_baud == "auto" else config.reader_baud
+    yield from check_reader(port, baud=baud, expected_sam_id=config.reader_sam_id, decoder=decoder)
+
+
 def _open_reader(config: EdgeConfig) -> CardReader:
     def reopen(sam_id: str | None) -> CardReader:
         return SamVReader.open(
@@ -247,4 +266,18 @@ def _reader_port(config: EdgeConfig) -> str:
 
 
 def _photo_decoder(config: EdgeConfig) -> PhotoDecoder:
-    return SimulatorPhotoDecoder() if config.photo_decoder == "simulator" else NoPhotoDecoder()
+    match config.photo_decoder:
+        case "simulator":
+            return SimulatorPhotoDecoder()
+        case "pictures":
+            return PictureDecoder()
+        case "none":
+            return NoPhotoDecoder()
+        case abi:
+            if config.photo_library is None or not config.photo_library_symbol:
+                raise SetupError(
+                    "PHOTO_LIBRARY",
+                    f"The photo decoder {abi} needs a vendor's library and the name of its function.",
+                    hint="Set photo_library and photo_library_symbol.",
+                )
+            return VendorPhotoDecoder(config.photo_library, abi, config.photo_library_symbol)

@@ -15,6 +15,7 @@ from edge.errors import EdgeError
 from edge.model import DocumentType, IdDocument, Image, ReadMethod
 from edge.reader.ethnicity import ethnicity_name
 from edge.reader.faults import fault
+from edge.reader.names import normalise_name
 from edge.reader.numbers import HKMT_REGIONS, PROVINCES, is_citizen_number, is_permit_number
 
 TEXT_BYTES, PHOTO_BYTES, ADDRESS_BYTES = 256, 1024, 70
@@ -107,7 +108,7 @@ def parse_newest_address(data: bytes | bytearray) -> str:
 def _resident(text: bytes | bytearray) -> CardText:
     return CardText(
         type=DocumentType.RESIDENT_ID,
-        name=_field(text, 0, 30, "name"),
+        name=normalise_name(_field(text, 0, 30, "name")),
         sex=_sex(text, 30),
         ethnicity=ethnicity_name(_field(text, 32, 4, "ethnicity")),
         birth=_date(text, 36, "birth"),
@@ -123,7 +124,7 @@ def _hkmt_permit(text: bytes | bytearray) -> CardText:
     """The permit for residents of Hong Kong, Macao and Taiwan: as resident, without ethnicity."""
     return CardText(
         type=DocumentType.HKMT_PERMIT,
-        name=_field(text, 0, 30, "name"),
+        name=normalise_name(_field(text, 0, 30, "name")),
         sex=_sex(text, 30),
         birth=_date(text, 36, "birth"),
         address=_field(text, 52, 70, "address"),

@@ -156,6 +156,7 @@ POLL_S = 0.3  # between two finds without a card: prompt for a person, restful f
 PROMPT_TURN_S = 2.0  # a person's time to obey before the other request is shown
 MAX_RESTARTS = 3  # of one Read
 MAX_LIFTS = 1  # of one Read; then the card is refused
+MAX_ADDRESS_SILENCES = 2  # a module that says nothing to this command would never read a card
 MAX_RESYNCS = 3  # without a good status between them; then the module is reset, once
 _REPLY_FRAME_BYTES = 7 + 4  # of a reply without data
 _BITS_PER_BYTE = 10  # 8N1
@@ -188,7 +189,7 @@ class Dialogue:
         self._until: float | None = None  # of the Read under way
         self._held = bytearray()  # the record that awaits its confirmation
         self._address = bytearray()  # that belongs to it
-        self._ask_address = True
+        self._address_silences = 0  # one after the other, over all reads
         self._resent = self._was_reset = False
         self._restarts = self._lifts = self._resyncs = 0
         self._lift_first = False  # a card that was read, or nearly, may still lie there
@@ -236,6 +237,7 @@ class Dialogue:
             self._held = reply.data
         elif outcome is Outcome.OK and self.state is State.ADDRESS:
             self._address = reply.data
+            self._address_silences = 0
         elif outcome is Outcome.OK and self.state is State.SAM_ID:
             sam_id = parse_sam_id(reply.data)
             if sam_id is None:
@@ -276,7 +278,7 @@ class Dialogue:
                 return self._ask_to_lift(now)
             case Outcome.MISFIT | Outcome.TIMEOUT:
                 if (self.state, outcome) == (State.ADDRESS, Outcome.TIMEOUT):
-                    self._ask_address = False  # a module that says nothing to it would never read a card
+                    self._address_silences += 1
                 self._resyncs += 1
                 if self._resyncs > MAX_RESYNCS or (self.state, outcome) == (State.RESET, Outcome.TIMEOUT):
                     return self._reset("READER_SILENT", now)
@@ -303,7 +305,7 @@ class Dialogue:
             case State.AWAY if outcome is Outcome.NO_CARD:
                 self._lift_first = False
                 self._prompt_from = None
-            case State.READ if not self._ask_address:
+            case State.READ if self._address_silences >= MAX_ADDRESS_SILENCES:
                 target = State.CONFIRM
             case State.SELECT:
                 self._lift_first = True  # from the read on, whether or not its reply arrives whole
@@ -362,7 +364,7 @@ class Dialogue:
         self._wipe_unless_holding()
         if state is State.FAILED:
             self._sam_id = ""  # whoever answers next has to say again who it is
-            self._ask_address = True
+            self._address_silences = 0
         return [Failed(code)]
 
     def _wipe_unless_holding(self) -> None:

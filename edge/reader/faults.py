@@ -40,6 +40,11 @@ FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
         _OTHER_DOCUMENT,
     ),
     "CARD_DATA_INVALID": (InputError, "The card's data contradict themselves.", _OTHER_DOCUMENT),
+    "TYPED_DATA_INVALID": (
+        InputError,
+        "What was typed cannot be on a document.",
+        "Compare it with the document, character by character.",
+    ),
     "CARD_PHOTO_INVALID": (InputError, "The photo on the card is damaged.", _OTHER_DOCUMENT),
 }
 

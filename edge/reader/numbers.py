@@ -28,6 +28,8 @@ HKMT_REGIONS = frozenset({"810000", "820000", "830000"})
 
 _CITIZEN = re.compile(r"[0-9]{17}[0-9X]", re.ASCII)
 _CITIZEN_CHECKS = "10X98765432"
+_OLD = re.compile(r"[0-9]{15}", re.ASCII)
+_SHOWN_FIRST, _SHOWN_LAST = 4, 2
 _PERMIT = re.compile(r"[A-Z]{3}[0-9]{12}", re.ASCII)
 
 
@@ -49,3 +51,22 @@ def icao_check_digit(text: str) -> str:
 def is_permit_number(number: str) -> bool:
     """The 15 characters of a 2017 foreigner's permit with a right check digit."""
     return _PERMIT.fullmatch(number) is not None and icao_check_digit(number[:14]) == number[14]
+
+
+def upgrade_old_number(number: str) -> str | None:
+    """Return the 18 characters of an old number of 15 digits, or None where it is none.
+
+    They carried no check digit, and two digits of the year: all their holders were born before 2000.
+    """
+    if _OLD.fullmatch(number) is None:
+        return None
+    first_17 = f"{number[:6]}19{number[6:]}"
+    return first_17 + citizen_check_digit(first_17)
+
+
+def mask_number(number: str) -> str:
+    """A number for a screen that others may see: the region and the last two characters."""
+    if len(number) < _SHOWN_FIRST + _SHOWN_LAST + 1:
+        return "*" * len(number)
+    hidden = len(number) - _SHOWN_FIRST - _SHOWN_LAST
+    return number[:_SHOWN_FIRST] + "*" * hidden + number[-_SHOWN_LAST:]

@@ -30,6 +30,7 @@ from edge.reader.messages import (
 )
 from edge.reader.probe import find_speed
 from edge.reader.serial_port import SerialPort
+from edge.reader.traffic import say_dropped, say_heard, say_sent
 
 _NOT_UNDERSTOOD = frozenset({"READER_SILENT", "READER_GARBLED"})
 
@@ -160,6 +161,7 @@ class SamVReader:
             for command in commands:
                 match command:
                     case Send(frame):
+                        say_sent(frame)
                         self._transport.write(frame)
                     case ClearLink():
                         self._link.clear()
@@ -190,10 +192,13 @@ class SamVReader:
         asked_at = self._clock()
         data = self._transport.read()
         now = self._clock() if data else asked_at
-        before = self._dialogue.state
+        before, dropped = self._dialogue.state, self._link.dropped
         commands = self._dialogue.handle(Heard(), now) if data else []
         for reply in self._link.feed(data, now) if data else self._link.tick(now):
+            say_heard(reply)
             commands += self._dialogue.handle(Got(reply), now)
+        if self._link.dropped > dropped:
+            say_dropped(self._link.dropped - dropped)
         commands += self._dialogue.handle(Tick(), now)
         if self._dialogue.state is not before:
             _log.debug("%s -> %s, %d bytes dropped", before, self._dialogue.state, self._link.dropped)

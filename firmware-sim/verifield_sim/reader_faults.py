@@ -85,8 +85,8 @@ _EDITS: dict[Content, tuple[int, bytes]] = {  # offset in the data, and what sta
     Content.TEXT_LENGTH: (0, b"\x02\x00"),
     Content.PHOTO_LENGTH: (2, b"\x00\x00"),
     Content.BIRTH: (_TEXT_AT + 36, "19000101".encode("utf-16-le")),
-    Content.NUMBER: (_TEXT_AT + 122 + 10, "0".encode("utf-16-le")),
-    Content.VALIDITY: (_TEXT_AT + 188, "20991231".encode("utf-16-le")),
+    Content.NUMBER: (_TEXT_AT + 122 + 20, "A".encode("utf-16-le")),
+    Content.VALIDITY: (_TEXT_AT + 204, "19991231".encode("utf-16-le")),
     Content.BLANK: (_TEXT_AT, " ".encode("utf-16-le") * 128),
 }
 

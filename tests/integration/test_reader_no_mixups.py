@@ -9,47 +9,25 @@ from hypothesis import strategies as st
 
 from edge.errors import EdgeError
 from edge.model import Prompt
-from edge.reader.messages import Open
 from edge.reader.photo import NoPhotoDecoder
 from edge.reader.reader import SamVReader
-from tests.support.id_reader import CARDS, RecordingScreen, frame
-from verifield_sim.cards import Card
-from verifield_sim.reader import Bytes, Lift, Place, ReaderModule, Tick
+from tests.support.id_reader import CARDS, RecordingScreen
+from tests.support.virtual_reader import SAM_ID, VirtualWire, card
+from verifield_sim.reader import Lift, Place, ReaderModule
 from verifield_sim.reader_faults import Fault, FaultKind, Target
 
 READ_TIMEOUT_S = 20.0
 LONGEST_S = 60.0  # of virtual time for one read: its time-out, resynchronisation and a reset on top
 
 
-def card(name: str) -> Card:
-    data = frame(CARDS[name])
-    return Card(name, data[14:270], data[270:-1])
-
-
 def number_on(name: str) -> str:
     return card(name).text[122:158].decode("utf-16-le")[: 15 if name == "foreigner2017" else 18].strip()
 
 
-class VirtualWire:
-    """A transport whose time passes only while somebody listens; bytes arrive in pieces of any size."""
-
-    def __init__(self, module: ReaderModule, rng: random.Random) -> None:
-        self.module = module
-        self.now = 0.0
-        self._rng = rng
-        self._arriving = b""
-
-    def write(self, data: bytes) -> None:
-        self._arriving += b"".join(self.module.handle(Bytes(data), self.now))
-
-    def read(self) -> bytes:
-        self._arriving += b"".join(self.module.handle(Tick(), self.now))
-        size = self._rng.choice((1, 16, 400, 3000))
-        piece, self._arriving = self._arriving[:size], self._arriving[size:]
-        self.now += len(piece) / 11520 if piece else 0.02
-        return piece
-
-    def close(self) -> None: ...
+def opened(wire: VirtualWire) -> SamVReader:
+    return SamVReader.over(
+        wire, baud=115200, decoder=NoPhotoDecoder(), expected_sam_id=None, clock=lambda: wire.now
+    )
 
 
 def visit(reader: SamVReader, wire: VirtualWire, name: str) -> str | None:
@@ -96,13 +74,10 @@ faults = st.lists(
 def test_each_person_gets_the_own_card_or_none(
     faults: tuple[Fault, ...], people: list[str], seed: int
 ) -> None:
-    module = ReaderModule(sam_id="05.03-20240115-0000123456-0987654321", faults=faults, seed=seed)
+    module = ReaderModule(sam_id=SAM_ID, faults=faults, seed=seed)
     wire = VirtualWire(module, random.Random(seed))
-    reader = SamVReader(
-        wire, baud=115200, decoder=NoPhotoDecoder(), expected_sam_id=None, clock=lambda: wire.now
-    )
     try:
-        reader._run(Open(), RecordingScreen())
+        reader = opened(wire)
     except EdgeError:
         return  # a reader that does not open reads nobody's card
     for name in people:
@@ -112,11 +87,8 @@ def test_each_person_gets_the_own_card_or_none(
 
 
 def test_without_faults_everybody_gets_the_own_card() -> None:
-    module = ReaderModule(sam_id="05.03-20240115-0000123456-0987654321", faults=(), seed=1)
+    module = ReaderModule(sam_id=SAM_ID, faults=(), seed=1)
     wire = VirtualWire(module, random.Random(1))
-    reader = SamVReader(
-        wire, baud=115200, decoder=NoPhotoDecoder(), expected_sam_id=None, clock=lambda: wire.now
-    )
-    reader._run(Open(), RecordingScreen())
+    reader = opened(wire)
     people = [*sorted(CARDS), *sorted(CARDS)]
     assert [visit(reader, wire, name) for name in people] == [number_on(name) for name in people]

@@ -103,6 +103,7 @@ def check(number: int, visits: list[Visit]) -> None:
     assert len(modules) <= 1, (number, "another module than the first")
 
 
+@pytest.mark.req("E032")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_nobody_gets_another_persons_data(share: int) -> None:
     outcomes: Counter[str] = Counter()

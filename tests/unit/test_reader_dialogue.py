@@ -458,13 +458,20 @@ def test_the_newest_address_comes_with_its_record(driver: Driver) -> None:
 
 
 def test_a_module_that_is_deaf_to_the_address_is_not_asked_again(driver: Driver) -> None:
-    driver.script = {"read_newaddr": [None]}
+    driver.script = {"read_newaddr": [None, None]}
     driver.read()
-    assert driver.asked.count("read_newaddr") == 1
-    assert driver.asked.count("read_base") == 2
+    assert driver.asked.count("read_newaddr") == 2
+    assert driver.asked.count("read_base") == 3
     assert address_of(driver.take()) == b""
     driver.read()
     assert driver.asked == ["find", "select", "read_base", "find"]
+
+
+def test_one_lost_answer_does_not_cost_the_address(driver: Driver) -> None:
+    for _ in range(3):
+        driver.script = {"read_newaddr": [None]}
+        driver.read()
+        assert address_of(driver.take()) == frame("rep_newaddr")[10:-1]
 
 
 def test_an_address_of_the_wrong_shape_is_a_loss_of_step(driver: Driver) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 
 from edge.errors import InputError
-from edge.reader.photo import NoPhotoDecoder, SimulatorPhotoDecoder
+from edge.reader.photo import MAX_PICTURE_BYTES, NoPhotoDecoder, PictureDecoder, SimulatorPhotoDecoder
 from tests.support.id_reader import frame
 from verifield_sim import portraits
 
@@ -89,3 +89,41 @@ def test_damaged_photos_give_one_clear_error(case: str) -> None:
 def test_hostile_photos_never_crash(data: bytes, code: int) -> None:
     with pytest.raises(InputError):
         SimulatorPhotoDecoder().decode(field(data, code=code))
+
+
+def picture(format_name: str, size: tuple[int, int] = (102, 126), mode: str = "RGB") -> bytes:
+    stream = io.BytesIO()
+    colour = (10, 20, 30) if mode == "RGB" else 20
+    PilImage.new(mode, size, colour).save(stream, format_name)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "JPEG2000", "BMP", "WEBP", "AVIF"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_readers_that_give_a_picture(format_name: str, mode: str) -> None:
+    photo = PictureDecoder().decode(picture(format_name, mode=mode))
+    assert photo is not None
+    assert photo.shape == (126, 102, 3)
+    wanted = (30, 20, 10) if mode == "RGB" else (20, 20, 20)
+    assert np.abs(photo.astype(int) - wanted).max() < 8  # BGR
+
+
+def test_a_picture_may_be_padded_to_the_field() -> None:
+    assert PictureDecoder().decode(picture("JPEG").ljust(1024, b"\0")) is not None
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "JPEG2000", "BMP", "WEBP", "AVIF"])
+def test_a_damaged_picture_is_an_error(format_name: str) -> None:
+    for data in (picture(format_name)[:60], picture(format_name, (103, 126))):
+        with pytest.raises(InputError) as caught:
+            PictureDecoder().decode(data)
+        assert caught.value.code == "CARD_PHOTO_INVALID"
+
+
+def test_a_picture_has_so_many_bytes_at_most_and_other_formats_are_left_alone() -> None:
+    assert PictureDecoder().decode(picture("JPEG").ljust(MAX_PICTURE_BYTES, b"\0")) is not None
+    for data in (b"", picture("JPEG").ljust(MAX_PICTURE_BYTES + 1, b"\0")):
+        with pytest.raises(InputError):
+            PictureDecoder().decode(data)
+    assert PictureDecoder().decode(WLT) is None
+    assert PictureDecoder().decode(picture("PNG")) is None
