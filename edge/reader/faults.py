@@ -40,6 +40,21 @@ FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
         _OTHER_DOCUMENT,
     ),
     "CARD_DATA_INVALID": (InputError, "The card's data contradict themselves.", _OTHER_DOCUMENT),
+    "SCAN_NO_CARD": (
+        InputError,
+        "No card is found in the picture.",
+        "Lay the card on a plain, darker ground, fill the picture with it, and avoid reflections.",
+    ),
+    "SCAN_INCOMPLETE": (
+        InputError,
+        "Not everything could be read from the pictures.",
+        "Take the pictures again, sharper and straight from above, both sides; or type what is missing.",
+    ),
+    "SCAN_OTHER_CARD": (
+        InputError,
+        "The picture shows another card than the one on the reader.",
+        "Take a picture of the card that lies on the reader.",
+    ),
     "TYPED_DATA_INVALID": (
         InputError,
         "What was typed cannot be on a document.",

@@ -90,7 +90,9 @@ def test_a_photo_comes_out_the_right_way_up(library: Path, symbol: str, first: i
     assert (photo == rows[:, None, None]).all()
 
 
-@pytest.mark.parametrize("symbol", ["refuses", "blank", "crashes", "leaves", "greedy", "babbles", "ShortBmp", "NoBmp"])
+@pytest.mark.parametrize(
+    "symbol", ["refuses", "blank", "crashes", "leaves", "greedy", "babbles", "ShortBmp", "NoBmp"]
+)
 def test_what_is_no_photo_harms_nothing(library: Path, symbol: str) -> None:
     assert decoder(library, symbol).decode(FIELD) is None
 

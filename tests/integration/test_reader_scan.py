@@ -1,0 +1,92 @@
+"""Drawn cards, photographed at a slant and upside down, read by the real networks."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from edge.capture.detector import YuNetDetector
+from edge.errors import InputError
+from edge.model import ReadMethod
+from edge.models.store import ModelStore
+from edge.reader.scan.card import find_card, rectify
+from edge.reader.scan.scanner import document_of, scan
+from edge.reader.scan.text import RapidTextReader
+from edge.vision import Vision
+from tests.support.paper_card import (
+    FONT,
+    FONT_MISSING,
+    SIZE,
+    PaperCard,
+    Picture,
+    draw_back,
+    draw_front,
+    draw_zone,
+    photograph,
+)
+
+TODAY = date(2026, 1, 1)
+CARD = PaperCard()
+pytestmark = pytest.mark.skipif(not FONT.is_file(), reason=FONT_MISSING)
+
+
+@pytest.fixture(scope="module")
+def detector(model_store: ModelStore) -> YuNetDetector:
+    return Vision.open(model_store, threads=1).detector
+
+
+@pytest.fixture(scope="module")
+def texts() -> RapidTextReader:
+    return RapidTextReader(threads=1)
+
+
+@pytest.mark.parametrize(("seed", "upside_down"), [(1, False), (2, True)])
+def test_both_sides_make_a_document(
+    detector: YuNetDetector, texts: RapidTextReader, seed: int, upside_down: bool
+) -> None:
+    sides = [
+        photograph(draw_back(CARD), seed=seed + 50, upside_down=not upside_down),
+        photograph(draw_front(CARD), seed=seed, upside_down=upside_down),
+    ]
+    document = document_of(scan(sides, faces=detector.detect, texts=texts, today=TODAY))
+    assert document.read_method is ReadMethod.SCANNED
+    assert (document.name, document.number) == (CARD.name, CARD.number)
+    assert (document.valid_from, document.valid_to) == (date(2020, 1, 1), date(2040, 1, 1))
+    assert document.photo is not None
+    assert document.photo.shape == (126, 102, 3)
+    [face] = detector.detect(np.asarray(np.kron(document.photo, np.ones((4, 4, 1))), np.uint8))
+    assert face.score > 0.8
+
+
+def test_one_side_is_not_enough_and_a_table_is_no_card(
+    detector: YuNetDetector, texts: RapidTextReader
+) -> None:
+    front = photograph(draw_front(CARD), seed=3)
+    with pytest.raises(InputError) as caught:
+        document_of(scan([front], faces=detector.detect, texts=texts, today=TODAY))
+    assert caught.value.code == "SCAN_INCOMPLETE"
+    table = np.random.default_rng(1).normal(70, 6, (960, 1280, 3)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(InputError) as caught:
+        scan([table], faces=detector.detect, texts=texts, today=TODAY)
+    assert caught.value.code == "SCAN_NO_CARD"
+
+
+def test_a_passports_zone(detector: YuNetDetector, texts: RapidTextReader) -> None:
+    rows = ("P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<", "L898902C36UTO7408122F1204159ZE184226B<<<<<10")
+    zone = scan([photograph(draw_zone(rows), seed=4)], faces=detector.detect, texts=texts, today=TODAY).zone
+    assert zone is not None
+    assert (zone.number, zone.birth) == ("L898902C3", date(1974, 8, 12))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_corners_are_found_and_the_card_is_straightened(seed: int) -> None:
+    side: Picture = draw_front(CARD)
+    picture = photograph(side, seed=seed)
+    quad = find_card(picture)
+    assert quad is not None
+    straight = rectify(picture, quad)
+    assert straight.shape == (SIZE[1], SIZE[0], 3)
+    seen, drawn = (np.asarray(one, float).mean(axis=2) for one in (straight, side))
+    assert np.corrcoef(seen.ravel(), drawn.ravel())[0, 1] > 0.9
