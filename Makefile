@@ -43,8 +43,7 @@ test: .venv/dev.stamp ## set up, then run every check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/buf lint
-	$(BIN)/buf breaking --against proto/verifield.binpb
+	scripts/protolint.sh
 	scripts/protogen.sh --check
 	$(BIN)/python scripts/trace.py --check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -70,7 +69,7 @@ proto: .venv/dev.stamp ## regenerate the Python code beside the .proto files
 
 .PHONY: proto-image
 proto-image: .venv/dev.stamp ## at a release: refresh the image that breaking changes are judged against
-	$(BIN)/buf build -o proto/verifield.binpb
+	$(BIN)/python scripts/protos.py kept proto/verifield.binpb
 
 .PHONY: lock
 lock: .venv/dev.stamp ## pin all packages anew

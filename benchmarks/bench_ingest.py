@@ -1,356 +1,291 @@
-"""A device's backlog through the real cloud service, and what it costs at least.
+"""How many records a second the real cloud service takes, and what each costs it.
 
-python -m benchmarks.bench_ingest
+python -m benchmarks.bench_ingest               a fleet delivers as fast as it is answered; then at a rate
+python -m benchmarks.bench_ingest --rate 8000   that rate alone, whatever the answers do (an open loop)
+python -m benchmarks.bench_ingest --drain       the backlog of one device instead (``benchmarks.bench_drain``)
 
-The service is a process of its own with mutual TLS, SQLite with fsync, and a fresh data folder for each
-repetition. The device is on the same cores, so both share them. Three ways to deliver are timed:
-
-    one stream   all batches in one Deliver stream, the next batch sent before the answer to the last
-    uplink       edge.sync's GrpcUplink: a stream for each batch, waiting for its answer
-    drain        the appliance: its outbox and sync daemon, receipts verified and applied
-
-The uplink once more, untimed, through a relay that counts bytes. Floors: ECDSA P-256 verification alone,
-SQLite commits alone.
+The service is ``verifield-cloud serve`` as a process of its own, with SQLite and a sync at each commit, or
+with --database. The load is a process too, on the same cores; all its records are signed before the clock
+starts, each device has its own TLS identity, connection and stream. A record counts when the answer says
+ACCEPTED, which the service says only once it is durable; at the end the rows in the database are counted.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import random
-import sqlite3
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import grpc
 import typer
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from sqlalchemy import create_engine, text
 
-from benchmarks.cloud_service import Identity, Service, served
-from benchmarks.counting_proxy import counting_proxy
-from benchmarks.machine import (
-    Noise,
-    Sheet,
-    Summary,
-    cpu_s_of,
-    describe_machine,
-    progress,
-    publish,
-    rss_mib_of,
-    summary_json,
-)
-from cloud.attestations.ingest import verify_record
-from edge.attest.clock import SystemClock
-from edge.model import Position
-from edge.sync.daemon import SyncDevice, SyncSetting
-from edge.sync.daemon import run as run_daemon
-from edge.sync.turns import Turns
-from edge.sync.uplink import MAX_BATCH_RECORDS, GrpcUplink
-from tests.support.appliance import Appliance, MemorySigner
-from tests.support.cloud import next_envelopes
-from tests.support.sync_device import FieldDevice
-from verifield.dsse import pae, parse_envelope
-from verifield.v1.sync_service_pb2 import DELIVER_STATUS_ACCEPTED, DeliverRequest
-from verifield.v1.sync_service_pb2_grpc import SyncServiceStub
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # where this file is run by its path
 
-BACKLOG, BACKLOG_OF_SINGLES = 10_000, 2_000  # one by one takes long, and its rate needs no more
-QUICK_BACKLOG = 512
-BATCHES = (1, 64, 256)
-REPETITIONS = 5
-STREAM_TIMEOUT_S = 300.0
+from benchmarks import bench_drain
+from benchmarks.cloud_service import Service, served
+from benchmarks.ingest_fleet import enroll_fleet, write_fleet
+from benchmarks.ingest_load import Plan
+from benchmarks.machine import ROOT, Noise, Sheet, Summary, cpu_s_of, describe_machine, family_of, publish
+from benchmarks.machine import rss_mib_of, summary_json
 
-T = TypeVar("T")
+RECORDS, QUICK_RECORDS = 200_000, 12_000
+DEVICES, BATCH = 16, 256
+"""As many records in flight as two cores work off in less than half a second."""
+
+RATE = 8_000.0
+OPEN_DEVICES = 64
+FLOOR_REPEATS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What the uplink takes: a record as the outbox gives it."""
+class Setup:
+    """One run: ``rate`` None for a closed loop."""
 
-    position: Position
-    envelope: bytes
-    state: str = "PENDING"
+    records: int
+    devices: int
+    batch: int
+    rate: float | None
+    database: str | None
+    processes: int | None
 
-
-@dataclass(slots=True)
-class Series:
-    """Repetitions of one way to deliver."""
-
-    rate: list[float] = field(default_factory=list)  # envelopes per second
-    seconds: list[float] = field(default_factory=list)
-    server_us: list[float] = field(default_factory=list)  # processor time of the service per envelope
-    answer_ms: list[float] = field(default_factory=list)  # of a batch, where each is waited for
+    @property
+    def batches(self) -> int:
+        return max(1, self.records // (self.devices * self.batch))
 
 
-def split(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Processor seconds of the service with its processes, and of a database beside it."""
+
+    server_s: float
+    main_s: float
+    database_s: float
 
 
-@contextmanager
-def timed(service: Service, series: Series, count: int) -> Iterator[None]:
-    cpu, start = cpu_s_of(service.pid), time.perf_counter()
-    yield
-    seconds = time.perf_counter() - start
-    series.seconds.append(seconds)
-    series.rate.append(count / seconds)
-    series.server_us.append((cpu_s_of(service.pid) - cpu) / count * 1e6)
+def usage_of(service: Service, *, database: bool) -> Usage:
+    family = family_of(service.pid)
+    own = sum(map(cpu_s_of, family))
+    return Usage(own, cpu_s_of(service.pid), sum(map(cpu_s_of, postgres_pids())) if database else 0.0)
 
 
-def one_stream(service: Service, series: Series, count: int, batch: int) -> None:
-    """All batches in one stream."""
-    device = service.cloud.enroll()
-    batches = split(next_envelopes(device, count), batch)
-    requests = [
-        DeliverRequest(envelopes=part, certificates=() if number else device.chain)
-        for number, part in enumerate(batches)
-    ]
-    with service.cloud.device_channel(device.tls_chain, device.tls_key) as channel:
-        grpc.channel_ready_future(channel).result(STREAM_TIMEOUT_S)
-        with timed(service, series, count):
-            answers = list(SyncServiceStub(channel).Deliver(iter(requests), timeout=STREAM_TIMEOUT_S))
-    accepted = sum(one.status == DELIVER_STATUS_ACCEPTED for answer in answers for one in answer.results)
-    assert accepted == count, f"{accepted} of {count} were accepted"
+def postgres_pids() -> list[int]:
+    """All processes of PostgreSQL on this machine."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().startswith("postgres"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
 
 
-def uplink(service: Service, series: Series, count: int, batch: int, relay: str = "") -> int:
-    """A stream for each batch, as the appliance does; return the envelopes' bytes."""
-    device = service.cloud.enroll()
-    envelopes = next_envelopes(device, count)
-    records = [Record(Position(1, seq), envelope) for seq, envelope in enumerate(envelopes, 1)]
-    endpoint = relay or service.cloud.endpoint.device_listen
-    connection = GrpcUplink.open(Identity(device, service.cloud.root_pem, endpoint))
+def count_rows(service: Service, table: str) -> int:
+    engine = create_engine(service.cloud.database_url)
     try:
-        with timed(service, series, count):
-            for part in split(records, batch):
-                start = time.perf_counter()
-                results, _ = connection.deliver(part, damaged=(), witnessed_tree_size=0)
-                series.answer_ms.append((time.perf_counter() - start) * 1e3)
-                assert {result.verdict.name for result in results} == {"ACCEPTED"}
+        with engine.connect() as connection:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608
     finally:
-        connection.close()
-    return sum(map(len, envelopes))
+        engine.dispose()
 
 
-def drain(service: Service, series: Series, count: int, folder: Path) -> int:
-    """The whole appliance: an outbox filled offline, and the daemon that empties it; return the bytes."""
-    enrolled = service.cloud.enroll()
-    signer, device_id = MemorySigner(enrolled.key), enrolled.device_id
-    appliance = Appliance(folder / "outbox.db", signer, device_id=device_id)
-    size = sum(len(appliance.verify_person().envelope) for _ in range(count))
-    appliance.outbox.close()
-    identity = Identity(enrolled, service.cloud.root_pem, service.cloud.endpoint.device_listen)
-    device = FieldDevice(folder, signer=signer, device_id=device_id)
+def measure(setup: Setup) -> dict[str, Any]:
+    """Serve, load, and return what came of it."""
+    settings = {} if setup.processes is None else {"verify_processes": str(setup.processes)}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder) / "data", database=setup.database, settings=settings) as service,
+    ):
+        fleet = enroll_fleet(service, setup.devices)
+        write_fleet(Path(folder) / "fleet", fleet)
+        plan = Path(folder) / "plan.json"
+        plan.write_text(
+            json.dumps(asdict(Plan(str(Path(folder) / "fleet"), setup.batch, setup.batches, setup.rate)))
+        )
+        before = count_rows(service, "attestations")
+        at: dict[str, tuple[Usage, int, int]] = {}
 
-    @contextmanager
-    def open_device() -> Iterator[SyncDevice]:
-        parts = device.parts(lambda: GrpcUplink.open(identity), service.cloud.root_pem)
-        yield SyncDevice(parts, renewal_due=lambda: False)
+        def note(event: str, facts: dict[str, Any]) -> None:
+            usage = usage_of(service, database=setup.database is not None)
+            at[event] = usage, facts["acked"], count_rows(service, "checkpoints")
 
-    setting = SyncSetting(
-        open_device=open_device,
-        stamp=lambda: None,
-        turns=Turns(folder),
-        clock=SystemClock(),
-        jitter=random.random,
-        on_trouble=lambda _state, _trouble: None,
-    )
-    with timed(service, series, count):
-        report = run_daemon(setting, stop=threading.Event(), once=True)
-    device.close()
-    assert report.trouble is None
-    assert report.confirmed == count
-    return size
-
-
-def bare_verification(measured: Measured, service: Service, count: int) -> None:
-    """On one thread: nothing but ECDSA P-256 over SHA-256, and then all that is judged of one envelope."""
-    device = service.cloud.enroll()
-    envelopes = next_envelopes(device, count)
-    parsed = [parse_envelope(envelope) for envelope in envelopes]
-    work = [(one.signatures[0].sig, pae(one.payload_type, one.payload)) for one in parsed]
-    key, algorithm, certificate = device.key.public_key(), ec.ECDSA(SHA256()), device.chain[0]
-    start = time.perf_counter()
-    for signature, message in work:
-        key.verify(signature, message, algorithm)
-    middle = time.perf_counter()
-    for envelope in envelopes:
-        verify_record(envelope, key=key, certificate_der=certificate, device_id=device.device_id)
-    measured.signatures.append(count / (middle - start))
-    measured.judged.append(count / (time.perf_counter() - middle))
-
-
-def bare_commits(folder: Path, envelopes: Sequence[bytes], batch: int) -> list[float]:
-    """Envelopes per second into one table with a digest, ``batch`` to a durable commit."""
-    rows = [(number, sha256(envelope).digest(), envelope) for number, envelope in enumerate(envelopes)]
-    path = folder / f"floor-{batch}.db"
-    with sqlite3.connect(path, isolation_level=None) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE floor (seq INTEGER PRIMARY KEY, sha256 BLOB UNIQUE, envelope BLOB)")
-        start = time.perf_counter()
-        for part in split(rows, batch):
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO floor VALUES (?, ?, ?)", part)
-            connection.execute("COMMIT")
-        seconds = time.perf_counter() - start
-    connection.close()
-    path.unlink()
-    return [len(rows) / seconds]
-
-
-@dataclass(slots=True)
-class Measured:
-    """Everything that came out."""
-
-    streams: dict[int, Series] = field(default_factory=lambda: {batch: Series() for batch in BATCHES})
-    uplinks: dict[int, Series] = field(default_factory=lambda: {batch: Series() for batch in BATCHES})
-    drains: Series = field(default_factory=Series)
-    signatures: list[float] = field(default_factory=list)
-    judged: list[float] = field(default_factory=list)
-    commits: dict[int, list[float]] = field(default_factory=lambda: {batch: [] for batch in BATCHES})
-    wire: dict[int, dict[str, float]] = field(default_factory=dict)
-    envelope_bytes: float = 0.0
-    drain_envelope_bytes: float = 0.0
-    server_rss_mib: list[float] = field(default_factory=list)
-
-
-def count_of(batch: int, backlog: int) -> int:
-    return min(backlog, BACKLOG_OF_SINGLES) if batch == 1 else backlog
-
-
-def repeat(measured: Measured, folder: Path, number: int, backlog: int) -> None:
-    """One repetition of everything that is timed, on a fresh service; the order rotates."""
-    with served(folder / "data") as service:
-        first = number % len(BATCHES)
-        for batch in BATCHES[first:] + BATCHES[:first]:
-            count = count_of(batch, backlog)
-            one_stream(service, measured.streams[batch], count, batch)
-            uplink(service, measured.uplinks[batch], count, batch)
-            envelopes = next_envelopes(service.cloud.enroll(), count)
-            measured.commits[batch] += bare_commits(folder, envelopes, batch)
-        measured.drain_envelope_bytes = drain(service, measured.drains, backlog, folder) / backlog
-        bare_verification(measured, service, backlog)
-        measured.server_rss_mib.append(rss_mib_of(service.pid))
-
-
-def count_wire(measured: Measured, folder: Path, backlog: int) -> None:
-    """Bytes on the wire for each batch size."""
-    with served(folder / "data") as service:
-        for batch in BATCHES:
-            count = count_of(batch, backlog)
-            with counting_proxy(service.cloud.endpoint.device_listen) as counted:
-                envelopes = uplink(service, Series(), count, batch, relay=counted.address)
-            measured.envelope_bytes = envelopes / count
-            measured.wire[batch] = {
-                "up": round(counted.up_bytes / envelopes, 3),
-                "down": round(counted.down_bytes / envelopes, 3),
-                "both": round((counted.up_bytes + counted.down_bytes) / envelopes, 3),
-            }
-
-
-def to_figures(measured: Measured, backlog: int) -> dict[str, Any]:
-    def series(one: Series) -> dict[str, Any]:
-        answers = {"answer_ms": summary_json(one.answer_ms)} if one.answer_ms else {}
-        return {
-            "envelopes_per_s": summary_json(one.rate),
-            "seconds": summary_json(one.seconds),
-            "server_cpu_us_per_envelope": summary_json(one.server_us),
-            **answers,
+        result = run_load(plan, note)
+        result["bytes_each"] = result["bytes"] / result["records"]
+        stored = count_rows(service, "attestations") - before
+        assert stored == result["accepted"] + setup.devices, "what was answered is not what is stored"
+        return to_figures(setup, result, at["begin"], at["end"]) | {
+            "stored": stored,
+            "server_rss_mib": round(sum(map(rss_mib_of, family_of(service.pid)))),
         }
 
+
+def run_load(plan: Path, note: Callable[[str, dict[str, Any]], None]) -> dict[str, Any]:
+    """Run the load's process; ``note`` is called at the beginning and the end of what is measured."""
+    command = [sys.executable, "-m", "benchmarks.ingest_load", str(plan)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        found: dict[str, Any] = {}
+        for line in process.stdout:
+            facts = json.loads(line)
+            event = facts.pop("event")
+            if event == "ready":
+                found |= facts
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            elif event == "result":
+                found |= facts
+            else:
+                note(event, facts)
+    if process.returncode or "accepted" not in found:
+        raise RuntimeError("the load did not come to its end")
+    return found
+
+
+def to_figures(
+    setup: Setup, result: dict[str, Any], begin: tuple[Usage, int, int], end: tuple[Usage, int, int]
+) -> dict[str, Any]:
+    records = end[1] - begin[1]
+    waits = Summary.of(result["waits_ms"])
+    ordered = sorted(result["waits_ms"])
+
+    def each(name: str) -> float:
+        spent = getattr(end[0], name) - getattr(begin[0], name)
+        return float(round(spent / records * 1e6, 1))
+
     return {
-        "backlog": {str(batch): count_of(batch, backlog) for batch in BATCHES},
-        "envelope_bytes": round(measured.envelope_bytes),
-        "drain_envelope_bytes": round(measured.drain_envelope_bytes),
-        "one_stream": {str(batch): series(one) for batch, one in measured.streams.items()},
-        "uplink": {str(batch): series(one) for batch, one in measured.uplinks.items()},
-        "drain": series(measured.drains),
-        "floor_signatures_per_s": summary_json(measured.signatures),
-        "judged_per_s": summary_json(measured.judged),
-        "floor_commits_per_s": {str(batch): summary_json(one) for batch, one in measured.commits.items()},
-        "wire_bytes_over_envelope_bytes": {str(batch): one for batch, one in measured.wire.items()},
-        "server_rss_mib": summary_json(measured.server_rss_mib),
+        "attestations_per_second": round(result["measured_records"] / result["measured_seconds"]),
+        "server_cpu_us_each": each("server_s"),
+        "server_main_cpu_us_each": each("main_s"),
+        "database_cpu_us_each": each("database_s") if setup.database else None,
+        "client_cpu_us_each": round(result["client_cpu_us_each"], 1),
+        "ack_p50_ms": round(waits.median, 1),
+        "ack_p99_ms": round(waits.p99, 1),
+        "ack_max_ms": round(ordered[-1], 1),
+        "rate_asked": setup.rate,
+        "batch": setup.batch,
+        "devices": setup.devices,
+        "records": result["acked"],
+        "accepted": result["accepted"],
+        "measured_records": records,
+        "measured_seconds": round(result["measured_seconds"], 2),
+        "commits": end[2] - begin[2],
+        "records_per_commit": round(records / max(1, end[2] - begin[2])),
+        "envelope_bytes": round(result["bytes_each"]),
+        "database": "postgresql" if setup.database else "sqlite",
+        "load_average": round(os.getloadavg()[0], 2),
     }
 
 
-def to_sheets(measured: Measured, backlog: int) -> list[Sheet]:
-    def row(name: str, batch: int, one: Series) -> tuple[str, ...]:
-        answer = Summary.of(one.answer_ms) if one.answer_ms else None
-        return (
-            *rates(name, batch, one.rate),
-            f"{Summary.of(one.seconds).median:.2f}",
-            f"{Summary.of(one.server_us).median:.0f}",
-            f"{answer.median:.1f} / {answer.p99:.1f}" if answer else "",
-        )
+def floors() -> dict[str, Any]:
+    """What one signature check and one sync of the disk cost here, with nothing around them."""
+    key, message = ec.generate_private_key(ec.SECP256R1()), bytes(1200)
+    algorithm = ec.ECDSA(SHA256())
+    signature, public = key.sign(message, algorithm), key.public_key()
+    start = time.process_time()
+    for _ in range(FLOOR_REPEATS):
+        public.verify(signature, message, algorithm)
+    verify_us = (time.process_time() - start) / FLOOR_REPEATS * 1e6
+    start = time.process_time()
+    for _ in range(FLOOR_REPEATS):
+        sha256(message).digest()
+    digest_us = (time.process_time() - start) / FLOOR_REPEATS * 1e6
+    syncs = []
+    with tempfile.NamedTemporaryFile() as file:
+        for _ in range(FLOOR_REPEATS // 20):
+            file.write(bytes(4096))
+            file.flush()
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            syncs.append((time.perf_counter() - start) * 1e3)
+    return {
+        "verify_us": round(verify_us, 1),
+        "sha256_us": round(digest_us, 2),
+        "fsync_ms": summary_json(syncs),
+    }
 
-    def rates(name: str, batch: int, values: list[float]) -> tuple[str, ...]:
-        spread = Summary.of(values)
-        span = f"{spread.minimum:,.0f} to {spread.maximum:,.0f}"
-        return (
+
+def to_sheets(runs: dict[str, dict[str, Any]], floor: dict[str, Any]) -> list[Sheet]:
+    rows = [
+        (
             name,
-            str(batch) if batch in BATCHES else "",
-            f"{count_of(batch, backlog):,}",
-            f"{spread.median:,.0f}",
-            span,
+            f"{one['devices']} x {one['batch']}",
+            f"{one['attestations_per_second']:,}",
+            f"{one['server_cpu_us_each']:.0f}",
+            f"{one['server_main_cpu_us_each']:.0f}",
+            f"{one['client_cpu_us_each']:.0f}",
+            f"{one['ack_p50_ms']:.0f} / {one['ack_p99_ms']:.0f} / {one['ack_max_ms']:.0f}",
+            f"{one['records_per_commit']:,}",
         )
-
-    blank = ("", "", "")
-    rows = [row("one stream", batch, one) for batch, one in measured.streams.items()]
-    rows += [row("uplink", batch, one) for batch, one in measured.uplinks.items()]
-    rows.append(row("drain of the appliance's outbox", MAX_BATCH_RECORDS, measured.drains))
-    rows += [(*rates("floor: SQLite commits", size, one), *blank) for size, one in measured.commits.items()]
-    rows.append((*rates("floor: ECDSA P-256, one thread", backlog, measured.signatures), *blank))
-    rows.append((*rates("signature, parsing and rules, one thread", backlog, measured.judged), *blank))
-    wire = [
-        (str(batch), *(f"{one[way]:.3f}" for way in ("up", "down", "both")))
-        for batch, one in measured.wire.items()
+        for name, one in runs.items()
     ]
-    rss = Summary.of(measured.server_rss_mib).median
+    first = next(iter(runs.values()))
+    over = first["server_cpu_us_each"] / floor["verify_us"]
     return [
         Sheet(
-            "Backlog of one device",
-            ("", "batch", "envelopes", "per s", "from to", "s", "server cpu us", "answer ms median / p99"),
+            "A fleet on the same cores",
+            (
+                "",
+                "devices x batch",
+                "per s",
+                "server cpu us",
+                "of it the main process",
+                "load cpu us",
+                "ack ms median / p99 / max",
+                "records per commit",
+            ),
             rows,
-            f"Medians of {len(measured.judged)} repetitions, each on a fresh service, whose resident memory"
-            f" was {rss:.0f} MiB at the end. Envelopes have {measured.envelope_bytes:.0f} bytes, those of the"
-            f" drain {measured.drain_envelope_bytes:.0f}. The device shares the cores with the service.",
-        ),
-        Sheet(
-            "Bytes on the wire over bytes of envelopes (uplink)",
-            ("batch", "up", "down", "both"),
-            wire,
-            "TCP payload with TLS, certificates, HTTP/2 and handshake, without TCP/IP headers.",
-        ),
+            f"Each record with its answer after the durable commit; {first['envelope_bytes']} bytes each on"
+            f" {first['database']}. The first {15} % and the last {5} % of the records are not measured."
+            f" Floors: one P-256 check {floor['verify_us']} us, one sync of the disk"
+            f" {floor['fsync_ms']['median']} ms (p99 {floor['fsync_ms']['p99']}). The service needs {over:.1f}"
+            " times the bare check for each record.",
+        )
     ]
 
 
 def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    quick: Annotated[bool, typer.Option(help="A small backlog, once; keeps no result.")] = False,
+    quick: Annotated[bool, typer.Option(help="Few records; keeps no result.")] = False,
+    rate: Annotated[float | None, typer.Option(help="Records per second, as an open loop alone.")] = None,
+    records: Annotated[int | None, typer.Option(help="In each run.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Each with a connection of its own.")] = None,
+    batch: Annotated[int, typer.Option(help="Records in each request.")] = BATCH,
+    processes: Annotated[int | None, typer.Option(help="The service's verify_processes.")] = None,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy address; default: SQLite.")] = None,
+    drain: Annotated[bool, typer.Option(help="The backlog of one device instead.")] = False,
 ) -> None:
-    """Measure the delivery of a backlog, and its floors."""
+    """Measure what the service takes from a fleet."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    noise = Noise()
-    machine = describe_machine("grpcio", "protobuf", "cryptography", "SQLAlchemy")
-    machine["packages"]["SQLite"] = sqlite3.sqlite_version
-    backlog, repetitions = (QUICK_BACKLOG, 1) if quick else (BACKLOG, REPETITIONS)
-    measured = Measured()
-    with progress() as bar:
-        for number in bar.track(range(repetitions + 1), description="repetitions and bytes"):
-            with tempfile.TemporaryDirectory() as folder:
-                if number < repetitions:
-                    repeat(measured, Path(folder), number, backlog)
-                else:
-                    count_wire(measured, Path(folder), backlog)
-    figures = {"machine": machine, "noise": noise.stop(), **to_figures(measured, backlog)}
-    sheets = to_sheets(measured, backlog)
-    publish("ingest", "Delivery of a backlog", figures, sheets, as_json=as_json, keep=not quick)
+    if drain:
+        bench_drain.run(as_json=as_json, quick=quick)
+        return
+    noise, machine = Noise(), describe_machine("grpcio", "protobuf", "cryptography", "SQLAlchemy", "psycopg")
+    count = records or (QUICK_RECORDS if quick else RECORDS)
+
+    def run(rate: float | None) -> dict[str, Any]:
+        fleet = devices or (DEVICES if rate is None else OPEN_DEVICES)
+        return measure(Setup(count, fleet, batch, rate, database, processes))
+
+    runs = {f"open loop, {rate:,.0f} asked" if rate else "closed loop": run(rate)}
+    if rate is None and not quick:
+        runs[f"open loop, {RATE:,.0f} asked"] = run(RATE)
+    floor = floors()
+    first = next(iter(runs.values()))
+    figures = first | {"floor": floor, "runs": runs, "machine": machine, "noise": noise.stop()}
+    kept = not quick and rate is None and records is None and devices is None and database is None
+    publish("ingest", "Records from a fleet", figures, to_sheets(runs, floor), as_json=as_json, keep=kept)
 
 
 if __name__ == "__main__":

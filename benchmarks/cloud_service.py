@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from structlog.testing import CapturingLogger
 
 from cloud.app import Endpoint
 from cloud.client import find_target, open_client
+from cloud.config import ENV_PREFIX
 from tests.support.cloud import CloudDevice, FakeClock, RunningCloud
 
 STOP_TIMEOUT_S = 20.0
@@ -50,11 +52,16 @@ class Service:
 
 
 @contextmanager
-def served(data: Path) -> Iterator[Service]:
-    """Run ``verifield-cloud serve`` as a process on free ports."""
+def served(
+    data: Path, *, database: str | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Service]:
+    """Run ``verifield-cloud serve`` as a process on free ports; ``settings`` by their names in the config."""
     command = [str(Path(sys.executable).parent / "verifield-cloud"), "serve", "--data", str(data)]
+    extra = ["--database", database] if database else []
+    environ = {f"{ENV_PREFIX}{name.upper()}": value for name, value in (settings or {}).items()}
     with subprocess.Popen(
-        [*command, "--listen", "127.0.0.1:0"],
+        [*command, "--listen", "127.0.0.1:0", *extra],
+        env=os.environ | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -67,8 +74,9 @@ def served(data: Path) -> Iterator[Service]:
             endpoint = Endpoint(**json.loads(announced))
             target = find_target(data, endpoint=None, root=None, token_file=None)
             with open_client(target) as operator:
+                url = database or f"sqlite:///{data.absolute() / 'verifield.db'}"
                 yield Service(
-                    RunningCloud(data, endpoint, FakeClock(), operator, CapturingLogger()), process.pid
+                    RunningCloud(data, endpoint, FakeClock(), operator, CapturingLogger(), url), process.pid
                 )
         finally:
             process.terminate()

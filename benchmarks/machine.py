@@ -100,6 +100,15 @@ def cpu_s_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
+def family_of(pid: int) -> list[int]:
+    """A process and those that it started and that still run, and theirs."""
+    family = [pid]
+    for one in family:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            family += map(int, children.read_text().split())
+    return family
+
+
 def rss_mib_of(pid: int) -> float:
     """Resident memory of a running process."""
     return _kib(Path(f"/proc/{pid}/status").read_text(), "VmRSS") / 1024

@@ -8,13 +8,14 @@
         receipt.key receipt.pem    P-256, signs receipts
         log.key log.pem            Ed25519, signs checkpoints
         policy.key policy.pem      P-256, signs policies and directives
+        audit.key audit.pem        P-256, signs heads of the audit chain and manifests of backups
         media.key media.pub        X25519, opens the pictures that devices deliver
         renewal.secret             32 bytes, makes challenges that only this service can have made
 
-The last three are made when a deployment that lacks them is opened. A lock lets one start at a time
+The last four are made when a deployment that lacks them is opened. A lock lets one start at a time
 through, so that two of them never make two of a kind.
 
-Leaf certificates that near their end are renewed at start. Those of the receipt, log and policy keys
+Leaf certificates that near their end are renewed at start. Those of the receipt, log, policy and audit keys
 keep their beginning: a receipt carries the time at which its record became durable, and the
 certificate beside it must have been valid then, however often it was renewed since.
 """
@@ -108,6 +109,7 @@ class Authority:
         receipt: Credential,
         log: Credential,
         policy: Credential,
+        audit: Credential,
         media_key: X25519PrivateKey,
         renewal_secret: bytes,
     ) -> None:
@@ -117,6 +119,7 @@ class Authority:
         self.receipt = receipt
         self.log = log
         self.policy = policy
+        self.audit = audit
         self.media_key = media_key
         self.renewal_secret = renewal_secret
 
@@ -148,7 +151,10 @@ class Authority:
     @classmethod
     def _load(cls, keys: Path, *, server_names: Sequence[str], now: datetime) -> Authority:
         issuing = load_credential(keys, "issuing")
-        _complete_policy(keys, issuing, now=now)
+        _complete_signer(
+            keys, issuing, file="policy", name="verifield-policies", usage=Purpose.POLICY, now=now
+        )
+        _complete_signer(keys, issuing, file="audit", name="verifield-audit", usage=Purpose.AUDIT, now=now)
         return cls(
             root=x509.load_pem_x509_certificate((keys / "root.pem").read_bytes()),
             issuing=issuing,
@@ -156,6 +162,7 @@ class Authority:
             receipt=_renewed(keys, "receipt", issuing, usage=Purpose.RECEIPT, now=now),
             log=_renewed(keys, "log", issuing, usage=Purpose.LOG, now=now),
             policy=_renewed(keys, "policy", issuing, usage=Purpose.POLICY, now=now),
+            audit=_renewed(keys, "audit", issuing, usage=Purpose.AUDIT, now=now),
             media_key=open_x25519(keys, "media"),
             renewal_secret=_open_renewal_secret(keys / "renewal.secret"),
         )
@@ -167,6 +174,10 @@ class Authority:
     @property
     def policy_key(self) -> ec.EllipticCurvePrivateKey:
         return _ec(self.policy.key)
+
+    @property
+    def audit_key(self) -> ec.EllipticCurvePrivateKey:
+        return _ec(self.audit.key)
 
     @property
     def log_key(self) -> Ed25519PrivateKey:
@@ -190,6 +201,14 @@ class Authority:
         lifetime = ATTESTATION_LIFETIME if usage is Purpose.ATTESTATION else CLIENT_LIFETIME
         return self.chain_of(
             _issue(self._issuing, key, name=device_id, usage=usage, now=now, lifetime=lifetime)
+        )
+
+    def issue_operator(
+        self, key: ec.EllipticCurvePublicKey, *, user_id: str, now: datetime, lifetime: timedelta
+    ) -> list[bytes]:
+        """Return a new certificate chain for a person's TLS key."""
+        return self.chain_of(
+            _issue(self._issuing, key, name=user_id, usage="tls_operator", now=now, lifetime=lifetime)
         )
 
     def revocation_list(self, revoked: Iterable[Revoked], *, number: int, now: datetime) -> bytes:
@@ -264,21 +283,18 @@ def _remove_leftovers(data: Path) -> None:
         shutil.rmtree(path)
 
 
-def _complete_policy(keys: Path, issuing: Credential, *, now: datetime) -> None:
-    """Make the policy key, or the certificate that a cut start left out."""
-    key_file, certificate_file = keys / "policy.key", keys / "policy.pem"
-    if certificate_file.exists():  # a missing key was lost then, and loading says so
+def _complete_signer(
+    keys: Path, issuing: Credential, *, file: str, name: str, usage: Purpose, now: datetime
+) -> None:
+    """Make a signing key that older deployments lack, or the certificate that a cut start left out."""
+    if (keys / f"{file}.pem").exists():  # a missing key was lost then, and loading says so
         return
-    key = load_service_key(keys, "policy") if key_file.exists() else ec.generate_private_key(ec.SECP256R1())
+    made = (keys / f"{file}.key").exists()
+    key = load_service_key(keys, file) if made else ec.generate_private_key(ec.SECP256R1())
     certificate = _issue(
-        issuing,
-        _ec(key).public_key(),
-        name="verifield-policies",
-        usage=Purpose.POLICY,
-        now=now,
-        lifetime=SERVICE_LIFETIME,
+        issuing, _ec(key).public_key(), name=name, usage=usage, now=now, lifetime=SERVICE_LIFETIME
     )
-    save_credential(keys, "policy", Credential(key, certificate))
+    save_credential(keys, file, Credential(key, certificate))
 
 
 def _open_renewal_secret(path: Path) -> bytes:

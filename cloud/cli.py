@@ -23,9 +23,25 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The commands. Imported here because gRPC reads its TLS settings when it is imported."""
-    from cloud.commands import alarms, attestations, devices, join_token, log, policies  # noqa: PLC0415
+    from cloud.commands import (  # noqa: PLC0415
+        alarms,
+        attestations,
+        audit,
+        backup,
+        config,
+        devices,
+        join_token,
+        keys,
+        log,
+        media,
+        policies,
+        users,
+    )
+    from cloud.commands.migrate import migrate  # noqa: PLC0415
     from cloud.commands.serve import serve  # noqa: PLC0415
+    from cloud.commands.status import status  # noqa: PLC0415
     from cloud.commands.transfer import import_file  # noqa: PLC0415
+    from cloud.commands.verify_log import verify_log  # noqa: PLC0415
 
     app = typer.Typer(
         help="The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
@@ -35,11 +51,22 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command()(serve)
+    app.command()(migrate)
+    app.command()(backup.restore)
+    app.command("verify-log")(verify_log)
     app.command("import")(import_file)
+    app.command()(status)
+    app.add_typer(config.app, name="config")
     app.add_typer(join_token.app, name="join-token")
     app.add_typer(devices.app, name="devices")
     app.add_typer(alarms.app, name="alarms")
     app.add_typer(policies.app, name="policies")
     app.add_typer(attestations.app, name="attestations")
+    app.add_typer(media.app, name="media")
     app.add_typer(log.app, name="log")
+    app.add_typer(audit.app, name="audit")
+    app.add_typer(backup.app, name="backup")
+    app.add_typer(keys.app, name="keys")
+    app.add_typer(keys.persons_app, name="persons")
+    app.add_typer(users.app, name="users")
     return app

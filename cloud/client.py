@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,30 +13,62 @@ from typing import Any, TypeVar
 
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
 from cloud.devices.tokens import OPERATOR_PREFIX, is_token
 from cloud.errors import ClientError, SetupError
 from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
 from verifield.v1.attestation_service_pb2_grpc import AttestationServiceStub
+from verifield.v1.audit_service_pb2_grpc import AuditServiceStub
 from verifield.v1.device_service_pb2_grpc import DeviceServiceStub
 from verifield.v1.log_service_pb2_grpc import LogServiceStub
+from verifield.v1.media_service_pb2_grpc import MediaServiceStub
 from verifield.v1.policy_service_pb2_grpc import PolicyServiceStub
+from verifield.v1.status_service_pb2_grpc import StatusServiceStub
 from verifield.v1.transfer_service_pb2_grpc import TransferServiceStub
+from verifield.v1.user_service_pb2_grpc import UserServiceStub
 
 CALL_TIMEOUT_S = 20.0
 """Longer than any single call takes, short enough to tell a person that nobody answers."""
 
+_PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+DOWNLOAD_TIMEOUT_S = 300.0
+"""The largest file, 16 MiB, over half a megabit per second."""
+
+LANGUAGE_KEY = "accept-language"
+
+_LOCALE = re.compile(r"[a-z]{2,3}(?=[_.@]|$)")
+
 A = TypeVar("A")
+
+
+MAX_TOKEN_CHARS = 8192
+"""Of a sign-in token; the service takes no longer one."""
+
+_SIGN_IN_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """PEM: the chain, leaf first, and its key, which is a secret."""
+
+    chain: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "ClientCertificate()"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``endpoint``: HOST:PORT. ``token`` is a secret: never printed."""
+    """``endpoint``: HOST:PORT. ``token`` is a secret: never printed; empty beside a certificate."""
 
     endpoint: str
     root_pem: bytes
     token: str
+    certificate: ClientCertificate | None = None
 
     def __repr__(self) -> str:
         return f"Target({self.endpoint})"
@@ -46,10 +80,21 @@ class OperatorClient:
     def __init__(self, channel: grpc.Channel, target: Target) -> None:
         self.devices = DeviceServiceStub(channel)
         self.attestations = AttestationServiceStub(channel)
+        self.audit = AuditServiceStub(channel)
         self.log = LogServiceStub(channel)
+        self.media = MediaServiceStub(channel)
         self.policies = PolicyServiceStub(channel)
         self.transfers = TransferServiceStub(channel)
+        self.status = StatusServiceStub(channel)
+        self.health = HealthStub(channel)
+        self.users = UserServiceStub(channel)
         self._target = target
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        language = ((LANGUAGE_KEY, wanted_language(os.environ)),)
+        token = self._target.token
+        return (*language, ("authorization", f"Bearer {token}")) if token else language
 
     def call(self, method: Callable[..., A], request: object) -> A:
         """Call a unary method.
@@ -57,9 +102,8 @@ class OperatorClient:
         Raises:
             ClientError: the service does not answer, or refused.
         """
-        metadata = (("authorization", f"Bearer {self._target.token}"),)
         try:
-            return method(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
+            return method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
         except grpc.RpcError as error:
             raise to_client_error(error, self._target.endpoint) from None
 
@@ -72,40 +116,77 @@ class OperatorClient:
             if not request.page_token:
                 return
 
+    def receive(self, method: Callable[..., Iterable[A]], request: object) -> Iterator[A]:
+        """Call a method that answers one request with a stream; errors as :meth:`stream`."""
+        try:
+            yield from method(request, timeout=DOWNLOAD_TIMEOUT_S, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise to_client_error(error, self._target.endpoint) from None
+
     def stream(self, method: Callable[..., Iterable[A]], requests: Iterator[object]) -> Iterator[A]:
         """Call a method with a stream both ways, for as long as either side has something to say.
 
         Raises:
             ClientError: the service does not answer, or refused.
         """
-        metadata = (("authorization", f"Bearer {self._target.token}"),)
         try:
-            yield from method(requests, metadata=metadata)
+            yield from method(requests, metadata=self._metadata)
         except grpc.RpcError as error:
             raise to_client_error(error, self._target.endpoint) from None
+
+
+def wanted_language(environment: Mapping[str, str]) -> str:
+    """The language of the terminal, for ``accept-language``; English where it says nothing."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if match := _LOCALE.match(environment.get(name, "")):
+            return match[0]
+    return "en"
 
 
 @contextmanager
 def open_client(target: Target) -> Iterator[OperatorClient]:
     """Connect when the first call is made."""
-    credentials = grpc.ssl_channel_credentials(target.root_pem)
+    own = target.certificate
+    credentials = grpc.ssl_channel_credentials(
+        target.root_pem, own.key if own else None, own.chain if own else None
+    )
     with grpc.secure_channel(target.endpoint, credentials) as channel:
         yield OperatorClient(channel, target)
 
 
-def find_target(data: Path, *, endpoint: str | None, root: Path | None, token_file: Path | None) -> Target:
+def find_target(
+    data: Path,
+    *,
+    endpoint: str | None,
+    root: Path | None,
+    token_file: Path | None,
+    certificate: Path | None = None,
+    certificate_key: Path | None = None,
+) -> Target:
     """Where to call: each part as given, or as the service left it in its data directory.
+
+    With a certificate the port for client certificates is called, and no token is sent.
 
     Raises:
         SetupError: a file that is needed is missing or damaged.
     """
+    if certificate is not None and certificate_key is None:
+        raise _no_key(certificate)
     try:
         if endpoint is None:
-            endpoint = str(json.loads((data / ENDPOINT_FILE).read_text(encoding="utf-8"))["listen"])
+            listening = json.loads((data / ENDPOINT_FILE).read_text(encoding="utf-8"))
+            endpoint = str(listening["device_listen" if certificate else "listen"])
+            # Servers that share their keys have them elsewhere.
+            root = root or Path(listening.get("root", data / ROOT_FILE))
         root = root or data / ROOT_FILE
         root_pem = root.read_bytes()
+        own = None
+        token = ""
         token_file = token_file or data / TOKEN_FILE
-        token = token_file.read_text(encoding="utf-8").strip()
+        if certificate is not None and certificate_key is not None:
+            own = ClientCertificate(certificate.read_bytes(), certificate_key.read_bytes())
+        else:
+            token = token_file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError, KeyError, TypeError) as error:
         name = getattr(error, "filename", None) or data / ENDPOINT_FILE
         raise SetupError(
@@ -113,11 +194,27 @@ def find_target(data: Path, *, endpoint: str | None, root: Path | None, token_fi
             f"The file {name} cannot be read ({type(error).__name__}).",
             hint="Name the service's folder with --data, or give --endpoint, --root and --token-file.",
         ) from error
-    if b"-----BEGIN CERTIFICATE-----" not in root_pem:
+    if _PEM_CERTIFICATE not in root_pem:
         raise _useless(root, "a PEM certificate")
-    if not is_token(OPERATOR_PREFIX, token):
+    if own is None and not is_token(OPERATOR_PREFIX, token) and not _is_sign_in_token(token):
         raise _useless(token_file, "an operator token")
-    return Target(endpoint, root_pem, token)
+    if own is not None and certificate is not None and _PEM_CERTIFICATE not in own.chain:
+        raise _useless(certificate, "a PEM certificate")
+    if own is not None and certificate_key is not None and b"PRIVATE KEY-----" not in own.key:
+        raise _useless(certificate_key, "a PEM key")
+    return Target(endpoint, root_pem, token, own)
+
+
+def _is_sign_in_token(token: str) -> bool:
+    return len(token) <= MAX_TOKEN_CHARS and _SIGN_IN_TOKEN.fullmatch(token) is not None
+
+
+def _no_key(certificate: Path) -> SetupError:
+    return SetupError(
+        "TARGET_UNKNOWN",
+        f"The key of the certificate {certificate} is not named.",
+        hint="Give its file with --certificate-key.",
+    )
 
 
 def _useless(file: Path, wanted: str) -> SetupError:

@@ -1,4 +1,8 @@
-"""Pages of lists: sizes, and tokens that only this service understands."""
+"""Pages of lists: sizes, and tokens that only this service understands.
+
+A token holds the position behind which the next page begins, and a digest of what was asked for. Whoever
+makes one up reads what could be asked for anyway: nothing has to be signed.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,16 @@ from cloud.errors import Reason, ServiceError
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
-"""About 150 KiB of summaries: well under the size limit of a message."""
+"""About 150 KiB of summaries: well under the size limit of a message. The contract says the same."""
 
 _MAX_TOKEN_CHARS = 256
 _FILTER_BYTES = 8
 _NUMBER = re.compile(r"[0-9]{1,18}")  # fits every integer column
+_POSITION = re.compile(r"[A-Za-z0-9@._:-]{1,128}")  # ids and logins: what databases take as text
 
 
-def check_page_size(size: int) -> int:
-    """Return the page size to use.
-
-    Raises:
-        ServiceError: over the limit.
-    """
-    if size > MAX_PAGE_SIZE:
-        raise ServiceError(Reason.PAGE_SIZE_OUT_OF_RANGE, f"A page of {size} is too large.")
+def page_size(size: int) -> int:
+    """The page size to use for the one asked for, which the contract limits."""
     return size or DEFAULT_PAGE_SIZE
 
 
@@ -49,7 +48,7 @@ def parse_page_token(token: str, *, filters: str) -> str:
         position = data[_FILTER_BYTES:].decode()
     except (binascii.Error, ValueError) as error:
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.") from error
-    if not position or data[:_FILTER_BYTES] != _fingerprint(filters):
+    if not _POSITION.fullmatch(position) or data[:_FILTER_BYTES] != _fingerprint(filters):
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token does not belong to this list.")
     return position
 

@@ -150,6 +150,10 @@ class Service:
         return endpoints
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 

@@ -61,6 +61,14 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class NotSignedIn:
+    """``wait_s``: until the next attempt is allowed."""
+
+    refusal: Refusal
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class SessionText:
     """A consent or a notice. ``by_language``: the text in each language that the policy has."""
 

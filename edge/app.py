@@ -5,7 +5,9 @@ Kept apart from ``edge.station``, whose networks and camera take a second to imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +20,9 @@ from edge.attest.wipe import wipe_personal_keys
 from edge.config import EdgeConfig
 from edge.downstream import StateDownstream
 from edge.errors import StorageError
-from edge.files import destroy_file
+from edge.files import destroy_file, destroy_leftovers
 from edge.outbox.store import Outbox
-from edge.ports import RollbackCounter
+from edge.ports import KeyStore, RollbackCounter
 from edge.recorder import Recorder
 from edge.state.records import PullOutcome
 from edge.state.store import StateStore
@@ -28,6 +30,9 @@ from verifield.certificates import load_roots
 
 DATA_KEYS = "**/*.sqlite.key*"
 """Of the outboxes and of the device's state; the first version's were not wrapped, copies end in .old."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def software_version() -> str:
@@ -75,8 +80,34 @@ def open_outbox(config: EdgeConfig, identity: DeviceIdentity) -> Iterator[Outbox
 def open_counter(identity: DeviceIdentity) -> RollbackCounter | None:
     """Return the hardware counter for the identity's records; None where the key store has none."""
     if isinstance(identity.key_store, TpmKeyStore):
-        return identity.key_store.open_counter(f"outbox-{identity.attestation_key}")
+        return identity.key_store.open_counter(_counter_name(identity.attestation_key))
     return None
+
+
+def destroy_counters(key_store: KeyStore, attestation_keys: Iterable[str]) -> None:
+    """Free the places in hardware of the counters for these keys' records; for a device that is wiped.
+
+    Raises:
+        SetupError: the key store is away or refuses.
+    """
+    if isinstance(key_store, TpmKeyStore):
+        for name in attestation_keys:
+            key_store.destroy_counter(_counter_name(name))
+
+
+def destroy_abandoned_files(config: EdgeConfig) -> None:
+    """Destroy what processes that were killed left of files they were writing: keys may be among them."""
+    identities = [Path(path) for path, _, _ in os.walk(identity_folder(config))]  # which come and go
+    stores = [config.data_dir / name for name in ("outbox", "state")]
+    try:
+        for path in (config.data_dir, *identities, *stores):
+            destroy_leftovers(path)
+    except OSError as error:  # of a disk that can only be read: nothing is lost by it
+        _log.warning("abandoned files stay: %s", error.strerror or type(error).__name__)
+
+
+def _counter_name(attestation_key: str) -> str:
+    return f"outbox-{attestation_key}"
 
 
 @contextmanager
@@ -135,6 +166,8 @@ def destroy_data_keys(config: EdgeConfig) -> None:
 def open_recorder(config: EdgeConfig) -> Iterator[Recorder]:
     """Open the identity, its key and its outbox; the chain has begun when this returns.
 
+    Sessions that a power cut or a killed process has cut off are recorded first.
+
     Raises:
         SetupError: NOT_ENROLLED, or the key is not usable.
         StorageError: a store is not usable.
@@ -153,4 +186,15 @@ def open_recorder(config: EdgeConfig) -> Iterator[Recorder]:
             software_version=software_version(),
         )
         recorder.ensure_enrolled()
+        _record_cut_off(recorder)
+        destroy_abandoned_files(config)
         yield recorder
+
+
+def _record_cut_off(recorder: Recorder) -> None:
+    """A store that cannot take a record now keeps the marks: delivery must go on even so."""
+    try:
+        for record in recorder.record_cut_off():
+            _log.warning("a session was cut off; it is recorded as %s", record.attestation_id)
+    except StorageError as error:
+        _log.warning("sessions that were cut off are not recorded yet: %s", error.code)

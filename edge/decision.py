@@ -2,18 +2,41 @@
 
 Order matters and is deliberate. A presentation attack outranks everything: a picture of the right person
 does match, and whoever holds it up would rather be remembered for having stopped. An aborted session says
-so. Without a document, a face or a liveness answer nothing can be said of the person. Only then does the
-comparison count, and a match is VERIFIED only when every step that was planned has its answer.
+so. Without a document that counts today, a face or a liveness answer nothing can be said of the person.
+Only then does the comparison count, and a match is VERIFIED only when every step that was planned has its
+answer.
 """
 
 from __future__ import annotations
 
 from edge.answers import SessionAnswers, Step
-from edge.model import Decision, Evidence, LivenessDecision, Outcome
+from edge.model import Decision, Evidence, LivenessDecision, Outcome, ReadMethod, Validity
+
+DOCUMENT_EXPIRED = "DOCUMENT_EXPIRED"
+DOCUMENT_NOT_YET_VALID = "DOCUMENT_NOT_YET_VALID"
+"""The document certainly does not count today."""
+
+VALIDITY_UNCERTAIN = "DOCUMENT_VALIDITY_UNCERTAIN"
+"""Beside any outcome: the device's clock cannot tell whether the document counts today."""
+
+DOCUMENT_NOT_FROM_CHIP = "DOCUMENT_NOT_FROM_CHIP"
+"""What was typed or pictured can be made up: only two people may accept it, by hand."""
+
+NOT_VALID = {Validity.EXPIRED: DOCUMENT_EXPIRED, Validity.NOT_YET: DOCUMENT_NOT_YET_VALID}
 
 
 def decide(evidence: Evidence, planned: frozenset[Step] = frozenset()) -> Decision:
-    """Judge one session's evidence; VERIFIED needs a yes of every stage and every planned step."""
+    """Judge one session's evidence; VERIFIED needs a yes of every stage and every planned step.
+
+    Whether a document counts today is uncertain where the clock is: then the outcome stands, and says so.
+    """
+    decision = _judge(evidence, planned)
+    if evidence.document is None or evidence.validity is not Validity.UNCERTAIN:
+        return decision
+    return Decision(decision.outcome, (*decision.reasons, VALIDITY_UNCERTAIN))
+
+
+def _judge(evidence: Evidence, planned: frozenset[Step]) -> Decision:
     liveness = evidence.liveness
     aborted = (evidence.aborted,) if evidence.aborted else ()
     if evidence.document and evidence.capture and liveness and liveness.decision is LivenessDecision.ATTACK:
@@ -22,6 +45,10 @@ def decide(evidence: Evidence, planned: frozenset[Step] = frozenset()) -> Decisi
         return Decision(Outcome.ABORTED, aborted)
     if evidence.document is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT",))
+    if evidence.validity is None:
+        return Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT_VALIDITY",))
+    if evidence.validity in NOT_VALID:
+        return Decision(Outcome.INCONCLUSIVE, (NOT_VALID[evidence.validity],))
     if evidence.capture is None or liveness is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_CAPTURE",))
     if liveness.decision is not LivenessDecision.LIVE:
@@ -33,6 +60,8 @@ def decide(evidence: Evidence, planned: frozenset[Step] = frozenset()) -> Decisi
         return Decision(Outcome.INCONCLUSIVE, flaws or ("NO_MATCH_SCORE",))
     if not evidence.match.matched:
         return Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD",))
+    if evidence.document.read_method is not ReadMethod.CHIP:
+        return Decision(Outcome.INCONCLUSIVE, (DOCUMENT_NOT_FROM_CHIP,))
     unanswered = tuple(
         f"NO_ANSWER_{step}" for step in Step if step in planned and not _answered(step, evidence)
     )

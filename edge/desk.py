@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import sys
@@ -13,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from edge.answers import EarlierRecord, SessionText, SignedIn, Stop, TextShown
+from edge.answers import EarlierRecord, NotSignedIn, SessionText, SignedIn, Stop, TextShown
 from edge.errors import EdgeError
-from edge.texts import ASKS, FIELDS, Ask, Language
+from edge.texts import ASKS, FIELDS, REFUSALS, Ask, Language
 
 STOP_WORD = "/stop"
 """Typed as an answer, it ends the session."""
@@ -23,8 +24,8 @@ STOP_WORD = "/stop"
 MAX_LINE_BYTES = 4096
 """What a terminal in line mode hands over at most; a longer line from a pipe is no answer."""
 
-CheckOperator = Callable[[str, str], SignedIn]
-"""Takes name and PIN; raises EdgeError where they are refused."""
+CheckOperator = Callable[[str, str], SignedIn | NotSignedIn]
+"""Takes name and PIN; raises EdgeError where they could not be checked, or nobody has that name."""
 
 
 def encode_typed_signature(name: str) -> bytes:
@@ -112,9 +113,15 @@ class TerminalDesk:
             if isinstance(pin, Stop):
                 return pin
             try:
-                return self._check_operator(who, pin)
+                answer = self._check_operator(who, pin)
             except EdgeError as error:
-                _say(f"{error.message} {error.hint}")
+                ask = Ask.NO_OPERATOR if error.code == "NO_OPERATOR" else Ask.UNCHECKED
+                _say(ASKS[ask][self._language].format(code=error.code))
+                continue
+            if isinstance(answer, SignedIn):
+                return answer
+            wait = ASKS[Ask.WAIT][self._language].format(seconds=math.ceil(answer.wait_s))
+            _say(REFUSALS[answer.refusal][self._language] + (f" {wait}" if answer.wait_s else ""))
 
     def ask_consent(self, text: SessionText, timeout_s: float) -> TextShown | Stop:
         return self._agree(text, Ask.AGREE, timeout_s)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from edge.attest.clock import arrival_now
+from edge.attest.clock import arrival_now, bounded_now
 from edge.errors import CloudError
 from edge.model import Arrival
 from edge.ports import Clock
@@ -41,8 +41,12 @@ class StateDownstream:
         self._tell = tell
 
     def cursor(self) -> str:
-        """Where the next page begins; notes that the device is on, and ends a wipe that was cut off."""
-        self._state.touch(arrival_now(self._clock))
+        """Where the next page begins; notes that the device is on, and ends a wipe that was cut off.
+
+        Tasks that have expired meanwhile are forgotten, also where the cloud is away.
+        """
+        contact = self._state.touch(arrival_now(self._clock))
+        self._state.drop_expired(by=bounded_now(self._clock, contact=contact).not_before)
         self._state.finish_wipe(self._wipe)
         return self._state.pull_cursor()
 
@@ -61,6 +65,8 @@ class StateDownstream:
                 certificates=page.policy_certificates,
                 roots=self._roots,
                 wipe=self._wipe,
+                restarted=page.restarted,
+                more=page.more,
             )
         )
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 OTHERS = 0o077
 """Permission bits of everybody but the owner."""
+
+_SUFFIX_BYTES = 8
+_LEFTOVER = re.compile(rf"\..+\.[0-9a-f]{{{2 * _SUFFIX_BYTES}}}")
+"""Names of files that are being written: .NAME.SUFFIX."""
 
 
 class NotPrivateError(PermissionError):
@@ -22,12 +27,8 @@ class NotPrivateError(PermissionError):
 
 def write_private(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` in one step, replacing what was there; durable when this returns."""
-    temporary = _write_beside(path, data)
-    try:
+    with _written_beside(path, data) as temporary:
         temporary.replace(path)
-    except BaseException:  # Ctrl-C too: it may hold a secret
-        temporary.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 
@@ -37,12 +38,31 @@ def create_private(path: Path, data: bytes) -> None:
     Raises:
         FileExistsError: there is one already, also if it appeared a moment ago.
     """
-    temporary = _write_beside(path, data)
-    try:
+    with _written_beside(path, data) as temporary:
         path.hardlink_to(temporary)  # unlike a rename, a link refuses to replace
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def destroy_leftovers(folder: Path) -> int:
+    """Destroy what processes that were killed left in ``folder`` of files they were writing; return how many.
+
+    Who writes holds a lock on the file: one that is under way stays. So does one that is still empty.
+    """
+    count = 0
+    try:
+        found = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    for path in found:
+        with suppress(FileNotFoundError):  # another process was faster
+            if not _is_abandoned(path):
+                continue
+            if path.stat().st_nlink == 1:
+                destroy_file(path)
+            else:  # it has its own name too, by which it is whole
+                path.unlink()
+            count += 1
+    return count
 
 
 def read_private(path: Path, *, max_bytes: int, refuse: int = OTHERS) -> bytes:
@@ -92,29 +112,43 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs; another process that asks for it waits.
+
+    Several may hold it at once where all of them hold it ``shared``.
 
     Raises:
         BlockingIOError: it is held, and ``wait`` is false.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, how | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
 
 
-def _write_beside(path: Path, data: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Give a durable file beside ``path`` that holds ``data``; its name is gone afterwards in any case."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_SUFFIX_BYTES)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # before it has content: so nobody takes it for abandoned
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:  # Ctrl-C too: it may hold a secret
+            yield temporary
+    finally:  # Ctrl-C too: it may hold a secret
         temporary.unlink(missing_ok=True)
-        raise
-    return temporary
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_size > 0
+    except OSError:  # gone, or somebody writes it
+        return False

@@ -5,7 +5,7 @@ CERTIFICATE_EXPIRED, DISK_RESERVE, QUEUE_UNUSABLE   no session, or none that cou
 DEVICE_DEGRADED, POLICY_EXPIRED, POLICY_MISSING,
 CLOCK_SUSPECT, CERTIFICATE_EXPIRES, DISK_LOW,
 QUEUE_WAITS, RECORDS_REFUSED, RECORDS_DAMAGED,
-NEWS_REFUSED                                        somebody should look
+RECORDS_LEFT, NEWS_REFUSED                                        somebody should look
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ EXPIRES_SOON = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """``unusable``: the stable code of what keeps records from being stored; figures where there are any."""
+    """``unusable``: the stable code of what keeps records from being stored; figures where there are any.
+
+    ``left``: records of earlier identities of this device that have no receipt.
+    """
 
     stats: OutboxStats | None = None
     space: Space | None = None
     unusable: str = ""
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def judge_health(health: Health) -> tuple[str, ...]:
         "RECORDS_REFUSED": stats is not None and stats.invalid > 0,
         "RECORDS_DAMAGED": stats is not None
         and (stats.damaged + stats.missing + stats.media_lost > 0 or bool(stats.reset_needed)),
+        "RECORDS_LEFT": health.queue.left > 0,
         "NEWS_REFUSED": bool(health.refused),
     }
     return tuple(code for code, there in problems.items() if there)

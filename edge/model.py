@@ -86,6 +86,13 @@ class ReadMethod(StrEnum):
     TYPED = "TYPED"
 
 
+class PhotoOrigin(StrEnum):
+    """Where a document's photo comes from, if not from where its data do."""
+
+    SAME = "SAME"
+    PRINTED = "PRINTED"  # on the card: nothing but the number beside it binds it to the chip
+
+
 class Prompt(StrEnum):
     """What the person or the clerk is asked to do; texts in zh, es and en live with the screen."""
 
@@ -301,6 +308,7 @@ class IdDocument:
     nationality: str
     photo: Image | None
     reader_sam_id: str
+    photo_origin: PhotoOrigin = PhotoOrigin.SAME
 
     def __repr__(self) -> str:
         return f"IdDocument({self.type})"

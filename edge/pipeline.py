@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edge.answers import EarlierRecord, PrivateField, Step
+from edge.answers import EarlierRecord, PrivateField, SessionAnswers, SignedIn, Step
 from edge.capture.stills import encode_portrait, encode_shot
 from edge.errors import EdgeError, SetupError
 from edge.face_capture import Eyes, FaceCapture
 from edge.interrupts import stops_held_back
 from edge.interview import Interview
 from edge.match.score import match as match_faces
-from edge.model import Decision, Embedding, Evidence, Prompt
+from edge.model import Decision, Embedding, Evidence, IdDocument, Prompt, Validity
 from edge.outbox.records import StoredRecord
 from edge.policy import LIVE_CHIP_PHOTO
 from edge.ports import CardReader, GallerySearch
 from edge.session.events import (
     DEVICE_LOCKED,
+    OPERATOR_IDLE,
     Abort,
     Begin,
     DocumentRead,
@@ -36,6 +37,9 @@ from edge.session.plan import ASKED_OF_PEOPLE, SessionPlan
 
 ID_BYTES = 16  # of a session's id and of a challenge's nonce
 LOCK_POLL_S = 1.0  # a lock is obeyed within a second, without a look at the disk for every frame
+
+BEGINNINGS = frozenset({Command.ASK_CONSENT, Command.READ_DOCUMENT})
+"""From the first of these on a person takes part: no such session may vanish."""
 
 BEST_SHOT, DOCUMENT_PHOTO = "best_shot", "document_photo"
 """Names of the pictures that a policy may have kept."""
@@ -65,15 +69,22 @@ class Verification:
     fault: EdgeError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """What a session needs of the device. ``check_ready``: raises EdgeError where none may begin.
 
-    ``is_locked``: whether the cloud has locked the device meanwhile.
+    ``is_locked``: whether the cloud has locked the device meanwhile. ``note_begun``: makes durable that the
+    session has begun, so that even a power cut leaves a record of it. ``judge_document``: whether a document
+    counts today, as far as the device knows the time.
+    ``note_activity``: that something has happened in the operator's session; False where the operator is
+    signed out, for having been idle or otherwise.
     """
 
     check_ready: Callable[[], None]
     is_locked: Callable[[], bool]
+    note_begun: Callable[[SessionAnswers], None]
+    judge_document: Callable[[IdDocument], Validity]
+    note_activity: Callable[[SignedIn], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +187,7 @@ class _Run:
         self.media: tuple[PrivateField, ...] = ()
         self.fault: EdgeError | None = None
         self._locked_at = session.since  # when the lock was looked at last
+        self._begun = False  # the durable mark is there
         self._face: FaceCapture | None = None
         self._reference: Embedding | None = None  # of the card's photo
         self._probe: Embedding | None = None  # of the best shot
@@ -185,7 +197,7 @@ class _Run:
         (command,) = self.handle(Begin())
         while command is not Command.ATTEST:
             started = self._parts.eyes.monotonic()
-            event, stopped = self._carry_out(command), self._stop_code()
+            event, stopped = self._carry_out(command), self._stop_code() or self._idle_code()
             if stopped and self.session.state in ASKED_OF_PEOPLE:
                 event = Abort(stopped)  # the last answer of a session must not outrun a lock
             commands = self.handle(event)  # first: a spoof that was seen stays one
@@ -214,12 +226,27 @@ class _Run:
                 return DEVICE_LOCKED
         return self._parts.interview.stop_code()
 
+    def _idle_code(self) -> str:
+        """As :meth:`_stop_code`: nobody goes on in the name of an operator who is signed out."""
+        session = self.session.evidence.session
+        if session is None or session.operator is None or self._parts.guard.note_activity(session.operator):
+            return ""
+        return OPERATOR_IDLE
+
     def _carry_out(self, command: Command) -> Event:
         try:
+            if command in BEGINNINGS:
+                self._note_begun()
             return self._steps()[command]()
         except EdgeError as error:
             self.fault = error
             return Abort(error.code)
+
+    def _note_begun(self) -> None:
+        session = self.session.evidence.session
+        if not self._begun and session is not None:
+            self._parts.guard.note_begun(session)
+            self._begun = True
 
     def _steps(self) -> dict[Command, Callable[[], Event]]:
         ask = self._parts.interview
@@ -242,7 +269,7 @@ class _Run:
         document = parts.reader.read_document(parts.card_timeout_s, parts.eyes.screen)
         if document.photo is not None:  # judged now: a person need not pose for a photo that is no use
             self._reference = parts.eyes.vision.embed_chip_photo(document.photo)
-        return DocumentRead(document)
+        return DocumentRead(document, parts.guard.judge_document(document))
 
     def _show_earlier(self) -> Event:
         document = self.session.evidence.document

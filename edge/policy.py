@@ -43,6 +43,7 @@ class MatchPolicy:
 
     live_live: MatchThreshold = MatchThreshold(0.415, 1e-4)
     live_chip_photo: MatchThreshold = MatchThreshold(0.466, 1e-5)
+    accept_printed_photo: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,16 @@ from edge.attest.statement import (
     build_manual_statement,
     build_statement,
 )
-from edge.model import Decision, Evidence, Hole, PeripheralKind, Position, ResetReason, Standing
+from edge.model import (
+    Decision,
+    Evidence,
+    Hole,
+    Outcome,
+    PeripheralKind,
+    Position,
+    ResetReason,
+    Standing,
+)
 from edge.outbox.records import Cited, SignedRecord, StoredRecord
 from edge.outbox.space import Space
 from edge.outbox.store import Outbox
@@ -36,6 +45,9 @@ from verifield.commitments import Disclosure, encode_disclosures
 from verifield.v1.attestation_pb2 import DeviceEvent, Statement
 
 SALT_BYTES = 32
+
+POWER_OR_CRASH = "POWER_OR_CRASH"
+"""Reason of an abort that nobody was there to record: it is found at the next start."""
 
 Build = Callable[[ChainLink, ClockReading], tuple[Statement, tuple[Disclosure, ...]]]
 
@@ -139,6 +151,23 @@ class Recorder:
             return self._append(build)
         except _ChainBegun:
             return None
+
+    def record_cut_off(self) -> list[StoredRecord]:
+        """Attest the sessions that were begun and never ended: the power failed, or the process was killed.
+
+        Nothing happens while a process has a session under way, and where only a RESET may follow. Each is
+        recorded once, whatever happens meanwhile: its mark goes with its record.
+        """
+        with self.outbox.closed_for_sessions() as closed:
+            if not closed or self.outbox.reset_needed() is not None:
+                return []
+            decision = Decision(Outcome.ABORTED, (POWER_OR_CRASH,))
+            return [
+                self.record(
+                    Evidence(aborted=POWER_OR_CRASH, session=begun.session), decision, standing=begun.standing
+                )
+                for begun in self.outbox.begun()
+            ]
 
     def record_reset(self, cloud_head: ChainHead | None, reason: ResetReason) -> StoredRecord:
         """Begin a new epoch. ``cloud_head``: what the cloud just said that its newest record is."""

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from edge.answers import SessionAnswers, SignedIn, Step
+from edge.answers import NotSignedIn, SessionAnswers, SignedIn, Step
 from edge.attest.clock import bounded_now, judge_validity
 from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
@@ -98,11 +98,11 @@ def open_pipeline(
             interview=Interview(desk, plan, policy, earlier=state),
             gallery=None,
             guard=Guard(
-                station.check_ready,
-                station.is_locked,
-                station.note_begun,
-                station.judge_document,
-                operators.note_activity,
+                check_ready=station.check_ready,
+                is_locked=station.is_locked,
+                note_begun=station.note_begun,
+                judge_document=station.judge_document,
+                note_activity=operators.note_activity,
             ),
             attest=station.attest,
             plan=plan,
@@ -190,9 +190,9 @@ class CameraFaceCheck:
 def _open_desk(config: EdgeConfig, operators: Operators, eyes: Eyes, *, operator: str | None) -> Desk:
     """The terminal that this process runs in. Without a PIN it is the face that counts."""
 
-    def check_operator(who: str, pin: str) -> SignedIn:
+    def check_operator(who: str, pin: str) -> SignedIn | NotSignedIn:
         face = None if pin else CameraFaceCheck(eyes, timeout_s=config.capture_timeout_s)
-        return operators.sign_in(who, pin=pin, face=face)
+        return operators.try_sign_in(who, pin=pin, face=face)
 
     return TerminalDesk(
         config.language, Lines(sys.stdin), check_operator=check_operator, operator=operator or ""

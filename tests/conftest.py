@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from edge.models.store import ModelStore
+from tests.support.postgres import NoPostgresError, fresh_database
 
 
 def pytest_configure() -> None:
@@ -22,3 +25,37 @@ def model_store() -> ModelStore:
     store = ModelStore.open()
     store.pull()
     return store
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A new, empty PostgreSQL database; the test is skipped where no server can be had."""
+    try:
+        with fresh_database() as url:
+            yield url
+    except NoPostgresError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def module_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """As ``database_url``, one for all tests of a module."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('database') / 'verifield.db'}"
+        return
+    try:
+        with fresh_database() as url:
+            yield url
+    except NoPostgresError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database of each kind that the cloud service supports."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'verifield.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cloud.attestations.ingest import Record
-from verifield.chain import ChainBreak, ChainHead, Excuse, check_link
+from cloud.attestations.record import Record
+from verifield.chain import ChainBreak, ChainHead, Excuse, check_link, check_next
 
 
 class Holes:
@@ -80,22 +80,22 @@ def advance(
     """
     result = Advance(head)
     for record in records:
-        if known(result.head) in resets:
+        if resets and known(result.head) in resets:
             break
-        seq = record.statement.seq
-        if not holes.cover(result.head.seq + 1, seq - 1):
+        head, seq = result.head, record.place[1]
+        if seq != head.seq + 1 and not holes.cover(head.seq + 1, seq - 1):
             break
         if len(result.appended) >= limit:
             result.more = True
             return result
-        if record.statement.attestation_id in used_ids:
+        if record.attestation_id in used_ids:
             result.reused.append(record)
-        elif not _follows(record, result.head, holes):
+        elif not _is_usual(record, head) and not _follows(record, head, holes):
             result.forked.append(record)
         else:
             result.appended.append(record)
             result.head = ChainHead(*record.place, record.sha256)
-            used_ids.add(record.statement.attestation_id)
+            used_ids.add(record.attestation_id)
     result.reset = resets.get(known(result.head))
     return result
 
@@ -125,8 +125,18 @@ def known(head: ChainHead) -> ChainHead | None:
     return head if head.seq else None
 
 
+def _is_usual(record: Record, head: ChainHead) -> bool:
+    """Whether a record of the head's epoch is plainly its next one: what most are, told without more ado."""
+    return (
+        record.previous_sha256 == head.sha256
+        and record.place == (head.epoch, head.seq + 1)
+        and head.seq > 0
+        and not record.is_event
+    )
+
+
 def _follows(record: Record, head: ChainHead, holes: Holes) -> bool:
-    seq = record.statement.seq
+    seq = record.place[1]
     if seq == head.seq + 1:
         before = [known(head)]
     else:
@@ -138,7 +148,10 @@ def _follows(record: Record, head: ChainHead, holes: Holes) -> bool:
 
 def _links(record: Record, head: ChainHead | None) -> bool:
     try:
-        check_link(record.statement, head)
+        if record.is_event:
+            check_link(record.statement, head)
+        else:
+            check_next(*record.place, record.previous_sha256, head)
     except ChainBreak:
         return False
     return True

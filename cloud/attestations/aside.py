@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from cloud.attestations.ingest import Aside, Place
+from cloud.attestations.ingest import Aside
 from cloud.attestations.limits import (
     MAX_BRANCH_BYTES,
     MAX_BRANCH_RECORDS,
@@ -17,6 +17,7 @@ from cloud.attestations.limits import (
     MAX_REFUSED_RECORDS,
     MAX_SIDE_CONTENT_BYTES,
 )
+from cloud.attestations.record import Place
 from cloud.sources import Sources
 from cloud.store import alarms, side
 from verifield.v1 import device_service_pb2 as pb

@@ -60,7 +60,7 @@ class Bundles:
     ) -> Bundle:
         """The bundle of a record that was checked with :func:`check_row`, in the tree of ``published``."""
         authority = self._authority
-        size, hashes = self._sequencer.inclusion_proof(row.log_index, published.size)
+        size, hashes = self._sequencer.inclusion_proof(row.log_index, published.size, connection=connection)
         receipt = sign_receipt(
             authority.receipt_key,
             device_id=row.device_id,
@@ -104,7 +104,7 @@ class Bundles:
             note = log.get_checkpoint(connection, size)
             if note is None or size > published.size or not _is_sound(connection, one):
                 continue
-            _, hashes = self._sequencer.consistency_proof(size, published.size)
+            _, hashes = self._sequencer.consistency_proof(size, published.size, connection=connection)
             witnesses.append(
                 Witness(
                     envelope=one.envelope,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from cloud.attestations.ingest import Books, Place, Record, Refused
-from cloud.sources import to_us
+from cloud.attestations.ingest import Books
+from cloud.attestations.record import Place, Record, Refused, record_of
 from cloud.store import attestations, log, media, side, staging
 from cloud.store.devices import DeviceRow, has_attestation_key
-from verifield.chain import ChainHead, Excuse, excuses_of
+from cloud.store.lanes import lane_of
+from verifield.chain import ChainHead, Excuse
 from verifield.v1.attestation_pb2 import Statement
 from verifield.v1.bundle_pb2 import Envelope
 from verifield.v1.device_service_pb2 import SIDE_RECORD_KIND_BRANCH, SIDE_RECORD_KIND_REFUSED
-from verifield.wire import parse_time
 
 _CHUNK = 256
 """Staged records read at once: half a megabyte."""
@@ -37,7 +36,7 @@ def load_books(
     reopened = [one.place for one in passed if one.place[0] == device.chain_epoch]
     excuses = _excuses_at(connection, device, reopened)
     epochs = staging.list_epochs(connection, device.device_id) if closed else []
-    cosigners = {one.statement.manual.cosigner_key for one in genuine if one.statement.HasField("manual")}
+    cosigners = {one.cosigner_key for one in genuine if one.cosigner_key}
     return Books(
         site_id=device.site_id,
         key_protection=device.key_protection,
@@ -105,27 +104,33 @@ def waiting_records(
 
 def taken_ids(connection: Connection, records: Sequence[Record]) -> set[str]:
     """Attestation ids of these records that are in the store already."""
-    return attestations.taken_ids(connection, [one.statement.attestation_id for one in records])
+    return attestations.taken_ids(connection, [one.attestation_id for one in records])
 
 
 def to_record(row: staging.StagedRow) -> Record:
     """The record that was staged. Its signature and rules were checked before, and are not again."""
     statement = Statement.FromString(Envelope.FromString(row.envelope).payload)
-    return Record(row.envelope, row.envelope_sha256, row.leaf_hash, row.certificate_sha256, statement)
+    return record_of(
+        statement,
+        envelope=row.envelope,
+        digest=row.envelope_sha256,
+        leaf=row.leaf_hash,
+        certificate_sha256=row.certificate_sha256,
+    )
 
 
 def to_staged(record: Record, *, received_us: int) -> staging.StagedRow:
     """The row of a record that waits."""
     epoch, seq = record.place
     return staging.StagedRow(
-        device_id=record.statement.device_id,
+        device_id=record.device_id,
         chain_epoch=epoch,
         seq=seq,
         envelope=record.envelope,
         envelope_sha256=record.sha256,
         leaf_hash=record.leaf,
         certificate_sha256=record.certificate_sha256,
-        excusing=record.excusing,
+        excusing=record.excuse is not None,
         received_us=received_us,
     )
 
@@ -133,30 +138,29 @@ def to_staged(record: Record, *, received_us: int) -> staging.StagedRow:
 def add_appended(
     connection: Connection, records: Sequence[Record], *, first_index: int, received_us: int
 ) -> None:
-    """Write records that are in the log from ``first_index`` on."""
-    cited = log.sizes_of_notes(connection, {one.statement.last_checkpoint_sha256 for one in records} - {b""})
-    rows = []
-    for index, record in enumerate(records, first_index):
-        statement = record.statement
-        rows.append(
-            attestations.AttestationRow(
-                log_index=index,
-                attestation_id=statement.attestation_id,
-                device_id=statement.device_id,
-                chain_epoch=statement.chain_epoch,
-                seq=statement.seq,
-                envelope=record.envelope,
-                envelope_sha256=record.sha256,
-                certificate_sha256=record.certificate_sha256,
-                site_id=statement.site.site_id,
-                kind=statement.kind,
-                outcome=statement.outcome,
-                reasons=json.dumps(list(statement.reasons)),
-                wall_us=to_us(parse_time(statement.clock.wall_time, what="wall time")),
-                received_us=received_us,
-                cited_tree_size=cited.get(statement.last_checkpoint_sha256),
-            )
+    """Write records of one device that are in the log from ``first_index`` on."""
+    cited = log.sizes_of_notes(connection, {one.cited_checkpoint for one in records} - {b""})
+    lane = lane_of(records[0].device_id)
+    rows = [
+        attestations.NewRow(
+            one.device_id,
+            *one.place,
+            one.attestation_id,
+            index,
+            lane,
+            one.envelope,
+            one.sha256,
+            one.certificate_sha256,
+            one.site_id,
+            one.kind,
+            one.outcome,
+            one.reasons,
+            one.wall_us,
+            received_us,
+            cited.get(one.cited_checkpoint),
         )
+        for index, one in enumerate(records, first_index)
+    ]
     attestations.add_attestations(connection, rows)
 
 
@@ -164,12 +168,12 @@ def add_excuses(connection: Connection, records: Iterable[Record]) -> None:
     """Keep which places these records have given up."""
     rows = []
     for record in records:
-        excuse = excuses_of(record.statement)
+        excuse = record.excuse
         if excuse:
             epoch, seq = record.place
             rows.append(
                 staging.ExcuseRow(
-                    device_id=record.statement.device_id,
+                    device_id=record.device_id,
                     chain_epoch=epoch,
                     by_seq=seq,
                     first_seq=excuse.first_seq,
@@ -187,15 +191,15 @@ def add_media(connection: Connection, records: Iterable[Record], *, named_us: in
         connection,
         [
             media.MediaRow(
-                device_id=record.statement.device_id,
+                device_id=record.device_id,
                 sha256=one.sha256,
                 size_bytes=one.size_bytes,
-                attestation_id=record.statement.attestation_id,
+                attestation_id=record.attestation_id,
                 name=one.name,
                 named_us=named_us,
             )
             for record in records
-            for one in record.statement.media
+            for one in record.media
         ],
     )
 
@@ -207,8 +211,8 @@ def open_epoch(connection: Connection, reset: Record, *, closed: ChainHead, open
     staging.add_epoch(
         connection,
         staging.EpochRow(
-            device_id=reset.statement.device_id,
-            chain_epoch=reset.statement.chain_epoch,
+            device_id=reset.device_id,
+            chain_epoch=reset.place[0],
             opened_us=opened_us,
             closed_epoch=closed.epoch,
             closed_seq=closed.seq,

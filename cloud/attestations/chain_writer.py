@@ -1,7 +1,7 @@
 """Writes what the rules of ``ingest`` and ``advance`` decide of a batch into a device's chain.
 
 What is decided in memory is written at once where a later step asks the store for it (side records,
-alarms, staging), and at the end where none does (the log, the chain, the head).
+alarms, staging), and at the end where none does (the chain, the head), once the records' places in the log are known.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from cloud.attestations import chain_rows
 from cloud.attestations.advance import Advance, Holes, advance, known
 from cloud.attestations.aside import AsideBook
 from cloud.attestations.ingest import (
+    ACCEPTED,
+    HAVE,
+    STAGED,
     Judged,
-    Record,
-    RecordReason,
-    Refused,
     Verdict,
     branch_off,
     judge_batch,
@@ -33,10 +33,10 @@ from cloud.attestations.limits import (
     MAX_STAGED_EXCUSES,
     MAX_STAGED_RECORDS,
 )
-from cloud.log.sequencer import LogWriter
+from cloud.attestations.record import Record, RecordReason, Refused
 from cloud.sources import Sources
 from cloud.store import devices, staging
-from verifield.chain import ChainHead, Excuse, check_reset, cited_head, excuses_of
+from verifield.chain import ChainHead, Excuse, check_reset, cited_head
 from verifield.v1 import device_service_pb2 as devices_pb
 from verifield.v1 import sync_service_pb2 as pb
 from verifield.v1.attestation_pb2 import (
@@ -107,11 +107,11 @@ class Stage:
         return list(takewhile(room.take, excusing))
 
     def _room(self, record: Record) -> Room:
-        return self._excusing if record.excusing else self._plain
+        return self._excusing if record.excuse else self._plain
 
 
 class ChainWriter:
-    """One batch in one transaction. Call judge, go_on, settle, write and verdicts, in this order.
+    """One batch in one transaction. Call judge, go_on, settle and verdicts, then write, in this order.
 
     ``head`` and ``appended``: the chain's new head, and what leads to it. ``more``: the chain can go on
     in another transaction.
@@ -186,19 +186,20 @@ class ChainWriter:
             self._connection, [chain_rows.to_staged(one, received_us=self._now_us) for one in waiting]
         )
         self._enter(waiting)
-        self._keep_asides()
-
-    def write(self, log: LogWriter) -> None:
-        """What was appended goes into the log, the chain and the device's head."""
-        if not self.appended:
-            return
-        first = log.append([record.leaf for record in self.appended])
-        chain_rows.add_appended(self._connection, self.appended, first_index=first, received_us=self._now_us)
         self._enter(self._fresh)
         for record in self.appended:
             self._tell_of(record)
+        self._keep_asides()
+
+    def write(self, connection: Connection, *, first_index: int) -> None:
+        """What was appended has its leaves in the log from ``first_index`` on: into the chain with it."""
+        if not self.appended:
+            return
+        chain_rows.add_appended(
+            connection, self.appended, first_index=first_index, received_us=self._now_us
+        )
         devices.set_head(
-            self._connection,
+            connection,
             self._device_id,
             chain_epoch=self.head.epoch,
             seq=self.head.seq,
@@ -214,9 +215,9 @@ class ChainWriter:
         for record in records:
             verdict = found.get(record.sha256)
             if verdict is None and record.sha256 in appended:
-                verdict = Verdict(pb.DELIVER_STATUS_ACCEPTED)
-                found[record.sha256] = Verdict(pb.DELIVER_STATUS_ALREADY_HAVE)
-            verdicts.append(verdict or Verdict(pb.DELIVER_STATUS_STAGED))
+                verdict = ACCEPTED
+                found[record.sha256] = HAVE
+            verdicts.append(verdict or STAGED)
         return verdicts
 
     def _coming(self) -> Iterable[Record]:
@@ -233,10 +234,10 @@ class ChainWriter:
         excusing = [
             record
             for (epoch, _), record in sorted(self._judged.candidates.items())
-            if epoch == self.head.epoch and record.excusing
+            if epoch == self.head.epoch and record.excuse
         ]
         # One more than can wait does not count: its record may not be kept.
-        given = [excuse for one in self._stage.fitting(excusing) if (excuse := excuses_of(one.statement))]
+        given = [excuse for one in self._stage.fitting(excusing) if (excuse := one.excuse)]
         fresh = chain_rows.counting_excuses(self._connection, self._device_id, given)
         if not self._fill.excusing:
             return fresh
@@ -279,7 +280,7 @@ class ChainWriter:
     def _begin_epoch(self, reset: Record) -> bool:
         """Close the epoch and begin the RESET's; False where a person has to look first."""
         check_reset(reset.statement, known(self.head))  # the one place where the service's chain begins anew
-        if reset.statement.attestation_id in self._used_ids:
+        if reset.attestation_id in self._used_ids:
             self._refuse_reused(reset)
             return True
         again = self._asides.has_open(devices_pb.ALARM_KIND_RESET)
@@ -296,7 +297,7 @@ class ChainWriter:
         else:
             self._unstage([reset])
         self.appended.append(reset)
-        self._used_ids.add(reset.statement.attestation_id)
+        self._used_ids.add(reset.attestation_id)
         self.head = ChainHead(*reset.place, reset.sha256)
         self._close_epochs()
         return True
@@ -357,6 +358,8 @@ class ChainWriter:
         devices.set_state(self._connection, self._device_id, devices_pb.DEVICE_STATE_SUSPENDED)
 
     def _tell_of(self, record: Record) -> None:
+        if not record.is_event:
+            return
         event = record.statement.device_event
         if event.type == DEVICE_EVENT_TYPE_GAP:
             self._asides.raise_alarm(devices_pb.ALARM_KIND_GAP, record.place, event.gap.reason)

@@ -22,7 +22,7 @@
 
 Step 7 keeps a device from claiming what nobody checked: a receipt would carry the claim to verifiers.
 Only bytes whose signature holds are parsed as a statement, and the bytes received are what is stored.
-What is INVALID or FORK is kept beside the chain; where there is no room even for that, the answer is
+Steps 1 to 5 are in ``cloud.attestations.record``. What is INVALID or FORK is kept beside the chain; where there is no room even for that, the answer is
 OUT_OF_ORDER, so that the device keeps it.
 """
 
@@ -30,73 +30,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from hashlib import sha256
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from google.protobuf.message import DecodeError
-
-from verifield.chain import envelope_sha256, excuses_of
-from verifield.cosign import check_cosignature
-from verifield.dsse import MAX_ENVELOPE_BYTES, check_signature, parse_envelope
-from verifield.errors import VerifieldError
-from verifield.leaf import log_leaf
-from verifield.merkle import leaf_hash
-from verifield.rules import MAX_COUNTER
-from verifield.statement import STATEMENT_TYPE, parse_statement
+from cloud.attestations.record import Place, Record, RecordReason, Refused
 from verifield.v1 import device_service_pb2 as devices_pb
 from verifield.v1 import sync_service_pb2 as pb
-from verifield.v1.attestation_pb2 import Statement
-from verifield.v1.bundle_pb2 import Envelope
-
-Place = tuple[int, int]
-"""Epoch and seq."""
-
-
-class RecordReason(StrEnum):
-    """Reasons that this service adds to the codes of ``verifield.errors``."""
-
-    STATEMENT_TYPE = "STATEMENT_TYPE"
-    OTHER_DEVICE = "OTHER_DEVICE"
-    OTHER_SITE = "OTHER_SITE"
-    OTHER_KEY_PROTECTION = "OTHER_KEY_PROTECTION"
-    COSIGNER_IS_DEVICE = "COSIGNER_IS_DEVICE"
-    ATTESTATION_ID_USED = "ATTESTATION_ID_USED"
-    GIVEN_UP = "GIVEN_UP"
-    # Of branches.
-    OTHER_BYTES = "OTHER_BYTES"
-    OTHER_PREDECESSOR = "OTHER_PREDECESSOR"
-    OTHER_CLOUD_HEAD = "OTHER_CLOUD_HEAD"
-    CLOSED_EPOCH = "CLOSED_EPOCH"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An envelope that passed steps 1 to 5; ``envelope`` as received, ``leaf`` its hash in the log."""
-
-    envelope: bytes
-    sha256: bytes
-    leaf: bytes
-    certificate_sha256: bytes
-    statement: Statement
-
-    @property
-    def place(self) -> Place:
-        return self.statement.chain_epoch, self.statement.seq
-
-    @property
-    def excusing(self) -> bool:
-        return excuses_of(self.statement) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Bytes that did not pass; ``place`` is what they claim, zeros where nothing could be read."""
-
-    envelope: bytes
-    sha256: bytes
-    reason: str
-    place: Place = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +43,11 @@ class Verdict:
     status: pb.DeliverStatus.ValueType
     reason: str = ""
     expected_seq: int = 0
+
+
+ACCEPTED = Verdict(pb.DELIVER_STATUS_ACCEPTED)
+HAVE = Verdict(pb.DELIVER_STATUS_ALREADY_HAVE)
+STAGED = Verdict(pb.DELIVER_STATUS_STAGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,47 +99,24 @@ class Judged:
     suspend: bool = False
 
 
-def verify_record(
-    envelope: bytes, *, key: ec.EllipticCurvePublicKey, certificate_der: bytes, device_id: str
-) -> Record | Refused:
-    """Steps 1 to 5. ``key`` is that of ``certificate_der``, which the caller has checked."""
-    digest = envelope_sha256(envelope)
-    try:
-        parsed = parse_envelope(envelope)  # step 1
-        payload = check_signature(parsed, key)  # step 2
-        if parsed.payload_type != STATEMENT_TYPE:
-            return Refused(envelope, digest, RecordReason.STATEMENT_TYPE, _claimed_place(envelope))
-        statement = parse_statement(payload)  # step 3
-        if statement.device_id != device_id:  # step 4
-            return Refused(envelope, digest, RecordReason.OTHER_DEVICE, _claimed_place(envelope))
-        check_cosignature(parsed, statement, device_key=key)  # step 5
-    except VerifieldError as error:
-        return Refused(envelope, digest, error.code, _claimed_place(envelope))
-    return Record(
-        envelope=envelope,
-        sha256=digest,
-        leaf=leaf_hash(log_leaf(parsed, certificate_der)),
-        certificate_sha256=sha256(certificate_der).digest(),
-        statement=statement,
-    )
-
-
 def judge_batch(records: Sequence[Record | Refused], books: Books) -> Judged:
     """Steps 6 to 11; the same bytes twice in a batch are judged once."""
     judged = Judged()
+    head = books.epoch, books.seq
     for record in records:
         if record.sha256 in judged.verdicts:
             continue
         if isinstance(record, Refused):
             refuse(judged, record)
             continue
-        if books.stored.get(record.place) == record.sha256:  # step 6
-            judged.verdicts[record.sha256] = Verdict(pb.DELIVER_STATUS_ALREADY_HAVE)
-        elif reason := _unclaimed(record.statement, books):  # step 7
-            refuse(judged, Refused(record.envelope, record.sha256, reason, record.place))
-        elif record.statement.chain_epoch < books.epoch:
+        place = record.place
+        if books.stored.get(place) == record.sha256:  # step 6
+            judged.verdicts[record.sha256] = HAVE
+        elif reason := _unclaimed(record, books):  # step 7
+            refuse(judged, Refused(record.envelope, record.sha256, reason, place))
+        elif place[0] < books.epoch:
             _judge_closed(judged, record, books)  # step 8
-        elif record.statement.chain_epoch == books.epoch and record.statement.seq <= books.seq:
+        elif place <= head:
             _judge_passed(judged, record, books)  # step 9
         else:
             _judge_coming(judged, record, books)  # steps 10 and 11
@@ -241,12 +160,12 @@ def branch_off(
     )
 
 
-def _unclaimed(statement: Statement, books: Books) -> RecordReason | None:
-    if statement.site.site_id != books.site_id:
+def _unclaimed(record: Record, books: Books) -> RecordReason | None:
+    if record.site_id != books.site_id:
         return RecordReason.OTHER_SITE
-    if statement.assurance.key_protection != books.key_protection:
+    if record.key_protection != books.key_protection:
         return RecordReason.OTHER_KEY_PROTECTION
-    if statement.manual.cosigner_key in books.device_keys:
+    if record.cosigner_key in books.device_keys:
         return RecordReason.COSIGNER_IS_DEVICE
     return None
 
@@ -277,22 +196,10 @@ def _judge_coming(judged: Judged, record: Record, books: Books) -> None:
     waiting = other.sha256 if other else books.staged.get(record.place)
     if waiting not in {None, record.sha256}:  # step 10
         branch_off(judged, record, RecordReason.OTHER_BYTES)
-    elif record.statement.attestation_id in books.used_ids:  # step 11
+    elif record.attestation_id in books.used_ids:  # step 11
         refuse(
             judged,
             Refused(record.envelope, record.sha256, RecordReason.ATTESTATION_ID_USED, record.place),
         )
     elif waiting is None:
         judged.candidates[record.place] = record
-
-
-def _claimed_place(envelope: bytes) -> Place:
-    """What bytes that nobody vouches for claim to be: for people to look at, never for a decision."""
-    if len(envelope) > MAX_ENVELOPE_BYTES:
-        return 0, 0
-    try:
-        statement = Statement.FromString(Envelope.FromString(envelope).payload)
-    except DecodeError:
-        return 0, 0
-    epoch, seq = statement.chain_epoch, statement.seq
-    return (epoch, seq) if epoch <= MAX_COUNTER and seq <= MAX_COUNTER else (0, 0)

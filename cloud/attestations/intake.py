@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from sqlalchemy import Connection
 
 from cloud.attestations import chain_rows
 from cloud.attestations.advance import missing_ranges
 from cloud.attestations.chain_writer import ChainWriter, Damaged
-from cloud.attestations.ingest import Record, Refused, Verdict
+from cloud.attestations.ingest import Verdict
 from cloud.attestations.limits import MAX_MISSING_RANGES
 from cloud.attestations.receipts import sign_receipt
-from cloud.attestations.signer import Signer, check_issued
+from cloud.attestations.record import Record, Refused
+from cloud.attestations.signer import Signer, refused
 from cloud.authority import Authority
 from cloud.devices.certificates import record_attestation
 from cloud.devices.peer import check_may_connect
 from cloud.errors import Reason, ServiceError
-from cloud.log.sequencer import LogWriter
+from cloud.log.sequencer import Entry, SignedCheckpoint
 from cloud.sources import Sources, to_us
-from cloud.store import attestations, devices, staging
+from cloud.store import attestations, devices, issued, staging
 from verifield.bounds import earliest_time
 from verifield.chain import ChainHead
+from verifield.note import parse_checkpoint
 from verifield.v1 import sync_service_pb2 as pb
 from verifield.v1.bundle_pb2 import Envelope, Receipt
 from verifield.v1.device_service_pb2 import DEVICE_STATE_REVOKED
@@ -31,6 +34,10 @@ from verifield.v1.device_service_pb2 import DEVICE_STATE_REVOKED
 MAX_CLOCK_STEP_US = 600_000_000
 """By how much this machine's clock may have been set back without a record contradicting its receipt: ten
 minutes, far more than NTP ever steps a clock that it keeps. A device that counts wrongly gains no more."""
+
+RECEIPT_AGAIN_US = 10_000_000
+"""How long a batch that brought nothing new is answered with the receipt of the last one: its time is taken
+for that of the answer, and a device finds a minute between two clocks wrong."""
 
 _CONFIRMING = {pb.DELIVER_STATUS_ACCEPTED, pb.DELIVER_STATUS_ALREADY_HAVE}
 
@@ -43,6 +50,7 @@ class Batch:
     signer: Signer | None = None
     records: Sequence[Record | Refused] = ()
     damaged: Sequence[Damaged] = ()
+    witnessed: int = 0  # size of the newest tree that the device has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +69,17 @@ class Delivery:
 
 
 class Intake:
-    """``take`` is for the log's transactions: ``Sequencer.transact(partial(intake.take, batch=batch))``."""
+    """``take`` is for the log's groups: ``Sequencer.transact(partial(intake.take, batch=batch), key=device)``."""
 
     def __init__(self, authority: Authority, sources: Sources, *, receipt_leaf_sha256: bytes) -> None:
         self._authority = authority
         self._sources = sources
         self._receipt_leaf_sha256 = receipt_leaf_sha256
 
-    def take(self, connection: Connection, log: LogWriter, *, batch: Batch) -> Delivery:
+    def take(self, connection: Connection, *, batch: Batch) -> Entry[Delivery]:
         """Judge and write a batch; an empty one lets the chain go on where it can, and asks for a receipt.
+
+        What follows the records' places in the log is written by the entry's seal.
 
         Raises:
             ServiceError: the device may not deliver, or with another certificate.
@@ -86,37 +96,76 @@ class Intake:
         writer.judge(batch.records, batch.damaged)
         writer.go_on()
         writer.settle()
-        writer.write(log)
         if devices.needs_touch(device, now_us=now_us):
             devices.touch(connection, device.device_id, now_us=now_us)
         verdicts = writer.verdicts(batch.records)
-        receipt = b""
-        confirmed = not batch.records or any(one.status in _CONFIRMING for one in verdicts)
-        if writer.head.seq and (confirmed or writer.appended):
-            receipt = self._sign(connection, device.device_id, writer.head, log, now_us=now_us)
         missing: list[tuple[int, int]] = []
         if writer.has_waiting:
             _, missing = missing_places(connection, device.device_id, writer.head)
-        return Delivery(verdicts, receipt, log.checkpoint.size, missing, writer.more)
+
+        def seal(connection: Connection, first: int, checkpoint: SignedCheckpoint) -> Delivery:
+            writer.write(connection, first_index=first)
+            receipt, size = b"", checkpoint.size
+            if writer.head.seq and writer.appended:
+                receipt = self._sign(connection, batch, writer.head, checkpoint, now_us=now_us)
+            elif writer.head.seq and _confirms(batch, verdicts):
+                receipt, size = self._confirm(connection, batch, writer.head, checkpoint, now_us=now_us)
+            return Delivery(verdicts, receipt, size, missing, writer.more)
+
+        return Entry(
+            [record.leaf for record in writer.appended],
+            seal,
+            [(record.device_id, *record.place) for record in writer.appended],
+        )
 
     def _sign(
-        self, connection: Connection, device_id: str, head: ChainHead, log: LogWriter, *, now_us: int
+        self,
+        connection: Connection,
+        batch: Batch,
+        head: ChainHead,
+        checkpoint: SignedCheckpoint,
+        *,
+        now_us: int,
     ) -> bytes:
         receipt = sign_receipt(
             self._authority.receipt_key,
-            device_id=device_id,
+            device_id=batch.device_id,
             head=head,
             server_us=now_us,
-            checkpoint=log.checkpoint.note,
+            checkpoint=checkpoint.note,
         )
         attestations.add_receipt(
             connection,
-            device_id=device_id,
+            device_id=batch.device_id,
             envelope=receipt,
             signed_us=now_us,
             certificate_sha256=self._receipt_leaf_sha256,
         )
         return receipt
+
+    def _confirm(
+        self,
+        connection: Connection,
+        batch: Batch,
+        head: ChainHead,
+        checkpoint: SignedCheckpoint,
+        *,
+        now_us: int,
+    ) -> tuple[bytes, int]:
+        """A receipt for what was confirmed before, and the size of its tree: the last one while it is young."""
+        row = attestations.newest_receipt(connection, batch.device_id, since_us=now_us - RECEIPT_AGAIN_US)
+        if row is not None and row.certificate_sha256 == self._receipt_leaf_sha256:
+            last = _parse_receipt(row.envelope)
+            size = parse_checkpoint(last.checkpoint).size
+            told = ChainHead(last.chain_epoch, last.through_seq, last.head_sha256)
+            if told == head and size >= batch.witnessed:
+                return row.envelope, size
+        return self._sign(connection, batch, head, checkpoint, now_us=now_us), checkpoint.size
+
+
+def _confirms(batch: Batch, verdicts: Sequence[Verdict]) -> bool:
+    """Whether a batch that brought the chain no further asks for a receipt, or repeats what has one."""
+    return not batch.records or any(one.status in _CONFIRMING for one in verdicts)
 
 
 def known_device(
@@ -156,14 +205,14 @@ def _earliest_us(connection: Connection, batch: Batch, *, clock_us: int) -> int:
     said: dict[bytes, datetime | None] = {}
     earliest_us = 0
     for record in batch.records:
-        if isinstance(record, Refused) or not record.statement.clock.HasField("since_receipt_ns"):
+        if isinstance(record, Refused) or record.since_receipt_ns is None:
             continue
-        cited = record.statement.last_receipt_sha256
+        cited = record.cited_receipt
         if cited not in said:
             said[cited] = _server_time(connection, cited, device_id=batch.device_id)
         server_time = said[cited]
         if server_time is not None:
-            counted = earliest_time(server_time, since_receipt_ns=record.statement.clock.since_receipt_ns)
+            counted = earliest_time(server_time, since_receipt_ns=record.since_receipt_ns)
             if to_us(counted) <= clock_us + MAX_CLOCK_STEP_US:
                 earliest_us = max(earliest_us, to_us(counted))
     return earliest_us
@@ -173,13 +222,25 @@ def _server_time(connection: Connection, receipt_sha256: bytes, *, device_id: st
     row = attestations.get_receipt(connection, receipt_sha256, device_id=device_id)
     if row is None:
         return None
-    receipt = Receipt.FromString(Envelope.FromString(row.envelope).payload)
-    return receipt.server_time.ToDatetime(tzinfo=UTC)
+    return _parse_receipt(row.envelope).server_time.ToDatetime(tzinfo=UTC)
+
+
+def _parse_receipt(envelope: bytes) -> Receipt:
+    """One of our own, out of the store."""
+    return Receipt.FromString(Envelope.FromString(envelope).payload)
 
 
 def _keep_signer(connection: Connection, signer: Signer, device: devices.DeviceRow) -> None:
-    check_issued(connection, signer, device)
+    _check_issued(connection, signer, device)
     attestations.add_chain(connection, signer.chain)
     if device.attestation_key is None:  # of schema 0001, which kept neither
-        devices.set_attestation_key(connection, device.device_id, signer.key_spki())
+        devices.set_attestation_key(connection, device.device_id, signer.key_spki)
         record_attestation(connection, device.device_id, signer.chain)
+
+
+def _check_issued(connection: Connection, signer: Signer, device: devices.DeviceRow) -> None:
+    """Check that the certificate is for the key with which the device was enrolled, and not revoked."""
+    if sha256(signer.key_spki).digest() != device.attestation_key_sha256:
+        raise refused("The certificate is for another key than the device's own.", "OTHER_KEY")
+    if issued.is_revoked(connection, device.device_id, signer.serial):
+        raise refused("The certificate was revoked.", "REVOKED")

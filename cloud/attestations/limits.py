@@ -8,6 +8,28 @@ MAX_BATCH_ENVELOPES = 256
 MAX_BATCH_BYTES = 2 * 1024 * 1024
 """Envelopes of a batch in all; the port's message limit leaves room for what stands beside them."""
 
+MAX_WORK_BYTES = 32 * 1024 * 1024
+"""Of batches that are verified, written or answered at once, of all devices: sixteen of the largest, and a
+hundred usual ones, more than two cores finish in a second."""
+
+MAX_WORK_BATCHES = 192
+"""However small: the log's waiting list takes 256 works (``cloud.log.sequencer``), and people's need some."""
+
+MAX_DEVICE_WORK_BYTES = 4 * 1024 * 1024
+"""Of those of one device: two of the largest batches, so that one is verified while another is written."""
+
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Of batches that were read and wait for a place: two or three seconds of work at full load. A device whose
+batch finds no place keeps its records and comes again."""
+
+MAX_STREAMS = 512
+"""Deliveries open at once. Each may hold one message of 3 MiB that is not complete yet, where its sender
+dawdles; other calls of the port (``cloud.server.MAX_CALLS``) must find room beside them."""
+
+STREAM_PATIENCE_S = 15.0
+"""How long a delivery may keep its place without bringing a whole batch, once others need places. The first
+batch of a device on a bad link has 16 KiB, which at 2 KiB/s takes 8 s."""
+
 MAX_BATCH_DAMAGED = 16
 MAX_DAMAGED_BYTES = 64 * 1024
 """What is left of damaged records: no record was larger (``verifield.dsse``)."""

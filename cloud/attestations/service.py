@@ -5,19 +5,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import grpc
 
 from cloud.attestations.bundles import Bundles, check_row
-from cloud.attestations.receipts import to_timestamp
+from cloud.attestations.lists import list_attestations, to_summary
 from cloud.errors import Reason, ServiceError
 from cloud.log.sequencer import Sequencer
-from cloud.paging import check_page_size, encode_page_token, parse_position
 from cloud.store import attestations as rows
 from cloud.store.database import Store
-from verifield.v1 import attestation_pb2
 from verifield.v1 import attestation_service_pb2 as pb
 from verifield.v1.attestation_pb2 import Statement
 from verifield.v1.attestation_service_pb2_grpc import AttestationServiceServicer
@@ -35,33 +32,17 @@ class AttestationService(AttestationServiceServicer):
     async def ListAttestations(
         self, request: pb.ListAttestationsRequest, context: Context
     ) -> pb.ListAttestationsResponse:
-        size = check_page_size(request.page_size)
-        filters = f"attestations|{request.device_id}|{request.outcome}"
-        before = parse_position(request.page_token, filters=filters)
-
-        def read() -> list[rows.SummaryRow]:
+        def read() -> pb.ListAttestationsResponse:
             with self._store.reading() as connection:
-                return rows.list_attestations(
-                    connection,
-                    before=before,
-                    limit=size + 1,
-                    device_id=request.device_id,
-                    outcome=request.outcome,
-                )
+                return list_attestations(connection, request)
 
-        found = await asyncio.to_thread(read)
-        page = found[:size]
-        more = len(found) > size
-        return pb.ListAttestationsResponse(
-            attestations=[_to_summary(row) for row in page],
-            next_page_token=encode_page_token(str(page[-1].log_index), filters=filters) if more else "",
-        )
+        return await asyncio.to_thread(read)
 
     async def GetAttestation(
         self, request: pb.GetAttestationRequest, context: Context
     ) -> pb.GetAttestationResponse:
         row, statement = await asyncio.to_thread(self._read, request.attestation_id)
-        return pb.GetAttestationResponse(summary=_to_summary(row), statement=statement)
+        return pb.GetAttestationResponse(summary=to_summary(row), statement=statement)
 
     async def GetBundle(self, request: pb.GetBundleRequest, context: Context) -> pb.GetBundleResponse:
         row, statement = await asyncio.to_thread(self._read, request.attestation_id)
@@ -82,20 +63,3 @@ class AttestationService(AttestationServiceServicer):
             if row is None:
                 raise ServiceError(Reason.ATTESTATION_NOT_FOUND, "There is no attestation with this id.")
             return row, check_row(connection, row)
-
-
-def _to_summary(row: rows.SummaryRow) -> pb.AttestationSummary:
-    return pb.AttestationSummary(
-        attestation_id=row.attestation_id,
-        device_id=row.device_id,
-        site_id=row.site_id,
-        chain_epoch=row.chain_epoch,
-        seq=row.seq,
-        kind=attestation_pb2.RecordKind.ValueType(row.kind),
-        outcome=attestation_pb2.Outcome.ValueType(row.outcome),
-        reasons=json.loads(row.reasons),
-        wall_time=to_timestamp(row.wall_us),
-        received_time=to_timestamp(row.received_us),
-        log_index=row.log_index,
-        envelope_sha256=row.envelope_sha256,
-    )

@@ -1,7 +1,8 @@
 """SyncService: takes a device's backlog over mutual TLS, and hands down what the device should know.
 
-Each batch is verified in a thread, judged and written in the log's next transaction, and answered
-once it is durable, with a receipt through the newest record of the unbroken chain.
+Each batch is verified in a process of its own, judged and written in one of the log's next groups, and
+answered once it is durable, with a receipt through the newest record of the unbroken chain. The next one of
+a stream is read only then: what is not read stays on the device.
 """
 
 # ruff: noqa: N802, ARG002 (names and arguments of methods come from the contract)
@@ -9,18 +10,18 @@ once it is durable, with a receipt through the newest record of the unbroken cha
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import grpc
 from sqlalchemy import Connection
 
+from cloud.access.call import CALL
 from cloud.attestations.deliverer import Deliverer, to_ranges
 from cloud.attestations.intake import known_device, missing_places
+from cloud.attestations.streams import Streams
 from cloud.devices.peer import device_of_peer
-from cloud.errors import Reason, ServiceError
 from cloud.feed.pull import Feed
 from cloud.media.intake import MediaIntake
 from cloud.sources import Sources, to_us
@@ -29,14 +30,6 @@ from cloud.store.database import Store
 from verifield.chain import ChainHead
 from verifield.v1 import sync_service_pb2 as pb
 from verifield.v1.sync_service_pb2_grpc import SyncServiceServicer
-
-MAX_STREAMS_PER_DEVICE = 8
-"""A device uses one; the others are for those that broke and were not noticed yet: in the 210 s that this
-takes (cloud.server) a device gives up a call every 30 s. Each may hold a batch in memory, and all devices
-share the port's calls."""
-
-BATCH_WAIT_S = 1800.0
-"""How long a stream may stay silent. A full batch over a link of 2 KiB/s takes 17 minutes."""
 
 MEDIA_THREADS = 2
 """Files are written in threads that records need too, and records come first."""
@@ -47,26 +40,35 @@ T = TypeVar("T")
 
 class SyncService(SyncServiceServicer):
     def __init__(
-        self, store: Store, deliverer: Deliverer, feed: Feed, media: MediaIntake, sources: Sources
+        self,
+        store: Store,
+        deliverer: Deliverer,
+        feed: Feed,
+        media: MediaIntake,
+        sources: Sources,
+        *,
+        streams: Streams | None = None,
     ) -> None:
         self._store = store
         self._deliverer = deliverer
         self._feed = feed
         self._media = media
         self._sources = sources
-        self._streams: Counter[str] = Counter()
+        self._streams = streams or Streams(time.monotonic)
         self._media_calls = asyncio.Semaphore(MEDIA_THREADS)
 
-    async def Deliver(
+    async def Deliver(  # type: ignore[override]
         self, request_iterator: AsyncIterator[pb.DeliverRequest], context: Context
-    ) -> AsyncIterator[pb.DeliverResponse]:
+    ) -> None:
+        """Answers are written here, not yielded: so that who does not read them can be made to give way."""
         chain: tuple[bytes, ...] = ()
-        identity = context.auth_context()  # once: a connection may be reset while the stream is served
-        with self._one_more_stream(device_of_peer(identity, now=self._sources.now())):
-            async for request in _in_time(request_iterator):
+        identity = CALL.get().auth  # read when the call began: a connection may be reset meanwhile
+        with self._streams.opened(device_of_peer(identity, now=self._sources.now())) as stream:
+            while (request := await stream.next(request_iterator)) is not None:
                 device_id = device_of_peer(identity, now=self._sources.now())
                 chain = tuple(request.certificates) or chain
-                yield await self._deliverer.deliver(request, device_id=device_id, certificates=chain)
+                answer = await self._deliverer.deliver(request, device_id=device_id, certificates=chain)
+                await stream.write(context, answer)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Context) -> pb.GetHeadResponse:
         def read(connection: Connection, device: devices.DeviceRow) -> pb.GetHeadResponse:
@@ -80,16 +82,16 @@ class SyncService(SyncServiceServicer):
                 missing=to_ranges(missing),
             )
 
-        return await self._answer(self._caller(context), read)
+        return await self._answer(self._caller(), read)
 
     async def Pull(self, request: pb.PullRequest, context: Context) -> pb.PullResponse:
         def read(connection: Connection, device: devices.DeviceRow) -> pb.PullResponse:
             return self._feed.pull(connection, device, cursor=request.cursor, page_size=request.page_size)
 
-        return await self._answer(self._caller(context), read, revoked_too=True)
+        return await self._answer(self._caller(), read, revoked_too=True)
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.GetMediaResponse:
-        device_id = await self._admitted(context)
+        device_id = await self._admitted()
         async with self._media_calls:
             found = await asyncio.to_thread(self._media.find, device_id, request.sha256)
         return pb.GetMediaResponse(complete=found.complete, chunks=found.chunks)
@@ -97,16 +99,16 @@ class SyncService(SyncServiceServicer):
     async def PutMediaChunk(
         self, request: pb.PutMediaChunkRequest, context: Context
     ) -> pb.PutMediaChunkResponse:
-        device_id = await self._admitted(context)
+        device_id = await self._admitted()
         async with self._media_calls:
             complete = await asyncio.to_thread(self._media.put, device_id, request)
         return pb.PutMediaChunkResponse(complete=complete)
 
-    def _caller(self, context: Context) -> str:
-        return device_of_peer(context.auth_context(), now=self._sources.now())
+    def _caller(self) -> str:
+        return device_of_peer(CALL.get().auth, now=self._sources.now())
 
-    async def _admitted(self, context: Context) -> str:
-        return await self._answer(self._caller(context), lambda _, device: device.device_id)
+    async def _admitted(self) -> str:
+        return await self._answer(self._caller(), lambda _, device: device.device_id)
 
     async def _answer(
         self,
@@ -128,30 +130,3 @@ class SyncService(SyncServiceServicer):
             return answer
 
         return await asyncio.to_thread(run)
-
-    @contextmanager
-    def _one_more_stream(self, device_id: str) -> Iterator[None]:
-        if self._streams[device_id] >= MAX_STREAMS_PER_DEVICE:
-            raise ServiceError(
-                Reason.TOO_MANY_STREAMS, f"This device has {MAX_STREAMS_PER_DEVICE} streams open already."
-            )
-        self._streams[device_id] += 1
-        try:
-            yield
-        finally:
-            self._streams[device_id] -= 1
-            if not self._streams[device_id]:
-                del self._streams[device_id]
-
-
-async def _in_time(requests: AsyncIterator[pb.DeliverRequest]) -> AsyncIterator[pb.DeliverRequest]:
-    """The requests of a stream, each within BATCH_WAIT_S."""
-    while True:
-        try:
-            async with asyncio.timeout(BATCH_WAIT_S):
-                request = await anext(requests, None)
-        except TimeoutError as error:
-            raise ServiceError(Reason.STREAM_IDLE, "The stream brought nothing for too long.") from error
-        if request is None:
-            return
-        yield request

@@ -18,7 +18,7 @@ from cloud.commands.common import (
     show_time,
     write_output,
 )
-from cloud.paging import MAX_PAGE_SIZE
+from cloud.commands.listing import FilterOption, PageOption, fetch, tell_next, with_next
 from verifield.v1 import device_service_pb2 as pb
 
 app = typer.Typer(help="Alarms of devices, and records that are in no chain.", no_args_is_help=True)
@@ -32,15 +32,17 @@ def list_alarms(
     connect: Connect,
     device: DeviceOption = "",
     everything: Annotated[bool, typer.Option("--all", help="Also those that were acknowledged.")] = False,
+    filter_text: FilterOption = "",
+    page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List alarms, newest first."""
-    request = pb.ListAlarmsRequest(page_size=MAX_PAGE_SIZE, device_id=device, open_only=not everything)
+    request = pb.ListAlarmsRequest(device_id=device, open_only=not everything, filter=filter_text)
     with connect() as client:
-        found = [one for page in client.pages(client.devices.ListAlarms, request) for one in page.alarms]
+        found, more = fetch(client, client.devices.ListAlarms, request, items="alarms", page=page)
     rows = [_describe(alarm) for alarm in found]
     if as_json:
-        print_json({"alarms": rows})
+        print_json(with_next({"alarms": rows}, page, more))
         return
     print_table(
         ["ALARM", "RAISED", "KIND", "REASON", "DEVICE", "RECORD", "ACKNOWLEDGED"],
@@ -57,6 +59,7 @@ def list_alarms(
             for row in rows
         ],
     )
+    tell_next(more)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from cloud.commands.common import (
     show_time,
     write_output,
 )
+from cloud.commands.listing import FilterOption
 from cloud.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from verifield.v1.attestation_pb2 import Outcome, RecordKind
 from verifield.v1.attestation_service_pb2 import (
@@ -54,11 +55,12 @@ def list_attestations(
         OutcomeName | None, typer.Option(case_sensitive=False, help="With this outcome only.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = DEFAULT_PAGE_SIZE,
+    filter_text: FilterOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """List attestations, newest first."""
     found: list[AttestationSummary] = []
-    request = ListAttestationsRequest(device_id=device)
+    request = ListAttestationsRequest(device_id=device, filter=filter_text)
     if outcome:
         request.outcome = Outcome.Value(f"OUTCOME_{outcome}")
     with connect() as client:

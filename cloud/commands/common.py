@@ -32,7 +32,14 @@ DataOption = Annotated[
 EndpointOption = Annotated[str | None, typer.Option("--endpoint", help="HOST:PORT; default: from --data.")]
 RootOption = Annotated[Path | None, typer.Option("--root", help="Trust root, PEM; default: from --data.")]
 TokenOption = Annotated[
-    Path | None, typer.Option("--token-file", help="File with the operator token; default: from --data.")
+    Path | None,
+    typer.Option("--token-file", help="File with the operator's or a sign-in token; default: from --data."),
+]
+CertificateOption = Annotated[
+    Path | None, typer.Option("--certificate", help="PEM: your client certificate, in place of a token.")
+]
+CertificateKeyOption = Annotated[
+    Path | None, typer.Option("--certificate-key", help="PEM: the key of --certificate.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -116,9 +123,19 @@ def connect(
     endpoint: EndpointOption = None,
     root: RootOption = None,
     token_file: TokenOption = None,
+    certificate: CertificateOption = None,
+    certificate_key: CertificateKeyOption = None,
 ) -> Iterator[OperatorClient]:
     """A client for the service that the options name: options of every :func:`operator_command`."""
-    with open_client(find_target(data, endpoint=endpoint, root=root, token_file=token_file)) as client:
+    target = find_target(
+        data,
+        endpoint=endpoint,
+        root=root,
+        token_file=token_file,
+        certificate=certificate,
+        certificate_key=certificate_key,
+    )
+    with open_client(target) as client:
         yield client
 
 

@@ -20,7 +20,7 @@ from cloud.commands.common import (
     show_time,
     write_output,
 )
-from cloud.paging import MAX_PAGE_SIZE
+from cloud.commands.listing import FilterOption, PageOption, fetch, tell_next, with_next
 from verifield.v1 import device_service_pb2 as pb
 from verifield.v1.attestation_pb2 import KeyProtection
 from verifield.v1.policy_pb2 import DirectiveAction
@@ -55,16 +55,18 @@ def list_devices(
     connect: Connect,
     state: Annotated[State | None, typer.Option(help="Only devices in this state.")] = None,
     site: Annotated[str, typer.Option(help="Only devices of this site.")] = "",
+    filter_text: FilterOption = "",
+    page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List devices in order of their ids."""
     wanted = pb.DeviceState.Value(f"DEVICE_STATE_{state.name}") if state else pb.DEVICE_STATE_UNSPECIFIED
-    request = pb.ListDevicesRequest(page_size=MAX_PAGE_SIZE, state=wanted, site_id=site)
+    request = pb.ListDevicesRequest(state=wanted, site_id=site, filter=filter_text)
     with connect() as client:
-        found = [one for page in client.pages(client.devices.ListDevices, request) for one in page.devices]
+        found, more = fetch(client, client.devices.ListDevices, request, items="devices", page=page)
     rows = [_describe(device) for device in found]
     if as_json:
-        print_json({"devices": rows})
+        print_json(with_next({"devices": rows}, page, more))
         return
     print_table(
         ["DEVICE", "SITE", "STATE", "KEY", "HEAD", "WAITING", "ALARMS", "LAST CONTACT"],
@@ -82,6 +84,7 @@ def list_devices(
             for row in rows
         ],
     )
+    tell_next(more)
 
 
 @app.command()
@@ -95,6 +98,39 @@ def show(
     with connect() as client:
         answer = client.call(client.devices.GetDevice, pb.GetDeviceRequest(device_id=device))
     _print_device(answer.device, as_json=as_json)
+
+
+@app.command()
+@operator_command
+def label(
+    connect: Connect,
+    device: DeviceArgument,
+    labels: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="All of its labels; none takes all away.")
+    ] = None,
+    etag: Annotated[
+        str, typer.Option(help="As the device was read; where others changed it since, nothing is done.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Replace the labels of a device: for people, and for --filter. Nothing about persons belongs there."""
+    wanted = [pb.DeviceLabel(key=key, value=value) for key, value in map(parse_label, labels or ())]
+    request = pb.UpdateDeviceRequest(device=pb.DeviceUpdate(device_id=device, labels=wanted), etag=etag)
+    with connect() as client:
+        answer = client.call(client.devices.UpdateDevice, request)
+    _print_device(answer.device, as_json=as_json)
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    """KEY=VALUE to its two parts; the service says what they may be.
+
+    Raises:
+        typer.BadParameter: there is no equals sign.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text} is not of the form KEY=VALUE.")
+    return key, value
 
 
 @app.command()
@@ -226,7 +262,7 @@ def _print_device(device: pb.Device, *, as_json: bool) -> None:
     if as_json:
         print_json(row)
     else:
-        print_values(row)
+        print_values(row | {"labels": " ".join(f"{one.key}={one.value}" for one in device.labels)})
 
 
 def _describe(device: pb.Device) -> dict[str, Any]:
@@ -236,6 +272,7 @@ def _describe(device: pb.Device) -> dict[str, Any]:
         "account_id": device.account_id,
         "state": pb.DeviceState.Name(device.state).removeprefix("DEVICE_STATE_"),
         "key_protection": KeyProtection.Name(device.key_protection).removeprefix("KEY_PROTECTION_"),
+        "residency_proved": device.residency_proved,
         "key_sha256": device.key_sha256.hex(),
         "predecessor_id": device.predecessor_id,
         "enrolled_time": show_time(device.enrolled_time),
@@ -243,6 +280,8 @@ def _describe(device: pb.Device) -> dict[str, Any]:
         "seq": device.seq,
         "staged_records": device.staged_records,
         "open_alarms": device.open_alarms,
+        "labels": {one.key: one.value for one in device.labels},
+        "etag": device.etag,
         "last_delivery_time": show_maybe(device, "last_delivery_time"),
         "last_contact_time": show_maybe(device, "last_contact_time"),
     }

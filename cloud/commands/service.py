@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import resource
 import signal
-import sys
 from dataclasses import asdict
 from pathlib import Path
-
-import structlog
-from structlog.typing import FilteringBoundLogger
 
 from cloud.app import Endpoint, serve
 from cloud.commands.common import print_json
 from cloud.config import Config, load_config, parse_address
 from cloud.sources import Sources
+from cloud.telemetry.logs import open_log, take_libraries
+from cloud.telemetry.notify import READY, STOPPING, Notifier
 from cloud.tls13 import check_tls13
 
 
@@ -27,32 +25,42 @@ def run(config_file: Path | None, **options: str | Path | None) -> None:
         SetupError: it cannot start.
     """
     os.umask(0o077)  # what SQLite makes is for this user alone, like everything else
+    _allow_files()
     asyncio.run(_serve(load_config(config_file, **options)))
 
 
 async def _serve(config: Config) -> None:
-    stop = asyncio.Event()
+    log = open_log(form=config.log_format, level=config.log_level)
+    take_libraries(log)
+    notifier = Notifier.system()
+    stop, now = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        if stop.is_set():  # a second signal: whoever stops the service does not want to wait
+            now.set()
+        notifier.tell(STOPPING)
+        stop.set()
+
+    def announce(endpoint: Endpoint) -> None:
+        _announce(endpoint)
+        notifier.tell(READY)
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve(config, Sources.system(), log=_open_log(), announce=_announce, stop=stop)
+        loop.add_signal_handler(number, end)
+    feeding = asyncio.create_task(notifier.feed())
+    try:
+        await serve(config, Sources.system(), log=log, announce=announce, stop=stop, now=now)
+    finally:
+        feeding.cancel()
+
+
+def _allow_files() -> None:
+    """As many files, and so connections, as this process is allowed: the default is made for shells."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _announce(endpoint: Endpoint) -> None:
     check_tls13(*parse_address(endpoint.listen))
     print_json(asdict(endpoint))
-
-
-def _open_log() -> FilteringBoundLogger:
-    processors: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    return log

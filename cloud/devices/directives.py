@@ -49,11 +49,11 @@ def send_directive(
 ) -> str:
     """Sign a directive and put it where the device finds it; return its id. The device's row is locked.
 
+    ``action`` is one of those that the contract knows.
+
     Raises:
-        ServiceError: DIRECTIVE_INVALID.
+        ServiceError: DIRECTIVE_INVALID, for a text that no device would show.
     """
-    if action not in _ITEM_IDS:
-        raise ServiceError(Reason.DIRECTIVE_INVALID, "The directive has no action that is known.")
     scope, item_id = feed.device_scope(device_id), _ITEM_IDS[action]
     directive = Directive(directive_id=sources.uuid7(), device_id=device_id, action=action, reason=reason)
     before = feed.get_item(connection, scope, kind=DOWN_ITEM_KIND_DIRECTIVE, item_id=item_id)

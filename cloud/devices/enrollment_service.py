@@ -26,24 +26,13 @@ from cloud.devices import enrollment, renewal
 from cloud.devices.certificates import Pair, encode_key, issue_pair, parse_csr
 from cloud.devices.enrollment import Admission, Applicant, Standing
 from cloud.devices.tokens import parse_join_token
-from cloud.devices.tpm_credential import SECRET_BYTES, Checked, check_evidence, make_credential, unproven
+from cloud.devices.tpm_credential import SECRET_BYTES, Checked, check_evidence, make_credential
 from cloud.errors import Reason, ServiceError
 from cloud.sources import Sources, to_us
 from cloud.store.database import Store
 from verifield.v1 import attestation_pb2
 from verifield.v1 import enrollment_service_pb2 as pb
 from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceServicer
-
-MAX_DEVICE_ID_CHARS = 64
-"""Ours have 36."""
-
-_PROTECTIONS = frozenset(
-    {
-        attestation_pb2.KEY_PROTECTION_SOFTWARE,
-        attestation_pb2.KEY_PROTECTION_PKCS11,
-        attestation_pb2.KEY_PROTECTION_TPM,
-    }
-)
 
 _STATES = {
     Standing.CHALLENGED: pb.ENROLLMENT_STATE_CHALLENGED,
@@ -87,8 +76,6 @@ class EnrollmentService(EnrollmentServiceServicer):
     async def CreateRenewalChallenge(
         self, request: pb.CreateRenewalChallengeRequest, context: Context
     ) -> pb.CreateRenewalChallengeResponse:
-        if not 0 < len(request.device_id) <= MAX_DEVICE_ID_CHARS:
-            raise ServiceError(Reason.DEVICE_UNKNOWN, "There is no such device.")
         challenge, expires = renewal.make_challenge(
             self._authority.renewal_secret,
             request.device_id,
@@ -120,7 +107,8 @@ class EnrollmentService(EnrollmentServiceServicer):
             key_protection=request.key_protection,
             attestation_key=encode_key(attestation_key),
         )
-        with self._store.writing() as connection:
+
+        def enter(connection: Connection) -> pb.EnrollResponse:
             admission = enrollment.submit(
                 connection, applicant, token_sha256=token_sha256, now_us=now_us
             )  # steps 3 and 4
@@ -131,13 +119,13 @@ class EnrollmentService(EnrollmentServiceServicer):
                 answer.tls_certificates.extend(pair.tls)
             elif checked is not None:
                 answer.tpm_challenge.CopyFrom(self._ask_tpm(connection, admission, checked))
-        return answer
+            return answer
+
+        return self._store.run(enter)
 
     def _check_protection(
         self, request: pb.EnrollRequest, attestation_key: ec.EllipticCurvePublicKey
     ) -> Checked | None:
-        if request.key_protection not in _PROTECTIONS:
-            raise unproven("This key protection is not a known one.")
         if request.key_protection != attestation_pb2.KEY_PROTECTION_TPM:
             return None
         return check_evidence(
@@ -182,15 +170,16 @@ class EnrollmentService(EnrollmentServiceServicer):
         )
 
     def _activate_credential(self, request: pb.ActivateCredentialRequest) -> None:
-        with self._store.writing() as connection:
-            released = enrollment.release(
+        def release(connection: Connection) -> bool:
+            return enrollment.release(
                 connection,
                 request.device_id,
                 token_sha256=parse_join_token(request.join_token),
                 secret=request.secret,
                 now_us=to_us(self._sources.now()),
             )
-        if not released:  # after the commit: the one try is used up
+
+        if not self._store.run(release):  # after the commit: the one try is used up
             raise ServiceError(Reason.TPM_SECRET_REFUSED, "This is not the secret that the TPM was sent.")
 
     def _renew(self, request: pb.RenewCertificatesRequest) -> Pair:
@@ -204,5 +193,8 @@ class EnrollmentService(EnrollmentServiceServicer):
                 tls_csr=request.tls_csr,
                 now=now,
             )
-        with self._store.writing() as connection:
+
+        def renew(connection: Connection) -> Pair:
             return renewal.renew(connection, self._authority, device_id, tls_key=tls_key, now=now)
+
+        return self._store.run(renew)

@@ -12,7 +12,6 @@ from cryptography import x509
 from sqlalchemy import Connection
 
 from cloud.authority import REVOCATION_LIST_LIFETIME, Authority, Revoked
-from cloud.errors import Reason, ServiceError
 from cloud.sources import Sources, from_us, to_us
 from cloud.store import devices, feed, issued
 from verifield.v1.device_service_pb2 import (
@@ -45,13 +44,9 @@ def revoke(
 ) -> None:
     """Revoke a device and hand the new list down; a device that is revoked already stays as it is.
 
-    The device's row is locked by the caller: no certificate is issued to it meanwhile.
-
-    Raises:
-        ServiceError: REVOCATION_REASON_MISSING.
+    The device's row is locked by the caller: no certificate is issued to it meanwhile. ``reason`` is one of
+    those that the contract knows.
     """
-    if reason not in _REASONS:
-        raise ServiceError(Reason.REVOCATION_REASON_MISSING, "A revocation needs its reason.")
     revoked_us = max(to_us(sources.now()), issued.newest_revocation(connection) + 1)
     issued.revoke_issued(connection, device_id, revoked_us=revoked_us, reason=reason)
     devices.set_state(connection, device_id, DEVICE_STATE_REVOKED)

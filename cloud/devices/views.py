@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Mapping
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cloud.sources import from_us
@@ -11,10 +15,19 @@ from cloud.store.side import SideRow
 from verifield.v1 import attestation_pb2
 from verifield.v1 import device_service_pb2 as pb
 
+ETAG_BYTES = 9
+"""Of the digest: two states of one device never have the same by chance."""
 
-def to_device(row: DeviceRow, *, staged: int = 0, open_alarms: int = 0) -> pb.Device:
-    """A device with what its chain waits for; times that are not known stay absent."""
-    return pb.Device(
+
+def to_device(
+    row: DeviceRow, *, staged: int = 0, open_alarms: int = 0, labels: Mapping[str, str] | None = None
+) -> pb.Device:
+    """A device with what its chain waits for; times that are not known stay absent.
+
+    ``labels``: in ascending order of keys.
+    """
+    noted = [pb.DeviceLabel(key=key, value=value) for key, value in (labels or {}).items()]
+    device = pb.Device(
         device_id=row.device_id,
         site_id=row.site_id,
         key_protection=attestation_pb2.KeyProtection.ValueType(row.key_protection),
@@ -29,7 +42,11 @@ def to_device(row: DeviceRow, *, staged: int = 0, open_alarms: int = 0) -> pb.De
         staged_records=staged,
         last_contact_time=_maybe(_last_contact_us(row)),
         open_alarms=open_alarms,
+        labels=noted,
+        residency_proved=row.residency,
     )
+    device.etag = _etag(device)
+    return device
 
 
 def to_alarm(row: AlarmRow) -> pb.Alarm:
@@ -65,6 +82,20 @@ def to_timestamp(microseconds: int) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(from_us(microseconds))
     return stamp
+
+
+def _etag(device: pb.Device) -> str:
+    """A digest of what operators change; what devices change by themselves does not stand in their way."""
+    changed = pb.Device(
+        device_id=device.device_id,
+        site_id=device.site_id,
+        state=device.state,
+        account_id=device.account_id,
+        predecessor_id=device.predecessor_id,
+        labels=device.labels,
+    )
+    digest = hashlib.sha256(changed.SerializeToString(deterministic=True)).digest()
+    return base64.urlsafe_b64encode(digest[:ETAG_BYTES]).decode()
 
 
 def _maybe(microseconds: int | None) -> Timestamp | None:

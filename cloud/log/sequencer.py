@@ -1,86 +1,67 @@
-"""The one writer of the log: gives out places, signs checkpoints, and commits both with the caller's rows.
+"""The one writer of the log in this process: gathers the works of many devices under one commit.
 
-A transaction appends to the tree in memory, signs the new checkpoint and commits leaves, checkpoint
-and the caller's rows together. Readers see only what is published, and publishing comes after the
-commit; when the commit fails, the tree is read again from the database before the next one.
+While a group is being committed, further works wait; the next group takes them together. So a commit's price
+is shared by as many as came during the last one, and nobody waits for company. Several servers may write one
+log: its head row lets one of them in at a time (``cloud.log.group``). Readers see only what is published, and
+publishing comes after the commit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
-from cloud.errors import Reason, ServiceError, SetupError
+from cloud.errors import Reason, ServiceError
+from cloud.log.entry import Entry, Place, Waiting, WaitingList, Work
+from cloud.log.group import MAX_GROUP_WORKS, Terms
+from cloud.log.runner import GroupRunner
+from cloud.log.tiles import TileReader
+from cloud.log.view import (
+    LogInconsistentError,
+    LogSigner,
+    SignedCheckpoint,
+    View,
+    inconsistent,
+    read_view,
+    sign_edge,
+)
 from cloud.sources import Sources, to_us
 from cloud.store import log as rows
 from cloud.store.database import Store
-from verifield.errors import VerifieldError
-from verifield.merkle import MerkleTree
-from verifield.note import Checkpoint, check_checkpoint, sign_checkpoint
+from cloud.store.retries import Retries
+from cloud.telemetry.metrics import Metrics
+from cloud.telemetry.tracing import Tracing
+from verifield import merkle
+from verifield.merkle import MAX_TREE_SIZE
+from verifield.tiles import MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH, RightEdge
 
-TILE_HEIGHT = 8
-TILE_WIDTH = 2**TILE_HEIGHT
-"""A tile has the hashes of 256 nodes of one level; each level of tiles is 8 levels of the tree."""
+__all__ = [
+    "MAX_TILE_LEVEL",
+    "MAX_WAITING",
+    "Entry",
+    "LogSigner",
+    "Place",
+    "Sequencer",
+    "SignedCheckpoint",
+    "tile_end",
+]
 
-MAX_TILE_LEVEL = 7
-"""Trees have at most 2**63 leaves."""
+MAX_WAITING = 512
+"""Works: four full groups, so that whoever is let in is answered in a second or two. What they hold in bytes
+is bounded where batches are taken in (``cloud.attestations.window``)."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class LogSigner:
-    """``origin`` names the log in its checkpoints and is the name of ``key``."""
-
-    origin: str
-    key: Ed25519PrivateKey
-
-
-@dataclass(frozen=True, slots=True)
-class SignedCheckpoint:
-    """``note`` is the signed text for the tree of ``size`` leaves."""
-
-    size: int
-    note: str
-
-
-class LogWriter:
-    """The log inside one transaction."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        tree: MerkleTree,
-        signer: LogSigner,
-        published: SignedCheckpoint,
-        signed_us: int,
-    ) -> None:
-        self._connection = connection
-        self._tree = tree
-        self._signer = signer
-        self._signed_us = signed_us
-        self.checkpoint = published
-
-    def append(self, leaf_hashes: Sequence[bytes]) -> int:
-        """Append leaves, sign the new checkpoint, and return the first leaf's index."""
-        first = self._tree.size
-        if leaf_hashes:
-            rows.add_leaves(self._connection, first, leaf_hashes)
-            for leaf_hash in leaf_hashes:
-                self._tree.append(leaf_hash)
-            self.checkpoint = _sign(self._connection, self._tree, self._signer, signed_us=self._signed_us)
-        return first
-
-
 class Sequencer:
-    """Owns the tree. One instance for each database: the data directory's lock sees to that."""
+    """Extends the log. One instance for each process; its threads end with ``close``."""
 
     def __init__(
         self,
@@ -88,153 +69,287 @@ class Sequencer:
         signer: LogSigner,
         sources: Sources,
         *,
-        tree: MerkleTree,
-        published: SignedCheckpoint,
+        view: View,
+        metrics: Metrics | None = None,
+        retries: Retries | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        tracing: Tracing | None = None,
     ) -> None:
-        self._store = store
-        self._signer = signer
-        self._sources = sources
-        # One thread: transactions follow each other, whatever becomes of their callers.
+        self._metrics = metrics
+        self._tracing = tracing or Tracing()
+        self._clock = clock
+        terms = Terms(signer, clock, lambda: to_us(sources.now()))
+        self._runner = GroupRunner(store, terms, retries or Retries(), metrics)
+        self._tiles = TileReader(store)
+        # One thread: groups follow each other, whatever becomes of their callers.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sequencer")
-        self._tree = tree
-        self._published = published
+        self._lock = threading.Lock()  # of all below
+        self._waiting = WaitingList(MAX_WAITING)
+        self._draining = False
+        self._closed = False
+        self._fault: LogInconsistentError | None = None
+        self._on_fault: Callable[[LogInconsistentError], None] = lambda _: None
+        self._view = view
 
     @classmethod
-    def open(cls, store: Store, signer: LogSigner, sources: Sources) -> Sequencer:
-        """Read the log and check it against its last signed checkpoint.
+    def open(
+        cls,
+        store: Store,
+        signer: LogSigner,
+        sources: Sources,
+        *,
+        metrics: Metrics | None = None,
+        retries: Retries | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        tracing: Tracing | None = None,
+    ) -> Sequencer:
+        """Read the log's end and check it against its last signed checkpoint; sign the empty log at first.
 
         Raises:
-            SetupError: leaves or checkpoint were changed, lost or added from outside.
+            SetupError: LOG_INCONSISTENT: it was changed, or it is not the log of this key. What lies further
+                back is checked by ``cloud.log.verify``.
         """
-        with store.writing() as connection:
-            tree = _read_tree(connection)
-            note = rows.last_checkpoint(connection)
-            if note is None and tree.size == 0:
-                published = _sign(connection, tree, signer, signed_us=to_us(sources.now()))
-            else:
-                published = _check_self(tree, note, signer)
-        return cls(store, signer, sources, tree=tree, published=published)
+
+        def begin(connection: Connection) -> None:
+            if rows.get_head(connection) is None:  # else another server was first
+                view = sign_edge(connection, RightEdge(), signer, signed_us=to_us(sources.now()))
+                rows.add_head(connection, rows.HeadRow(0, view.checkpoint.note))
+
+        def read() -> View | None:
+            with store.reading() as connection:  # one view, whatever other servers append meanwhile
+                return read_view(connection, signer)
+
+        view = read()
+        if view is None:
+            store.run(begin)
+            view = read()
+        if view is None:
+            raise inconsistent("what was written first is gone")
+        return cls(
+            store,
+            signer,
+            sources,
+            view=view,
+            metrics=metrics,
+            retries=retries,
+            clock=clock,
+            tracing=tracing,
+        )
 
     @property
     def published(self) -> SignedCheckpoint:
-        """The newest checkpoint whose leaves are durable."""
-        return self._published
+        """The newest checkpoint that this server knows; its leaves are durable."""
+        return self._view.checkpoint
 
-    async def transact(self, work: Callable[[Connection, LogWriter], T]) -> T:
-        """Run ``work`` in the log's next transaction, in its thread; return once it is durable."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+    @property
+    def fault(self) -> LogInconsistentError | None:
+        """Why nothing is appended any more; None while all is well."""
+        return self._fault
+
+    def on_fault(self, callback: Callable[[LogInconsistentError], None]) -> None:
+        """Call ``callback`` once, from any thread, when ``fault`` is set."""
+        self._on_fault = callback
+
+    async def transact(self, work: Work[T], *, key: str) -> T:
+        """Run ``work`` in one of the log's next groups, and its seal; return once both are durable.
+
+        ``key``: the device; works of one key run one after the other in the order in which they came, each
+        in a group of its own. ``work`` may run several times.
+
+        Raises:
+            ServiceError: BUSY, too many wait; STORE_UNAVAILABLE, the service stops or others write too much;
+                LOG_INCONSISTENT, nothing is appended any more.
+        """
+        waiting: Waiting[T] = Waiting(work, key, self._clock(), trace=self._tracing.here())
+        with self._lock:
+            self._check_open()
+            if not self._waiting.add(waiting):
+                raise ServiceError(Reason.BUSY, f"{MAX_WAITING} deliveries wait already.")
+            self._tell_depth()
+            if not self._draining:
+                self._draining = True
+                self._thread.submit(self._drain)
+        return await asyncio.wrap_future(waiting.answer)
 
     async def settled(self) -> SignedCheckpoint:
-        """What is published once the transactions so far have ended.
+        """What is published once the group that runs has ended, with what other servers have committed.
 
         A row can be read as soon as it is committed, a moment before its checkpoint is published.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._published)
+
+        def refresh() -> SignedCheckpoint:
+            self._refresh()
+            return self.published
+
+        with self._lock:
+            if self._closed:
+                return self.published
+            job = self._thread.submit(refresh)
+        return await asyncio.wrap_future(job)
+
+    async def catch_up(self) -> SignedCheckpoint:
+        """The newest checkpoint that any server has committed; it is the published one from now on."""
+        await asyncio.to_thread(self._refresh)
+        return self.published
 
     def close(self) -> None:
-        """Let the transaction that runs come to its end, and begin no other."""
-        self._thread.shutdown(cancel_futures=True)
+        """Let the group that runs come to its end, and refuse all other works."""
+        with self._lock:
+            self._closed = True
+            left = self._waiting.take_all()
+        for waiting in left:
+            self._refuse(waiting)
+        self._thread.shutdown()
 
-    def inclusion_proof(self, index: int, size: int = 0) -> tuple[int, list[bytes]]:
-        """Tree size (the published one for 0) and hashes.
+    def inclusion_proof(
+        self, index: int, size: int = 0, *, connection: Connection | None = None
+    ) -> tuple[int, list[bytes]]:
+        """Tree size (the published one for 0) and hashes. Reads the store, with ``connection`` if given.
 
         Raises:
-            ServiceError: outside the published tree.
+            ServiceError: outside the published tree, or the store is damaged.
         """
-        size = self._check_size(size)
+        view = self._view
+        size = _check_size(view, size)
         if index >= size:
             raise ServiceError(Reason.LOG_RANGE, f"The tree of {size} has no leaf {index}.")
-        return size, self._tree.inclusion_proof(index, size)
+        with self._guarded():
+            return size, merkle.inclusion_proof(index, size, self._tiles.nodes(view, connection))
 
-    def consistency_proof(self, first: int, second: int = 0) -> tuple[int, list[bytes]]:
-        """Second tree size (the published one for 0) and hashes.
+    def consistency_proof(
+        self, first: int, second: int = 0, *, connection: Connection | None = None
+    ) -> tuple[int, list[bytes]]:
+        """Second tree size (the published one for 0) and hashes. Reads the store, as above.
 
         Raises:
-            ServiceError: outside the published tree, or in the wrong order.
+            ServiceError: outside the published tree, in the wrong order, or the store is damaged.
         """
-        second = self._check_size(second)
+        view = self._view
+        second = _check_size(view, second)
         if first > second:
             raise ServiceError(Reason.LOG_RANGE, f"A tree of {first} is no prefix of a tree of {second}.")
-        return second, self._tree.consistency_proof(first, second)
+        with self._guarded():
+            return second, merkle.consistency_proof(first, second, self._tiles.nodes(view, connection))
 
     def tile(self, level: int, index: int, width: int) -> list[bytes]:
-        """Hashes of a tile of the published tree (C2SP tlog-tiles); width 0 for a full one.
+        """Hashes of a tile of the published tree (C2SP tlog-tiles); width 0 for a full one. Reads the store.
 
         Raises:
-            ServiceError: the published tree has no such tile.
+            ServiceError: the published tree has no such tile, or the store is damaged.
         """
-        count = width or TILE_WIDTH
-        first = index * TILE_WIDTH
-        height = level * TILE_HEIGHT
-        known = level <= MAX_TILE_LEVEL and width < TILE_WIDTH
-        if not known or (first + count) << height > self._published.size:
-            raise ServiceError(
-                Reason.LOG_RANGE, f"The log of {self._published.size} leaves has no such tile."
-            )
-        return self._tree.nodes(height, first, count)
+        view = self._view
+        if tile_end(level, index, width) > view.size:
+            raise ServiceError(Reason.LOG_RANGE, f"The log of {view.size} leaves has no such tile.")
+        with self._guarded():
+            return self._tiles.tile(view, level, index).nodes(0, 0, width or TILE_WIDTH)
 
-    def _check_size(self, size: int) -> int:
-        if size > self._published.size:
-            raise ServiceError(Reason.LOG_RANGE, f"The log has {self._published.size} leaves, not {size}.")
-        return size or self._published.size
+    def _drain(self) -> None:
+        """One group, in the sequencer's thread."""
+        with self._lock:
+            works = [] if self._fault else self._waiting.take_group(MAX_GROUP_WORKS)
+            self._tell_depth()
+        try:
+            if works:
+                self._run(works)
+        finally:
+            with self._lock:
+                left = self._waiting.take_all() if self._closed or self._fault else []
+                self._draining = len(self._waiting) > 0
+                if self._draining:
+                    self._thread.submit(self._drain)
+            for waiting in left:
+                self._refuse(waiting)
 
-    def _run(self, work: Callable[[Connection, LogWriter], T]) -> T:
-        with self._store.writing() as connection:
-            if self._tree.size != self._published.size:  # the last transaction did not get through
-                self._tree, self._published = self._read_again(connection)
-            writer = LogWriter(
-                connection,
-                tree=self._tree,
-                signer=self._signer,
-                published=self._published,
-                signed_us=to_us(self._sources.now()),
-            )
-            result = work(connection, writer)
-        self._published = writer.checkpoint
-        return result
+    def _run(self, works: list[Waiting[Any]]) -> None:
+        begun = self._clock()
+        if self._metrics:
+            for waiting in works:
+                self._metrics.waited(begun - waiting.since)
+        outcome = self._runner.commit(works, self._view)
+        self._publish(outcome.view)
+        if outcome.fault:
+            self._stop_for(outcome.fault)
+        if self._metrics and outcome.answers:
+            seconds = self._clock() - begun
+            self._metrics.committed(works=len(outcome.answers), leaves=outcome.leaves, seconds=seconds)
+        with self._lock:
+            self._waiting.put_back(outcome.again)
+        for waiting, answer in outcome.answers:
+            if waiting.trace is not None:
+                self._tell_trace(waiting, begun, works=len(outcome.answers))
+            waiting.answer.set_result(answer)
+        for waiting, error in outcome.failed:
+            if isinstance(error, LogInconsistentError):
+                self._refuse(waiting)
+            else:
+                waiting.answer.set_exception(error)
 
-    def _read_again(self, connection: Connection) -> tuple[MerkleTree, SignedCheckpoint]:
-        """Read what the database has, which must be what was published, or have grown out of it."""
-        tree = _read_tree(connection)
-        found = _check_self(tree, rows.last_checkpoint(connection), self._signer)
-        size = self._published.size
-        if tree.size < size or tree.root(size) != self._tree.root(size):
-            raise _inconsistent(f"it is no more the log whose first {size} leaves were published")
-        return tree, found
+    def _tell_trace(self, waiting: Waiting[Any], begun: float, *, works: int) -> None:
+        now = self._clock()
+        self._tracing.past(
+            "log.wait", waiting.trace, began_ago_s=now - waiting.since, ended_ago_s=now - begun
+        )
+        self._tracing.past("log.commit", waiting.trace, began_ago_s=now - begun, works=works)
+
+    def _refresh(self) -> None:
+        """Publish what other servers have committed. From any thread."""
+        with self._guarded():
+            self._publish(self._runner.catch_up(self._view))
+
+    def _publish(self, view: View) -> None:
+        with self._lock:
+            if view.size > self._view.size:
+                self._view = view
+            if self._metrics:
+                self._metrics.tree(self._view.size)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Whatever finds that the log was changed from outside ends appending."""
+        try:
+            yield
+        except LogInconsistentError as error:
+            self._stop_for(error)
+            raise _refusal(error) from error
+
+    def _stop_for(self, fault: LogInconsistentError) -> None:
+        with self._lock:
+            first = self._fault is None
+            self._fault = self._fault or fault
+        if first:
+            self._on_fault(fault)
+
+    def _check_open(self) -> None:
+        if self._fault:
+            raise _refusal(self._fault)
+        if self._closed:
+            raise ServiceError(Reason.STORE_UNAVAILABLE, "The service is stopping.")
+
+    def _refuse(self, waiting: Waiting[Any]) -> None:
+        """Answer a work that will not be run."""
+        if waiting.begin():
+            try:
+                self._check_open()
+            except ServiceError as error:
+                waiting.answer.set_exception(error)
+
+    def _tell_depth(self) -> None:
+        if self._metrics:
+            self._metrics.queue(len(self._waiting))
 
 
-def _read_tree(connection: Connection) -> MerkleTree:
-    tree = MerkleTree()
-    for leaf in rows.all_leaves(connection):
-        if leaf.log_index != tree.size or len(leaf.leaf_hash) != 32:
-            raise _inconsistent(f"leaf {tree.size} is missing or damaged")
-        tree.append(leaf.leaf_hash)
-    return tree
+def tile_end(level: int, index: int, width: int) -> int:
+    """How many leaves a tree has at least that has this tile; more than any tree where none can have it."""
+    if level > MAX_TILE_LEVEL or width >= TILE_WIDTH:
+        return MAX_TREE_SIZE + 1
+    return (index * TILE_WIDTH + (width or TILE_WIDTH)) << (level * TILE_HEIGHT)
 
 
-def _check_self(tree: MerkleTree, note: str | None, signer: LogSigner) -> SignedCheckpoint:
-    if note is None:
-        raise _inconsistent("it has leaves but no checkpoint")
-    try:
-        checkpoint = check_checkpoint(note, key=signer.key.public_key())
-    except VerifieldError as error:
-        raise _inconsistent("its last checkpoint is not signed by this log's key") from error
-    if checkpoint.origin != signer.origin or checkpoint.size != tree.size:
-        raise _inconsistent(f"it has {tree.size} leaves and a checkpoint over {checkpoint.size}")
-    if checkpoint.root != tree.root():
-        raise _inconsistent("its leaves do not give the root of its last checkpoint")
-    return SignedCheckpoint(checkpoint.size, note)
+def _check_size(view: View, size: int) -> int:
+    if size > view.size:
+        raise ServiceError(Reason.LOG_RANGE, f"The log has {view.size} leaves, not {size}.")
+    return size or view.size
 
 
-def _sign(connection: Connection, tree: MerkleTree, signer: LogSigner, *, signed_us: int) -> SignedCheckpoint:
-    note = sign_checkpoint(Checkpoint(signer.origin, tree.size, tree.root()), key=signer.key)
-    rows.add_checkpoint(connection, tree_size=tree.size, note=note, signed_us=signed_us)
-    return SignedCheckpoint(tree.size, note)
-
-
-def _inconsistent(why: str) -> SetupError:
-    return SetupError(
-        "LOG_INCONSISTENT",
-        f"The log does not agree with what it has signed: {why}.",
-        hint="Do not go on with this database: restore it from a backup, and find out who changed it.",
-    )
+def _refusal(fault: LogInconsistentError) -> ServiceError:
+    return ServiceError(Reason.LOG_INCONSISTENT, fault.message)

@@ -2,6 +2,7 @@
 
 DATA/media/DEVICE/SHA256            complete, digest checked
 DATA/media/DEVICE/parts/SHA256/N    chunks of one that is on its way
+DATA/media/NN.lock                  held by the service that writes for one of the devices of this number
 
 Each file is written beside its place, synced, and moved there whole: what stands at its name is complete,
 whatever happened to the machine. Sending a chunk again writes the same again.
@@ -13,20 +14,30 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
-from cloud.keyfiles import sync_folder
+from cloud.keyfiles import locked, sync_folder
 
 _PARTS = "parts"
+_LOCKS = 64
 _UNFINISHED = "."
 
 
 class MediaFolder:
-    """The folder of all devices. Its callers see to it that one thread at a time writes."""
+    """The folder of all devices. Its callers see to it that one thread at a time writes, in ``locked``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @contextmanager
+    def locked(self, device_id: str) -> Iterator[None]:
+        """Let no other service that shares the folder write for this device meanwhile."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(self._root / f"{crc32(device_id.encode()) % _LOCKS:02}.lock"):
+            yield
 
     def free_bytes(self) -> int:
         """What is left on the disk."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from cloud.errors import Reason, ServiceError
 from cloud.media.files import MediaFolder
@@ -62,6 +63,17 @@ class MediaIntake:
             return Found(True, [])
         return Found(False, self._folder.chunks(device_id, digest))
 
+    def open_complete(self, device_id: str, digest: bytes) -> BinaryIO:
+        """Open a file that :meth:`find` has called complete; it is encrypted, and the caller closes it.
+
+        Raises:
+            ServiceError: MEDIA_NOT_HERE, it was taken away meanwhile.
+        """
+        try:
+            return self._folder.path(device_id, digest).open("rb")
+        except OSError as error:
+            raise ServiceError(Reason.MEDIA_NOT_HERE, "The file is not here any more.") from error
+
     def put(self, device_id: str, request: PutMediaChunkRequest) -> bool:
         """Keep a chunk; return whether the file is complete.
 
@@ -70,7 +82,7 @@ class MediaIntake:
         """
         row = self._look_up(device_id, request.sha256)  # step 1
         chunks = _check_chunk(request, row)  # step 2
-        with self._writing:
+        with self._writing, self._folder.locked(device_id):
             if self._is_complete(row):  # step 3
                 return True
             self._check_room(row)  # step 4
@@ -104,8 +116,10 @@ class MediaIntake:
         if not self._folder.has(row.device_id, row.sha256):
             return False
         if row.complete_us is None:
-            with self._store.writing() as connection:
-                rows.set_complete(connection, row.device_id, row.sha256, now_us=to_us(self._sources.now()))
+            now_us = to_us(self._sources.now())
+            self._store.run(
+                lambda connection: rows.set_complete(connection, row.device_id, row.sha256, now_us=now_us)
+            )
         return True
 
 

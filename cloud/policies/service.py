@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 
 from cloud.authority import Authority
 from cloud.errors import Reason, ServiceError
-from cloud.paging import check_page_size, encode_page_token, parse_position
+from cloud.mutations import Mutations
+from cloud.paging import encode_page_token, page_size, parse_position
 from cloud.signing import sign_for_devices
 from cloud.sources import Sources, to_us
 from cloud.store import feed
@@ -34,7 +35,6 @@ from verifield.policy import (
     parse_policy,
     policy_sha256,
 )
-from verifield.rules import MAX_COUNTER
 from verifield.v1 import policy_service_pb2 as pb
 from verifield.v1.policy_pb2 import Policy
 from verifield.v1.policy_service_pb2_grpc import PolicyServiceServicer
@@ -50,25 +50,30 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PolicyService(PolicyServiceServicer):
-    def __init__(self, store: Store, authority: Authority, sources: Sources) -> None:
+    def __init__(self, store: Store, authority: Authority, sources: Sources, mutations: Mutations) -> None:
         self._store = store
         self._authority = authority
         self._sources = sources
+        self._mutations = mutations
 
     async def PublishPolicy(
         self, request: pb.PublishPolicyRequest, context: Context
     ) -> pb.PublishPolicyResponse:
-        def write() -> rows.PolicyRow:
-            with self._store.writing() as connection:
-                return publish_policy(connection, self._authority, self._sources, request.policy)
+        def work(connection: Connection) -> pb.PublishPolicyResponse:
+            row = publish_policy(connection, self._authority, self._sources, request.policy)
+            return pb.PublishPolicyResponse(policy=_policy_of(row), sha256=row.payload_sha256)
 
-        row = await asyncio.to_thread(write)
-        return pb.PublishPolicyResponse(policy=_policy_of(row), sha256=row.payload_sha256)
+        return await self._mutations.run(
+            request,
+            action="policies.publish",
+            subject=f"policies/{request.policy.version}",
+            work=work,
+        )
 
     async def ListPolicies(
         self, request: pb.ListPoliciesRequest, context: Context
     ) -> pb.ListPoliciesResponse:
-        size = min(check_page_size(request.page_size), MAX_POLICIES_PAGE)
+        size = min(page_size(request.page_size), MAX_POLICIES_PAGE)
         before = parse_position(request.page_token, filters=_FILTERS)
 
         def read() -> list[rows.PolicyRow]:
@@ -86,8 +91,6 @@ class PolicyService(PolicyServiceServicer):
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Context) -> pb.GetPolicyResponse:
         def read() -> rows.PolicyRow | None:
-            if request.version > MAX_COUNTER:
-                return None  # beyond what a column holds
             with self._store.reading() as connection:
                 return rows.get_policy(connection, request.version)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from cloud.store.lanes import LANES, lane_of
 from cloud.store.schema import alarms
 from cloud.store.values import to_values
 
@@ -25,29 +26,19 @@ class AlarmRow:
     acknowledged_us: int | None = None
 
 
+_COLUMNS = [alarms.c[field.name] for field in fields(AlarmRow)]
+
+
 def add_alarm(connection: Connection, row: AlarmRow) -> None:
     """Raise an alarm."""
-    connection.execute(insert(alarms).values(**to_values(row)))
+    connection.execute(insert(alarms).values(**to_values(row), lane=lane_of(row.device_id)))
 
 
 def get_alarm(connection: Connection, alarm_id: str) -> AlarmRow | None:
     """Read one alarm."""
-    row = connection.execute(select(*alarms.c).where(alarms.c.alarm_id == alarm_id)).one_or_none()
+    query = select(*_COLUMNS).where(alarms.c.lane.in_(range(LANES)), alarms.c.alarm_id == alarm_id)
+    row = connection.execute(query).one_or_none()
     return AlarmRow(**row._mapping) if row else None
-
-
-def list_alarms(
-    connection: Connection, *, before: str, limit: int, device_id: str = "", open_only: bool = False
-) -> list[AlarmRow]:
-    """Alarms with ids below ``before`` (empty: all), newest first; an empty device does not filter."""
-    query = select(*alarms.c).order_by(alarms.c.alarm_id.desc()).limit(limit)
-    if before:
-        query = query.where(alarms.c.alarm_id < before)
-    if device_id:
-        query = query.where(alarms.c.device_id == device_id)
-    if open_only:
-        query = query.where(alarms.c.acknowledged_us.is_(None))
-    return [AlarmRow(**row._mapping) for row in connection.execute(query)]
 
 
 def acknowledge(connection: Connection, row: AlarmRow, *, now_us: int) -> bool:

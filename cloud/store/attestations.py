@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Column, Connection, Select, bindparam, insert, select
 
+from cloud.store.lanes import first_of_all
 from cloud.store.schema import attestations, certificates, receipts
-from cloud.store.values import to_values
+from cloud.store.values import insert_new, insert_rows
 
 # Built once: it is asked for every batch.
 _CERTIFICATE = select(certificates.c.sha256).where(certificates.c.sha256 == bindparam("sha256"))
+
+_PLACE = ("device_id", "chain_epoch", "seq")
 
 MAX_WITNESSES_SEEN = 1000
 """Of the rows that cite a tree: a few milliseconds."""
@@ -53,31 +57,37 @@ class ReceiptRow:
     certificate_sha256: bytes | None
 
 
-def add_attestations(connection: Connection, rows: Sequence[AttestationRow]) -> None:
+class NewRow(NamedTuple):
+    """An accepted record as it is written: all columns. A tuple, because there are thousands a second."""
+
+    device_id: str
+    chain_epoch: int
+    seq: int
+    attestation_id: str
+    log_index: int
+    lane: int
+    envelope: bytes
+    envelope_sha256: bytes
+    certificate_sha256: bytes
+    site_id: str
+    kind: int
+    outcome: int
+    reasons: str
+    wall_us: int
+    received_us: int
+    cited_tree_size: int | None
+
+
+def add_attestations(connection: Connection, rows: Sequence[NewRow]) -> None:
     """Insert accepted records."""
-    connection.execute(insert(attestations), [to_values(row) for row in rows])
+    insert_rows(connection, attestations, NewRow._fields, rows)
 
 
 def get_attestation(connection: Connection, attestation_id: str) -> AttestationRow | None:
-    """Read one record."""
-    row = connection.execute(
-        _select(AttestationRow).where(attestations.c.attestation_id == attestation_id)
-    ).one_or_none()
+    """Read one record: the first one of this id, where an engine could not keep ids unique."""
+    query = _select(AttestationRow).where(attestations.c.attestation_id == attestation_id)
+    row = connection.execute(query.order_by(attestations.c.log_index).limit(1)).one_or_none()
     return AttestationRow(**row._mapping) if row else None
-
-
-def list_attestations(
-    connection: Connection, *, before: int | None, limit: int, device_id: str, outcome: int
-) -> list[SummaryRow]:
-    """Records with log indexes below ``before``, newest first; empty or zero filters do not filter."""
-    query = _select(SummaryRow).order_by(attestations.c.log_index.desc()).limit(limit)
-    if before is not None:
-        query = query.where(attestations.c.log_index < before)
-    if device_id:
-        query = query.where(attestations.c.device_id == device_id)
-    if outcome:
-        query = query.where(attestations.c.outcome == outcome)
-    return [SummaryRow(**row._mapping) for row in connection.execute(query)]
 
 
 def envelope_digests(
@@ -108,7 +118,7 @@ def add_chain(connection: Connection, chain: Sequence[bytes]) -> bytes:
     for der in reversed(chain):
         digest = hashlib.sha256(der).digest()
         if connection.execute(_CERTIFICATE, {"sha256": digest}).first() is None:
-            connection.execute(insert(certificates).values(sha256=digest, der=der, issuer_sha256=issuer))
+            insert_new(connection, certificates, {"sha256": digest, "der": der, "issuer_sha256": issuer})
         issuer = digest
     if issuer is None:
         raise ValueError("a chain has at least its leaf")
@@ -150,25 +160,44 @@ def get_receipt(connection: Connection, sha256: bytes, *, device_id: str) -> Rec
     return ReceiptRow(**row._mapping) if row else None
 
 
+def newest_receipt(connection: Connection, device_id: str, *, since_us: int) -> ReceiptRow | None:
+    """The last receipt that this device was given, if that was no longer ago than ``since_us``."""
+    query = select(receipts.c.envelope, receipts.c.certificate_sha256).where(
+        receipts.c.device_id == device_id, receipts.c.signed_us >= since_us
+    )
+    row = connection.execute(query.order_by(receipts.c.signed_us.desc()).limit(1)).one_or_none()
+    return ReceiptRow(**row._mapping) if row else None
+
+
 def find_witnesses(connection: Connection, log_index: int, *, but: str, limit: int) -> list[AttestationRow]:
     """Records of other devices than ``but`` that cite a tree with this leaf: one each, smallest trees first.
 
     Only the first MAX_WITNESSES_SEEN citations are looked at: where one device alone cites, no other is near.
     """
-    cited = (
-        select(attestations.c.log_index, attestations.c.device_id)
-        .where(attestations.c.cited_tree_size > log_index)
-        .order_by(attestations.c.cited_tree_size, attestations.c.log_index)
-        .limit(MAX_WITNESSES_SEEN)
+    cited = first_of_all(
+        attestations,
+        [attestations.c[name] for name in (*_PLACE, "cited_tree_size", "log_index")],
+        [attestations.c.cited_tree_size > log_index],
+        order=[(attestations.c.cited_tree_size, False), (attestations.c.log_index, False)],
+        limit=MAX_WITNESSES_SEEN,
     )
-    first: dict[str, int] = {}
+    first: dict[str, tuple[str, int, int]] = {}
     for row in connection.execute(cited):
-        first.setdefault(row.device_id, row.log_index)
+        first.setdefault(row.device_id, (row.device_id, row.chain_epoch, row.seq))
     first.pop(but, None)
-    found = _select(AttestationRow).where(attestations.c.log_index.in_(list(first.values())[:limit]))
-    rows = [AttestationRow(**row._mapping) for row in connection.execute(found)]
-    return sorted(rows, key=lambda row: (row.cited_tree_size or 0, row.log_index))
+    # One by one: SQLite reads the whole table for a list of places.
+    return [_get_at(connection, place) for place in list(first.values())[:limit]]
 
 
-def _select(row: type[SummaryRow]) -> Select[tuple[object, ...]]:
-    return select(*(attestations.c[field.name] for field in fields(row)))
+def _get_at(connection: Connection, place: tuple[str, int, int]) -> AttestationRow:
+    at = (attestations.c[name] == value for name, value in zip(_PLACE, place, strict=True))
+    row = connection.execute(_select(AttestationRow).where(*at)).one()
+    return AttestationRow(**row._mapping)
+
+
+def _select(row: type[SummaryRow]) -> Select[Any]:
+    return select(*_columns(row))
+
+
+def _columns(row: type[SummaryRow]) -> list[Column[Any]]:
+    return [attestations.c[field.name] for field in fields(row)]

@@ -1,50 +1,71 @@
 """Opens the database, brings its schema up to date, and hands out transactions.
 
-SQLite runs in WAL mode with synchronous=FULL: a commit that returned survives a power cut.
+``cloud.store.engines`` tells how SQLite and PostgreSQL are used, and how transactions are kept apart.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from cloud.errors import SetupError
+from cloud.errors import Reason, ServiceError, SetupError
+from cloud.store.engines import Engines, open_engines
+from cloud.store.faults import may_run_again, to_setup_error
+from cloud.store.retries import Retries
 from cloud.store.turns import Turns
 
-# How long a transaction waits for another process's lock, for example that of a backup.
-BUSY_TIMEOUT_MS = 10_000
+DEFAULT_CONNECTIONS = 16
+"""Of one server to PostgreSQL, whose own limit is 100 by default: room for several servers."""
+
 _MIGRATIONS = Path(__file__).with_name("migrations")
+_MIGRATION_LOCK = 0x7665726966_0001  # any number that nobody else locks in this database
+# Alembic keeps the running migration in a variable of the process.
+_one_migration = threading.Lock()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """``connections``: the most to a server. ``require_durable``: refuse one that may forget commits."""
+
+    connections: int = DEFAULT_CONNECTIONS
+    require_durable: bool = True
+    retries: Retries = field(default_factory=Retries)
 
 
 class Store:
     """A migrated database. Repository functions take the connections that it hands out."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writing_engine = engine.execution_options(verifield_begin="BEGIN IMMEDIATE")
-        self._turns = Turns() if engine.dialect.name == "sqlite" else None
+    def __init__(self, engines: Engines, retries: Retries) -> None:
+        self._engines = engines
+        self._retries = retries
+        self._turns = Turns() if engines.is_sqlite else None
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """Connect and migrate.
+    def open(cls, url: str, options: StoreOptions | None = None) -> Store:
+        """Connect and migrate; servers that start together migrate once.
 
         Raises:
             SetupError: the address is wrong, the database cannot be used, or its schema is newer.
         """
-        store = cls(_create_engine(url))
-        with store.closed_on_failure(), store.writing() as connection:
-            migrate(connection)
+        options = options or StoreOptions()
+        engines = open_engines(url, connections=options.connections, require_durable=options.require_durable)
+        store = cls(engines, options.retries)
+        with store.closed_on_failure():
+            if not store._is_current():
+                store.run(migrate)
         return store
 
     @contextmanager
@@ -52,46 +73,72 @@ class Store:
         """For the start: what the block cannot do ends it, with the database's faults in plain words.
 
         Raises:
-            SetupError: DATABASE_UNUSABLE for any fault of the database.
+            SetupError: a code DATABASE_... for any fault of the database.
         """
         try:
             yield
         except SQLAlchemyError as error:
             self.close()
-            raise _unusable(error) from error
+            raise to_setup_error(error) from error
         except BaseException:
             self.close()
             raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent view."""
-        with self._engine.begin() as connection:
+        """One consistent view, in which nothing may be written."""
+        with self._engines.reading.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that holds the write lock from its start; durable when the block ends.
+        """One transaction; durable when the block ends. Not within another one of the same thread.
 
-        Not within another one of the same thread.
+        On SQLite it holds the one write lock from its start. On PostgreSQL others write at the same time:
+        whoever changes what depends on other rows locks their owner first. It is not run again where it met
+        others: see :meth:`run`.
         """
-        with self._turns.take() if self._turns else nullcontext(), self._writing_engine.begin() as connection:
+        with (
+            self._turns.take() if self._turns else nullcontext(),
+            self._engines.writing.begin() as connection,
+        ):
             yield connection
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one write transaction, and all of it again where it met others; durable on return.
+
+        ``work`` may run several times, and must leave nothing but rows. Where the connection breaks during
+        the commit, its end is unknown: that error is raised as it is, and nothing is run again.
+
+        Raises:
+            ServiceError: STORE_UNAVAILABLE, it met others too often.
+        """
+        pauses = self._retries.pauses()
+        while True:
+            done = False
+            try:
+                with self.writing() as connection:
+                    result = work(connection)
+                    done = True
+            except DBAPIError as error:
+                if not may_run_again(error, committing=done):
+                    raise
+                pause = next(pauses, None)
+                if pause is None:
+                    raise ServiceError(
+                        Reason.STORE_UNAVAILABLE, "The database is too busy for this change."
+                    ) from error
+            else:
+                return result
+            self._retries.sleep(pause)
 
     def close(self) -> None:
         """Let go of all connections."""
-        self._engine.dispose()
+        self._engines.dispose()
 
-
-def _unusable(error: SQLAlchemyError) -> SetupError:
-    """What a fault of the database means at a start, in the driver's words (which hold no parameters)."""
-    reason = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
-    return SetupError(
-        "DATABASE_UNUSABLE",
-        f"The database cannot be used: {' '.join(reason.split()).rstrip('.')}.",
-        hint="Check --database, that its server runs, and that its file may be written; "
-        "restore a damaged one from a backup.",
-    )
+    def _is_current(self) -> bool:
+        with self.reading() as connection:
+            return _current(connection) == _scripts().get_current_head()
 
 
 def migrate(connection: Connection) -> None:
@@ -100,53 +147,36 @@ def migrate(connection: Connection) -> None:
     Raises:
         SetupError: the database was written by a newer version of this software.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
+    if connection.dialect.name == "postgresql":
+        # One server after the other. An engine without these locks has the row of Alembic: the second
+        # transaction finds it changed, and begins anew.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    scripts = _scripts()
+    current = _current(connection)
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         raise SetupError(
             "DATABASE_NEWER",
             f"The database has schema {current}, which this version does not know.",
             hint="Start the newer version again, or restore the backup made before the upgrade.",
         )
-    command.upgrade(config, "head")
+    config = _config()
+    config.attributes["connection"] = connection
+    with _one_migration:
+        command.upgrade(config, "head")
 
 
-def _create_engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        # Parameters hold envelopes and digests: they do not belong in logged errors.
-        engine = create_engine(parsed, hide_parameters=True)
-    except (ArgumentError, ModuleNotFoundError) as error:
-        raise SetupError(
-            "DATABASE_URL",
-            "The database address cannot be used.",
-            hint="Use an SQLAlchemy address whose driver is installed, for example sqlite:////srv/verifield.db",
-        ) from error
-    if sqlite:
-        event.listen(engine, "connect", _set_pragmas)
-        event.listen(engine, "begin", _begin)
-    return engine
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
-def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver must not begin or commit by itself: schema changes belong in transactions too.
-    connection.isolation_level = None
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-    [mode] = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    if mode != "wal":  # in memory, or on a file system that cannot do it
-        connection.close()
-        raise SetupError(
-            "DATABASE_NOT_DURABLE",
-            f"SQLite keeps this database in mode {mode}, in which a power cut could lose what was confirmed.",
-            hint="Use a file on a local disk, for example sqlite:////srv/verifield.db",
-        )
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("verifield_begin", "BEGIN"))
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

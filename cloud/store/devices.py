@@ -68,18 +68,6 @@ def get_device(connection: Connection, device_id: str, *, lock: bool = False) ->
     return DeviceRow(**row._mapping) if row else None
 
 
-def list_devices(
-    connection: Connection, *, after: str, limit: int, state: int = 0, site_id: str = ""
-) -> list[DeviceRow]:
-    """Devices in order of id, beginning behind ``after``; empty or zero filters do not filter."""
-    query = select(*devices.c).where(devices.c.device_id > after).order_by(devices.c.device_id).limit(limit)
-    if state:
-        query = query.where(devices.c.state == state)
-    if site_id:
-        query = query.where(devices.c.site_id == site_id)
-    return [DeviceRow(**row._mapping) for row in connection.execute(query)]
-
-
 def has_attestation_key(connection: Connection, key_sha256: bytes) -> bool:
     """Whether a device with this attestation key (digest of its SubjectPublicKeyInfo) exists."""
     query = select(devices.c.device_id).where(devices.c.attestation_key_sha256 == key_sha256)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.sql.functions import coalesce
 
 from cloud.store.schema import media
-from cloud.store.values import to_values
+from cloud.store.values import insert_many, to_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,7 @@ def add_media(connection: Connection, rows: Sequence[MediaRow]) -> None:
         )
     }
     fresh = [to_values(row) for key, row in first.items() if key not in known]
-    if fresh:
-        connection.execute(insert(media), fresh)
+    insert_many(connection, media, fresh)
 
 
 def get_media(connection: Connection, device_id: str, sha256: bytes) -> MediaRow | None:

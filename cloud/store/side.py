@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, func, select
 from sqlalchemy.sql.functions import coalesce
 
+from cloud.store.lanes import first_of_all, lane_of
 from cloud.store.schema import side_records
-from cloud.store.values import to_values
+from cloud.store.values import insert_many, to_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Fill:
     content_bytes: int
 
 
+_NAMES = [field.name for field in fields(SideRow)]
+
+
 def add_side_records(connection: Connection, rows: Sequence[SideRow]) -> None:
     """Keep records that are not kept yet: see :func:`known_side_records`."""
-    if rows:
-        connection.execute(insert(side_records), [to_values(row) for row in rows])
+    insert_many(connection, side_records, [to_values(row) | {"lane": lane_of(row.device_id)} for row in rows])
 
 
 def known_side_records(
@@ -78,9 +81,17 @@ def list_side_records(
     connection: Connection, *, before: str, limit: int, device_id: str = ""
 ) -> list[SideRow]:
     """Records with ids below ``before`` (empty: all), newest first; an empty device does not filter."""
-    query = select(*side_records.c).order_by(side_records.c.record_id.desc()).limit(limit)
-    if before:
-        query = query.where(side_records.c.record_id < before)
+    conditions = [side_records.c.record_id < before] if before else []
+    at = side_records.c.record_id
     if device_id:
-        query = query.where(side_records.c.device_id == device_id)
-    return [SideRow(**row._mapping) for row in connection.execute(query)]
+        query = select(*side_records.c).where(side_records.c.device_id == device_id, *conditions)
+    else:
+        # The keys first: contents are large, and all lanes but one are read for nothing.
+        keys = list(side_records.primary_key)
+        merged = first_of_all(
+            side_records, [*keys, at], conditions, order=[(at, True)], limit=limit
+        ).subquery()
+        same = and_(*(key == merged.c[key.name] for key in keys))
+        query = select(*side_records.c).select_from(merged).join(side_records, same)
+    rows = connection.execute(query.order_by(at.desc()).limit(limit))
+    return [SideRow(**{name: row._mapping[name] for name in _NAMES}) for row in rows]

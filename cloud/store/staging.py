@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from sqlalchemy.sql.functions import coalesce
 
 from cloud.store.schema import epochs, excuses, staged
-from cloud.store.values import to_values
+from cloud.store.values import insert_many, to_values
 
 # Built once: it is asked for every batch.
 _FILL = (
@@ -74,8 +74,7 @@ class StageFill:
 
 def add_staged(connection: Connection, rows: Sequence[StagedRow]) -> None:
     """Keep records until their turn comes."""
-    if rows:
-        connection.execute(insert(staged), [to_values(row) for row in rows])
+    insert_many(connection, staged, [to_values(row) for row in rows])
 
 
 def staged_fill(connection: Connection, device_id: str) -> StageFill:

@@ -6,7 +6,7 @@
     4  the device may deliver
     5  each batch is delivered, and its answer written into the answer file
     6  each chunk of a file is taken, where a record names the file; one that is complete is told
-    7  what is new for the device since its cursor is written behind the answers
+    7  what is new for the device since its cursor is written behind the answers, less what tells of people
 
 Steps 1 to 4 come before anything is taken. The answer begins with the manifest of the file that it
 answers. A file that is imported again brings the same answers, with newer receipts.
@@ -19,6 +19,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from cloud.api.rules import check_rules
 from cloud.attestations.deliverer import Deliverer
 from cloud.attestations.intake import known_device
 from cloud.authority import Authority
@@ -78,6 +79,7 @@ class Importer:
         write_frame(answer, next(frames))  # the manifest: the device knows by it which file is answered
         while (frame := await asyncio.to_thread(next, frames, None)) is not None:
             if frame.HasField("deliver"):  # step 5
+                check_rules(frame.deliver)  # as for a message of a stream
                 response = await self.deliverer.deliver(
                     frame.deliver, device_id=manifest.device_id, certificates=chain
                 )
@@ -130,7 +132,7 @@ class Importer:
         for _ in range(MAX_DOWN_PAGES):
             with self.store.reading() as connection:
                 device = known_device(connection, manifest.device_id)
-                page = self.feed.pull(connection, device, cursor=cursor, page_size=0)
+                page = self.feed.pull(connection, device, cursor=cursor, page_size=0, tasks=False)
             write_frame(answer, TransferFrame(down=page))
             cursor = page.next_cursor
             if not page.more:

@@ -69,10 +69,10 @@ class TransferService(TransferServiceServicer):
         total = checked = 0
         while (request := await _next_in_time(requests)) is not None:
             total += len(request.content)
-            if len(request.content) > PIECE_BYTES or total > MAX_TRANSFER_BYTES:
+            if total > MAX_TRANSFER_BYTES:
                 raise ServiceError(
                     Reason.TRANSFER_INVALID,
-                    f"Pieces have at most {PIECE_BYTES} bytes, and files {MAX_TRANSFER_BYTES}.",
+                    f"A file has at most {MAX_TRANSFER_BYTES} bytes.",
                     {"check": "TOO_LARGE"},
                 )
             if total >= checked:

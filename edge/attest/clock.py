@@ -11,11 +11,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
-from enum import StrEnum
 from pathlib import Path
 
 from edge.errors import HardwareError
-from edge.model import Arrival, ClockMark, Contact
+from edge.model import Arrival, ClockMark, Contact, Validity
 from edge.ports import Clock
 from verifield.v1.attestation_pb2 import (
     TIME_QUALITY_BOUNDED,
@@ -67,15 +66,6 @@ class TimeBounds:
         if self.quality == TIME_QUALITY_SUSPECT:
             return self.not_before
         return max(self.wall, self.not_before)
-
-
-class Validity(StrEnum):
-    """Of a document, as far as the device knows the time."""
-
-    VALID = "VALID"
-    EXPIRED = "EXPIRED"
-    NOT_YET = "NOT_YET"
-    UNCERTAIN = "UNCERTAIN"
 
 
 class SystemClock:
@@ -189,13 +179,16 @@ def judge_validity(valid_from: date, valid_to: date | None, bounds: TimeBounds) 
     """Judge a document by its dates, both included; ``valid_to`` None does not expire.
 
     EXPIRED and NOT_YET only where that is certain: an earliest time past the end is, and so is what a
-    TRUSTED clock shows. A BOUNDED clock may speak for a document, not against it. Dates are those of some
-    time zone, so a day's width is left at both ends.
+    TRUSTED clock shows. A BOUNDED clock may speak for a document, not against it; one that never expires
+    and has surely begun needs none. Dates are those of some time zone, so a day's width is left at both
+    ends.
     """
     first = datetime.combine(valid_from, time_of_day.min, UTC)
     last = datetime.combine(valid_to or date.max, time_of_day.max, UTC)
     if bounds.not_before - ZONE_WIDTH > last:
         return Validity.EXPIRED
+    if valid_to is None and bounds.not_before - ZONE_WIDTH >= first:
+        return Validity.VALID
     if bounds.quality == TIME_QUALITY_SUSPECT:
         return Validity.UNCERTAIN
     trusted = bounds.quality == TIME_QUALITY_TRUSTED

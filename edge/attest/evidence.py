@@ -8,9 +8,15 @@ from collections.abc import Iterable
 
 from edge.answers import GalleryResult, ManualVerdict, SessionAnswers, SignedIn, TextShown
 from edge.attest.disclosures import commitments, encode_picture
-from edge.model import CaptureRecord, ExpertScore, IdDocument, LivenessResult, MatchResult
+from edge.model import CaptureRecord, ExpertScore, IdDocument, LivenessResult, MatchResult, PhotoOrigin
 from verifield.commitments import Disclosure
 from verifield.v1 import attestation_pb2 as pb
+
+
+_PHOTO_ORIGINS = {
+    PhotoOrigin.SAME: pb.PHOTO_ORIGIN_UNSPECIFIED,
+    PhotoOrigin.PRINTED: pb.PHOTO_ORIGIN_PRINTED,
+}
 
 
 def operator_part(operator: SignedIn | None) -> pb.Operator:
@@ -27,6 +33,7 @@ def document_part(document: IdDocument, disclosures: Iterable[Disclosure]) -> pb
         type=pb.DocumentType.Value(f"DOCUMENT_TYPE_{document.type.value}"),
         read_method=pb.ReadMethod.Value(f"READ_METHOD_{document.read_method.value}"),
         fields=commitments(disclosures),
+        photo_origin=_PHOTO_ORIGINS[document.photo_origin],
     )
 
 

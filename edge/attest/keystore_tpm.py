@@ -214,10 +214,17 @@ class TpmKeyStore:
 
     def open_counter(self, name: str) -> TpmRollbackCounter:
         """Open the counter called ``name``, made where there is none; errors as its ``open``."""
-        check_name(name)
         with self._changing():
-            path = self._folder / f"{name}{COUNTER_SUFFIX}"
-            return TpmRollbackCounter.open(self.tools, path, name=name)
+            return TpmRollbackCounter.open(self.tools, self._counter_path(name), name=name)
+
+    def destroy_counter(self, name: str) -> None:
+        """Free the counter's place in the TPM; no fault where there is none."""
+        with self._changing():
+            TpmRollbackCounter.destroy(self.tools, self._counter_path(name), name=name)
+
+    def _counter_path(self, name: str) -> Path:
+        check_name(name)
+        return self._folder / f"{name}{COUNTER_SUFFIX}"
 
     def _make_wrapping_key(self) -> bytes:
         key = self._wrapping_key()

@@ -161,18 +161,6 @@ def encode_credential(blob: bytes, secret: bytes) -> bytes:
     return _CREDENTIAL_FRONT + sized(blob) + sized(secret)
 
 
-def parse_credential(data: bytes) -> tuple[bytes, bytes]:
-    """Return the contents of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET of such a file.
-
-    Raises:
-        TpmFormError: it is not one.
-    """
-    if not data.startswith(_CREDENTIAL_FRONT):
-        raise TpmFormError("not a credential file of tpm2-tools")
-    blob, rest = take_sized(data[len(_CREDENTIAL_FRONT) :])
-    return blob, parse_sized(rest)
-
-
 def split_certificates(data: bytes, *, limit: int) -> list[bytes]:
     """Return the DER certificates that stand one behind the other in ``data``, at most ``limit``.
 

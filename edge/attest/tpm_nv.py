@@ -11,7 +11,7 @@ import re
 import secrets
 from pathlib import Path
 
-from edge.attest.keys import create_key_file, is_there, read_key_file
+from edge.attest.keys import create_key_file, destroy_key_file, is_there, read_key_file
 from edge.attest.keystore_rules import key_unreadable
 from edge.attest.tpm_forms import AUTH_BYTES, NvSlot, TpmFormError, encode_slot, parse_slot
 from edge.attest.tpm_tools import (
@@ -107,6 +107,17 @@ class TpmRollbackCounter:
         if _read(tools, slot, COUNTER_BYTES) is None:
             counter.increment()  # a counter has no value before its first step
         return counter
+
+    @classmethod
+    def destroy(cls, tools: TpmTools, path: Path, *, name: str) -> None:
+        """Free the place of the counter called ``name``; no fault where there is none.
+
+        Nothing is told by an old copy from then on: only for a device that is wiped. A cut in between
+        leaves the file, and it can be run again. Errors as :meth:`open`.
+        """
+        if is_there(path):
+            _undefine_counter(tools, NvSlot(counter_index(name), draw_slot().auth))
+            destroy_key_file(path)
 
     def read(self) -> int:
         value = _read(self._tools, self._slot, COUNTER_BYTES)

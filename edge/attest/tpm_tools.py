@@ -27,7 +27,6 @@ MAX_OUTPUT_BYTES = 64 * 1024
 """Contexts and certificates have a few thousand bytes."""
 
 RC_HANDLE = 0x08B
-RC_INTEGRITY = 0x09F
 RC_BAD_AUTH = 0x0A2
 RC_NV_UNINITIALIZED = 0x14A
 RC_NV_DEFINED = 0x14C

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from edge.app import identity_folder, open_identity, open_outbox, open_recorder, open_state
 from edge.attest.clock import SystemClock, arrival_now
 from edge.attest.enroll import Enrolment, Progress, is_under_way, open_enrolment
-from edge.attest.identity import DeviceIdentity
+from edge.attest.identity import DeviceIdentity, current_folder
 from edge.attest.keystore import open_key_store
 from edge.attest.pending import Application
 from edge.commands.common import (
@@ -69,19 +70,20 @@ def enroll(
     settings = load_config(config, data_dir=data)
     folder = identity_folder(settings)
     application = _read_application(cloud, root, token_file)
-    if replace and not is_under_way(folder):
+    replacing = replace or is_under_way(folder)
+    if replacing:
         _check_delivered(settings)
     with open_enrolment(
         folder,
         key_store=open_key_store(settings, folder),
         application=application,
-        replace=replace or is_under_way(folder),
+        replace=replacing,
     ) as enrolment:
         progress = enrolment.advance()
         if progress.identity is None and wait:
             if not as_json:
                 _print_waiting(progress)
-            progress = _wait(enrolment)
+            progress = _wait(enrolment, lambda: _check_delivered(settings))
     if progress.identity is not None:
         _begin_chain(settings, progress.identity, as_json=as_json)
         return
@@ -101,14 +103,15 @@ def format_fingerprint(sha256: bytes) -> list[str]:
     ]
 
 
-def _wait(enrolment: Enrolment) -> Progress:
-    """Ask again and again; a cloud that is away meanwhile is no reason to give up."""
+def _wait(enrolment: Enrolment, check: Callable[[], None]) -> Progress:
+    """Ask again and again, as long as ``check`` passes; a cloud that is away meanwhile ends nothing."""
     started = time.monotonic()
     with err().status("Waiting for the approval ...") as status:
         while True:
             time.sleep(POLL_S)
             minutes, seconds = divmod(int(time.monotonic() - started), 60)
             note = ""
+            check()
             try:
                 progress = enrolment.advance()
                 if progress.identity is not None:
@@ -187,7 +190,12 @@ def _check_endpoint(endpoint: str) -> None:
 
 
 def _check_delivered(settings: EdgeConfig) -> None:
-    """What a replaced identity has not delivered, nobody would deliver any more."""
+    """What a replaced identity has not delivered, nobody would deliver any more.
+
+    Asked again each time before the new identity may come: the old one works on until then.
+    """
+    if current_folder(identity_folder(settings)) is None:
+        return  # there is no old one
     with open_outbox(settings, open_identity(settings)) as outbox:
         figures = outbox.stats()
     waiting, media = figures.pending + figures.delivered, figures.media_pending

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from cryptography import x509
 
-from edge.app import open_identity, open_outbox, open_state
+from edge.app import open_identity, open_outbox, open_state, outbox_path
 from edge.attest.clock import SystemClock, bounded_now
 from edge.attest.identity import DeviceIdentity
 from edge.commands.common import (
@@ -25,6 +25,7 @@ from edge.config import EdgeConfig, load_config
 from edge.errors import EdgeError, ExitCode
 from edge.health import Health, Queue, judge_health
 from edge.lease import read_lease
+from edge.outbox.older import undelivered_elsewhere
 from edge.policy import Policy
 from edge.ports import Clock
 from edge.state.records import ItemKind
@@ -116,7 +117,7 @@ def _queue(config: EdgeConfig, identity: DeviceIdentity) -> Queue:
             outbox.check_ready()
     except EdgeError as error:
         queue = replace(queue, unusable=error.code)
-    return queue
+    return replace(queue, left=undelivered_elsewhere(outbox_path(config, identity.device_id)))
 
 
 def _waiting(state: StateStore) -> dict[str, int]:
@@ -161,7 +162,9 @@ def _to_json(identity: DeviceIdentity, health: Health, waiting: dict[str, int]) 
 
 def _queue_json(queue: Queue) -> dict[str, Any]:
     stats, space = queue.stats, queue.space
-    unusable = {"unusable": queue.unusable} if queue.unusable else {}
+    unusable: dict[str, Any] = {"left": queue.left}
+    if queue.unusable:
+        unusable["unusable"] = queue.unusable
     if stats is None or space is None:
         return unusable
     return unusable | {

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from edge.app import destroy_data_keys, identity_folder, open_identity, open_outbox
+from edge.app import (
+    destroy_abandoned_files,
+    destroy_counters,
+    destroy_data_keys,
+    identity_folder,
+    open_identity,
+    open_outbox,
+)
 from edge.attest.keystore import open_key_store
 from edge.attest.pending import only_enrolment
 from edge.attest.wipe import wipe_identity
@@ -59,8 +66,11 @@ def wipe(
         )
     folder = identity_folder(settings)
     with only_enrolment(folder):
-        keys = wipe_identity(folder, key_store=open_key_store(settings, folder))
+        key_store = open_key_store(settings, folder)
+        keys = wipe_identity(folder, key_store=key_store)
         destroy_data_keys(settings)
+        destroy_abandoned_files(settings)
+        destroy_counters(key_store, keys)
     if as_json:
         print_json(
             {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field, replace
 
-from edge.answers import Refusal, SignedIn, SignInFactor
+from edge.answers import NotSignedIn, Refusal, SignedIn, SignInFactor
 from edge.attest.clock import arrival_now
 from edge.errors import InputError
 from edge.model import Role
@@ -57,14 +57,6 @@ class OperatorInfo:
     role: Role
     factors: frozenset[SignInFactor]
     blocked_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class NotSignedIn:
-    """``wait_s``: until the next attempt is allowed."""
-
-    refusal: Refusal
-    wait_s: float
 
 
 @dataclass(frozen=True, slots=True)

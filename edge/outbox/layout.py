@@ -9,6 +9,7 @@ from edge.files import make_private_folder, sync_folder
 
 LOCK_SUFFIX = ".lock"
 COUNTER_LOCK_SUFFIX = ".counter.lock"
+SESSION_LOCK_SUFFIX = ".session.lock"
 DATA_KEY_SUFFIX = ".key"
 MARK_SUFFIX = ".head"
 RESERVE_SUFFIX = ".reserve"

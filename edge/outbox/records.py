@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from edge.model import Arrival, ClockMark, Position, ResetReason
+from edge.answers import SessionAnswers
+from edge.model import Arrival, ClockMark, Position, ResetReason, Standing
 from verifield.chain import ChainHead
 
 
@@ -50,6 +51,14 @@ class Witnessed:
 
     tree_size: int
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class BegunSession:
+    """A session that has no record yet. ``session``: its id and operator. ``standing``: as it began."""
+
+    session: SessionAnswers
+    standing: Standing = Standing.NORMAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ _AS_THEY_ARE = {
     "clock": "(id, boot_id, monotonic_ns, wall)",
     "counter": "(id, expected)",
     "reset_needed": "(id, reason)",
+    "begun": "(session_id, operator_id, role, factors, standing)",
     "private": "(attestation_id, sealed)",
 }
 """Tables whose readers judge for themselves what they find."""

@@ -109,6 +109,7 @@ _SMALL: dict[str, tuple[str, ...]] = {
     "clock": ("SELECT id, boot_id, monotonic_ns, wall FROM clock",),
     "counter": ("SELECT id, expected FROM counter",),
     "reset_needed": ("SELECT id, reason FROM reset_needed",),
+    "begun": ("SELECT session_id, operator_id, role, factors, standing FROM begun",),
     "private": ("SELECT attestation_id, sealed FROM private",),
     "media": ("SELECT sha256, size, state FROM media",),
     "damaged": ("SELECT epoch, seq, content, sent FROM damaged",),

@@ -132,6 +132,14 @@ _M002_TABLES = (
 )
 
 
+def m003_sessions_under_way(db: Database) -> None:
+    """Sessions that have begun and have no record yet."""
+    db.execute(
+        "CREATE TABLE begun (session_id BLOB PRIMARY KEY, operator_id TEXT NOT NULL, role TEXT NOT NULL, "
+        "factors TEXT NOT NULL, standing TEXT NOT NULL)"
+    )
+
+
 def _keep_witnessed(db: Database, envelope: bytes) -> None:
     """The checkpoint of the newest receipt is the one that later trees must have grown out of."""
     try:
@@ -145,7 +153,11 @@ def _keep_witnessed(db: Database, envelope: bytes) -> None:
     )
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_records_and_chain, m002_epochs_media_and_evidence)
+STEPS: tuple[Callable[[Database], None], ...] = (
+    m001_records_and_chain,
+    m002_epochs_media_and_evidence,
+    m003_sessions_under_way,
+)
 """Oldest first. A released one is never changed: a new one follows."""
 
 COLUMNS = {
@@ -163,6 +175,7 @@ COLUMNS = {
     "record_media": "epoch seq sha256",
     "counter": "id expected",
     "reset_needed": "id reason",
+    "begun": "session_id operator_id role factors standing",
 }
 """What all steps together leave. Compared at each opening, so that a damaged schema is told from a bug."""
 

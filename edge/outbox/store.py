@@ -11,7 +11,7 @@ the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 from edge.errors import StorageError
 from edge.files import locked
 from edge.model import Arrival, Hole, Position, ResetReason
+from edge.outbox.begun import Begun
 from edge.outbox.chain import ANY_EPOCH, Chain
 from edge.outbox.database import Store
 from edge.outbox.delivery import Delivery
@@ -38,6 +39,7 @@ from edge.outbox.private import PrivateParts
 from edge.outbox.purging import purge_confirmed
 from edge.outbox.receipts import Receipts
 from edge.outbox.records import (
+    BegunSession,
     CheckReport,
     Cited,
     DamagedRow,
@@ -78,6 +80,7 @@ class Outbox:
         self._chain = Chain(store, self._records)
         self._receipts = Receipts(store, self._chain)
         self._media = Media(store)
+        self._begun = Begun(store)
         self._mark = HeadMark(beside(store.path, MARK_SUFFIX))
 
     @classmethod
@@ -150,6 +153,22 @@ class Outbox:
                 self._guard.finish()
         self._mark.write(ChainHead(record.epoch, record.seq, record.sha256))
         return record
+
+    def begin(self, begun: BegunSession) -> None:
+        """Note that a session has begun; the record of its id takes the mark away."""
+        self._begun.add(begun)
+
+    def begun(self) -> list[BegunSession]:
+        """Return the sessions that have begun and have no record, oldest first."""
+        return self._begun.all()
+
+    def open_for_sessions(self) -> AbstractContextManager[None]:
+        """Hold this while sessions may be under way in this process."""
+        return self._begun.open_for_sessions()
+
+    def closed_for_sessions(self) -> AbstractContextManager[bool]:
+        """Within it no process has a session under way, if it gives True."""
+        return self._begun.closed_for_sessions()
 
     def head(self) -> ChainHead | None:
         """Return the newest record's place and digest; None before the first. Survives every purge."""
@@ -344,6 +363,7 @@ class Outbox:
         self._media.add(statement, signed.media)
         self._records.add(record)
         self._delivery.add(record)
+        self._begun.end(statement.session.session_id)
         if signed.private:
             self._private.put(record.attestation_id, signed.private)
         self._chain.advance(statement, new_head)

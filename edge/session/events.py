@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge.answers import GalleryResult, PrivateField, SignedIn, TextShown
-from edge.model import CaptureRecord, IdDocument, LivenessResult, MatchResult
+from edge.model import CaptureRecord, IdDocument, LivenessResult, MatchResult, Validity
 
 PERSON_STOPPED = "PERSON_STOPPED"
 OPERATOR_STOPPED = "OPERATOR_STOPPED"
 DEVICE_LOCKED = "DEVICE_LOCKED"
+OPERATOR_IDLE = "OPERATOR_IDLE"
 """Reasons of an abort beside the codes of faults (edge.errors): both end as ABORTED."""
 
 CONSENT_REFUSED = "CONSENT_REFUSED"
@@ -42,7 +43,10 @@ class ConsentAnswered:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRead:
+    """``validity``: of the document today; one that is expired or not valid yet ends the session."""
+
     document: IdDocument
+    validity: Validity
 
 
 @dataclass(frozen=True, slots=True)

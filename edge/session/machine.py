@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from edge.answers import SessionAnswers
-from edge.decision import decide
+from edge.decision import NOT_VALID, decide
 from edge.model import Decision, Evidence, Outcome
 from edge.session.events import (
     CONSENT_REFUSED,
@@ -171,8 +171,8 @@ class Session:
 
 def _gather(evidence: Evidence, event: Answer) -> Evidence:
     match event:
-        case DocumentRead(document):
-            return replace(evidence, document=document)
+        case DocumentRead(document, validity):
+            return replace(evidence, document=document, validity=validity)
         case FaceCaptured(capture):
             return replace(evidence, capture=capture)
         case LivenessJudged(liveness):
@@ -212,6 +212,8 @@ def _refusal(event: Answer, plan: SessionPlan) -> str:
         case ConsentAnswered(consent):
             agreed = consent.accepted and plan.consent is not None and plan.consent.shown_as(consent)
             return "" if agreed else CONSENT_REFUSED
+        case DocumentRead(_, validity):
+            return NOT_VALID.get(validity, "")
         case EarlierRecordsAnswered(_, go_on):
             return "" if go_on else EXITED_AT_EARLIER_RECORDS
         case CustomerDataAnswered(fields):

@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from cryptography import x509
 
@@ -38,8 +39,8 @@ PERSONAL = frozenset({ItemKind.ACCOUNT, ItemKind.CONTRACT})
 """Kinds whose content is sealed."""
 
 
-def read_known(db: StateDatabase, trust: Trust) -> Known:
-    """Return what the device knew before a page."""
+def read_known(db: StateDatabase, trust: Trust, *, now: datetime) -> Known:
+    """Return what the device knew before a page of the time ``now``."""
     row = db.one("SELECT version, envelope FROM policy")
     version, envelope = (row["version"], row["envelope"]) if row else (BUILT_IN_VERSION, b"")
     try:
@@ -58,8 +59,9 @@ def read_known(db: StateDatabase, trust: Trust) -> Known:
         items=frozenset(
             (kind, item["item_id"])
             for kind in PERSONAL
-            for item in db.all("SELECT item_id FROM down_items WHERE kind = ?", kind.value)
+            for item in db.all("SELECT item_id FROM down_items WHERE kind = ? AND stale = 0", kind.value)
         ),
+        now=now,
     )
 
 
@@ -100,6 +102,22 @@ def read_item(db: StateDatabase, kind: ItemKind, *, item_id: str, content: bytes
     return DownItem(kind, item_id, content)
 
 
+def begin_anew(db: StateDatabase) -> None:
+    """Note that the cloud tells everything from its beginning: what it does not tell again is no more."""
+    for kind in PERSONAL:
+        db.run("UPDATE down_items SET stale = 1 WHERE kind = ?", kind.value)
+
+
+def end_anew(db: StateDatabase) -> None:
+    """Forget what the cloud has not told again, now that it has told everything."""
+    db.run("DELETE FROM down_items WHERE stale = 1")
+
+
+def drop_expired(db: StateDatabase, *, by: datetime) -> int:
+    """Forget tasks that have expired at ``by``; return how many."""
+    return db.run("DELETE FROM down_items WHERE expires <= ?", text_of(by))
+
+
 def write_changes(db: StateDatabase, changes: Iterable[Change], trust: Trust) -> EdgeError | None:
     """Carry out what a page changes, in order.
 
@@ -138,8 +156,9 @@ def _write(db: StateDatabase, change: Change, trust: Trust) -> None:
             db.put("lock", locked=int(lock.locked), reason=lock.reason, issue_time=text_of(issue_time))
         case OrderWipe(directive_id):
             db.put("wipe", directive_id=directive_id, done=0)
-        case KeepItem(kind, item_id, content):
-            db.upsert("down_items", kind=kind.value, item_id=item_id, content=content)
+        case KeepItem(kind, item_id, content, expires):
+            until = None if expires is None else text_of(expires)
+            db.upsert("down_items", kind=kind.value, item_id=item_id, content=content, expires=until, stale=0)
             db.run("DELETE FROM refused WHERE kind = ? AND item_id = ?", kind.value, item_id)
         case DropItem(kind, item_id):
             db.run("DELETE FROM down_items WHERE kind = ? AND item_id = ?", kind.value, item_id)

@@ -4,8 +4,8 @@
     POLICY       signed, version above ours, not below the floors   AdoptPolicy
     DIRECTIVE    signed, for this device, not obeyed before         Obey, and SetLock or OrderWipe
     REVOCATIONS  signed by the authority, not older than ours       KeepItem
-    ACCOUNT,     it came over our own connection                    KeepItem, or DropItem once removed
-    CONTRACT
+    ACCOUNT,     it came over our own connection, and keeps the     KeepItem, or DropItem once removed
+    CONTRACT     rules of verifield.tasks                           or expired
 
 What is not believed becomes Refuse: visible to the operator, and the page goes on behind it, so that one
 bad item never keeps later ones away. The order of LOCK and UNLOCK is that of their issue times, not of
@@ -27,17 +27,17 @@ from verifield.dsse import parse_envelope
 from verifield.errors import VerifieldError
 from verifield.policy import check_directive, check_policy
 from verifield.revocation import MAX_REVOCATION_LIST_BYTES, RevocationList, parse_revocation_list
+from verifield.tasks import Task, parse_account_task, parse_contract_task, task_times
 from verifield.v1 import policy_pb2
 from verifield.v1.sync_service_pb2 import DownItem, DownItemKind
 
 MAX_ITEM_ID_BYTES = 200
 """Identifiers of the cloud have under 64; the rest is room."""
 
-MAX_ITEM_BYTES = 256 * 1024
-"""Of an account or a contract: a page of text with a small attachment."""
-
 MAX_ITEMS = 10_000
 """Accounts and contracts that one site can work off in months; more is a fault that would fill the disk."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _PREFIX = "DOWN_ITEM_KIND_"
 
@@ -53,7 +53,10 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the device knew before. ``policy_version``: of the policy that is in force and intact."""
+    """What the device knew before. ``policy_version``: of the policy that is in force and intact.
+
+    ``items``: tasks that count. ``now``: the cloud's time of the page.
+    """
 
     policy_version: int = BUILT_IN_VERSION
     policy_envelope: bytes = b""
@@ -62,6 +65,7 @@ class Known:
     obeyed: frozenset[str] = frozenset()
     revocations: Mapping[str, bytes] = field(default_factory=dict)
     items: frozenset[tuple[ItemKind, str]] = frozenset()
+    now: datetime = LONG_AGO
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class KeepItem:
     kind: ItemKind
     item_id: str
     content: bytes = field(repr=False)
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,7 @@ class _Planner:
         self._obeyed = set(known.obeyed)
         self._revocations = dict(known.revocations)
         self._items = set(known.items)
+        self._now = known.now
 
     def judge(self, item: DownItem) -> Sequence[Change]:
         kinds: dict[int, Callable[[DownItem], Sequence[Change]]] = {
@@ -216,9 +222,9 @@ class _Planner:
         """When the list that is here was issued; long ago where there is none that still counts."""
         old = self._revocations.get(item_id)
         try:
-            return self._parse_list(old).issued if old is not None else datetime.min.replace(tzinfo=UTC)
+            return self._parse_list(old).issued if old is not None else LONG_AGO
         except VerifieldError:  # of an authority that is no more
-            return datetime.min.replace(tzinfo=UTC)
+            return LONG_AGO
 
     def _parse_list(self, der: bytes) -> RevocationList:
         return parse_revocation_list(der, issuers=self._trust.certificates[1:], roots=self._trust.roots)
@@ -231,12 +237,21 @@ class _Planner:
         if item.removed:
             self._items.discard(key)
             return [DropItem(kind, item.item_id)]
-        if not 0 < len(item.content) <= MAX_ITEM_BYTES:
-            raise _refusal("ITEM_TOO_LARGE", f"It is empty, or has more than {MAX_ITEM_BYTES} bytes.")
+        task = _parse_task(kind, item.content)
+        if task.task_id != item.item_id:
+            raise _refusal("TASK", "It is of another id than its item.")
+        expires = task_times(task).expires
+        if expires <= self._now:
+            self._items.discard(key)
+            return [DropItem(kind, item.item_id)]
         if key not in self._items and len(self._items) >= MAX_ITEMS:
             raise _refusal("TOO_MANY_ITEMS", f"{MAX_ITEMS} items wait here already.")
         self._items.add(key)
-        return [KeepItem(kind, item.item_id, item.content)]
+        return [KeepItem(kind, item.item_id, item.content, expires)]
+
+
+def _parse_task(kind: ItemKind, content: bytes) -> Task:
+    return parse_account_task(content) if kind is ItemKind.ACCOUNT else parse_contract_task(content)
 
 
 def _name(kind: int) -> str:

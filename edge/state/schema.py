@@ -93,7 +93,18 @@ def _ledger(db: Database) -> None:
     _create(db, "ledger_head", {"id": int, "number": int, "sha256": bytes})
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_what_the_device_knows,)
+def m002_tasks(db: Database) -> None:
+    """Tasks expire, and are told from those that the cloud no longer has when it begins anew.
+
+    What waited here before has no form that is known now: the next pull brings everything again.
+    """
+    db.execute("DELETE FROM down_items WHERE kind IN ('ACCOUNT', 'CONTRACT')")
+    db.execute("DELETE FROM pull")
+    db.execute("ALTER TABLE down_items ADD COLUMN expires TEXT")
+    db.execute("ALTER TABLE down_items ADD COLUMN stale INTEGER NOT NULL DEFAULT 0")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_what_the_device_knows, m002_tasks)
 """Oldest first. A released one is never changed: a new one follows."""
 
 

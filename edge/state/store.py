@@ -26,7 +26,16 @@ from edge.policy import Policy
 from edge.ports import KeyStore
 from edge.state.database import StateDatabase, text_of, time_of
 from edge.state.ledger import ManualLedger
-from edge.state.news import read_item, read_known, read_lock, read_policy, write_changes
+from edge.state.news import (
+    begin_anew,
+    drop_expired,
+    end_anew,
+    read_item,
+    read_known,
+    read_lock,
+    read_policy,
+    write_changes,
+)
 from edge.state.operators import OperatorTable
 from edge.state.pull import AdoptPolicy, KeepItem, Refuse, SetLock, Trust, plan_pull
 from edge.state.records import DownItem, ItemKind, LockState, PullOutcome, RefusedItem
@@ -78,9 +87,12 @@ class StateStore:
         certificates: Sequence[bytes],
         roots: Sequence[x509.Certificate],
         wipe: Callable[[], None],
+        restarted: bool = False,
+        more: bool = False,
     ) -> PullOutcome:
         """Take one page of news that came over our own connection, in one durable transaction.
 
+        ``restarted``: it is the first of everything that the cloud has for us. ``more``: others follow it.
         ``certificates``: of the policy key, DER, leaf first. ``wipe`` destroys the keys of all personal
         data; it is called after the order is durable, and must bear to be called again after a crash.
 
@@ -90,10 +102,14 @@ class StateStore:
         """
         trust = Trust(self._device_id, tuple(certificates), tuple(roots))
         with self._db.writing():
-            changes = plan_pull(items, read_known(self._db, trust), trust)
+            if restarted:
+                begin_anew(self._db)
+            changes = plan_pull(items, read_known(self._db, trust, now=server_time), trust)
             fault = write_changes(self._db, changes, trust)
             if fault is None:
                 self._db.put("pull", cursor=cursor)
+                if not more:
+                    end_anew(self._db)
             self._db.run("DELETE FROM revoked")  # the cloud speaks with us
             self._put_contact(Contact(server_time, arrival, arrival))
         wiped = self.finish_wipe(wipe)
@@ -142,6 +158,11 @@ class StateStore:
         """How many of that kind wait; needs no key."""
         row = self._db.one("SELECT count(*) AS n FROM down_items WHERE kind = ?", kind.value)
         return int(row["n"]) if row else 0
+
+    def drop_expired(self, *, by: datetime) -> int:
+        """Forget tasks that have expired at ``by``, a time that it certainly is; return how many."""
+        with self._db.writing():
+            return drop_expired(self._db, by=by)
 
     def refused(self) -> list[RefusedItem]:
         """Return what came down and was not believed, newest first; a good item of that id clears it."""

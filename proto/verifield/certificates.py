@@ -42,6 +42,13 @@ MAX_CERTIFICATE_BYTES = 16 * 1024
 OID_ARC = "2.25.329800735698586629295641978511506172918"
 """Our arc, made from a UUID (ITU-T X.667), which needs no registration."""
 
+OPERATOR_CLIENT = x509.ObjectIdentifier("1.2.840.113556.1.8000.2554.61175.20864.29703.19809.34269.6590111.2312900")
+"""Extended key usage of a person's TLS client certificate, beside that of every TLS client: it keeps
+operators and devices, whose certificates come from the same authority, apart.
+
+A random UUID in the arc that Microsoft keeps for them, in small numbers: programs in Go, which operators'
+tools are, load no certificate with a usage that has a number beyond 31 bits."""
+
 DAMAGED = (
     ValueError,
     TypeError,
@@ -59,13 +66,14 @@ class Purpose(Enum):
     """What a certificate's key may sign; the value is the extended key usage.
 
     ATTESTATION: the common name is the device id. LOG: the common name is the log's origin.
-    POLICY: policies and directives.
+    POLICY: policies and directives. AUDIT: heads of the audit chain, and manifests of backups.
     """
 
     ATTESTATION = f"{OID_ARC}.1"
     RECEIPT = f"{OID_ARC}.2"
     LOG = f"{OID_ARC}.3"
     POLICY = f"{OID_ARC}.4"
+    AUDIT = f"{OID_ARC}.6"
 
     @property
     def oid(self) -> x509.ObjectIdentifier:

@@ -74,14 +74,21 @@ def check_link(statement: Statement, head: ChainHead | None) -> None:
     if is_reset(statement):
         _check_local_reset(statement, head)
         return
+    check_next(statement.chain_epoch, statement.seq, statement.previous_envelope_sha256, head)
+
+
+def check_next(chain_epoch: int, of_seq: int, names: bytes, head: ChainHead | None) -> None:
+    """Check that a record comes right after ``head`` in its epoch, by its place and the digest that it names.
+
+    Raises:
+        ChainBreak: another epoch, a gap, a repetition, or another predecessor.
+    """
     epoch, seq, previous = (head.epoch, head.seq + 1, head.sha256) if head else (GENESIS_EPOCH, 1, b"")
-    if statement.chain_epoch != epoch:
-        raise ChainBreak(
-            f"The record belongs to epoch {statement.chain_epoch}; the chain is in epoch {epoch}."
-        )
-    if statement.seq != seq:
-        raise ChainBreak(f"The record has seq {statement.seq}; the chain continues with {seq}.")
-    if statement.previous_envelope_sha256 != previous:
+    if chain_epoch != epoch:
+        raise ChainBreak(f"The record belongs to epoch {chain_epoch}; the chain is in epoch {epoch}.")
+    if of_seq != seq:
+        raise ChainBreak(f"The record has seq {of_seq}; the chain continues with {seq}.")
+    if names != previous:
         raise ChainBreak(
             f"The record with seq {seq} names another predecessor than the chain has.",
             hint="Two records claim the same place: look for a restored backup or a cloned device.",

@@ -184,6 +184,8 @@ def _check_outcome(statement: Statement) -> None:
             statement.HasField("document") and liveness == pb.LIVENESS_DECISION_LIVE and match == wanted,
             "the outcome does not follow from document, liveness and match",
         )
+        from_chip = statement.document.read_method == pb.READ_METHOD_CHIP
+        require(from_chip or not verified, "the outcome VERIFIED rests on a document that no chip gave")
         good = bool(capture.best_shot_sha256) and all(part.passed for part in capture.quality)
         require(good, "the outcome rests on a capture without a picture of good quality")
     if statement.outcome == pb.OUTCOME_SPOOF:

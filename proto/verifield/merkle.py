@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from verifield.errors import Forged, Malformed
 
@@ -14,6 +14,9 @@ MAX_TREE_SIZE = 2**63 - 1
 """Sizes are stored as signed 64-bit integers."""
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+NodeOf = Callable[[int, int], bytes]
+"""Hash of a complete subtree, by level and index: that of the 2**level leaves from index << level on."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -53,6 +56,12 @@ class MerkleTree:
                 return self.size - 1
             node, level = node_hash(row[-2], row[-1]), level + 1
 
+    def copy(self) -> MerkleTree:
+        """Another tree of the same leaves."""
+        other = MerkleTree()
+        other._levels = [row.copy() for row in self._levels]
+        return other
+
     def root(self, size: int | None = None) -> bytes:
         """Root of the first ``size`` leaves; of all without ``size``.
 
@@ -61,7 +70,7 @@ class MerkleTree:
         """
         size = self.size if size is None else size
         self._check_size(size)
-        return self._subtree(0, size) if size else EMPTY_ROOT
+        return root_of(size, self._node)
 
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:
         """Hashes from the sibling of leaf ``index`` upwards, in the tree of ``size`` leaves.
@@ -70,19 +79,7 @@ class MerkleTree:
             ValueError: no such leaf, or the tree is smaller than ``size``.
         """
         self._check_size(size)
-        if not 0 <= index < size:
-            raise ValueError(f"no leaf {index} in a tree of {size}")
-        proof: list[bytes] = []
-        low, high = 0, size
-        while high - low > 1:
-            middle = low + _split(high - low)
-            if index < middle:
-                proof.append(self._subtree(middle, high))
-                high = middle
-            else:
-                proof.append(self._subtree(low, middle))
-                low = middle
-        return proof[::-1]
+        return inclusion_proof(index, size, self._node)
 
     def consistency_proof(self, first: int, second: int) -> list[bytes]:
         """Proof that the tree of ``first`` leaves is a prefix of the tree of ``second`` (RFC 9162, 2.1.4.1).
@@ -91,23 +88,7 @@ class MerkleTree:
             ValueError: not 0 <= first <= second <= size.
         """
         self._check_size(second)
-        if not 0 <= first <= second:
-            raise ValueError(f"a tree of {first} is no prefix of a tree of {second}")
-        if first in {0, second}:
-            return []
-        proof: list[bytes] = []
-        low, high = 0, second
-        while high != first:
-            middle = low + _split(high - low)
-            if first <= middle:
-                proof.append(self._subtree(middle, high))
-                high = middle
-            else:
-                proof.append(self._subtree(low, middle))
-                low = middle
-        if low:
-            proof.append(self._subtree(low, high))
-        return proof[::-1]
+        return consistency_proof(first, second, self._node)
 
     def nodes(self, level: int, first: int, count: int) -> list[bytes]:
         """Hashes of ``count`` complete subtrees of 2**level leaves each, from subtree ``first`` on.
@@ -120,18 +101,105 @@ class MerkleTree:
             raise ValueError(f"level {level} has {len(row)} complete subtrees")
         return row[first : first + count]
 
+    def edge(self) -> list[bytes]:
+        """Its largest complete subtrees from left to right, one for each set bit of the size."""
+        return [row[-1] for level, row in reversed(list(enumerate(self._levels))) if self.size >> level & 1]
+
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self.size:
             raise ValueError(f"no tree of {size}: there are {self.size} leaves")
 
-    def _subtree(self, low: int, high: int) -> bytes:
-        """Hash over leaves low to high - 1, where low is a multiple of the subtree's full width."""
-        width = high - low
-        if width & (width - 1) == 0:
-            level = width.bit_length() - 1
-            return self._levels[level][low >> level]
-        middle = low + _split(width)
-        return node_hash(self._subtree(low, middle), self._subtree(middle, high))
+    def _node(self, level: int, index: int) -> bytes:
+        return self._levels[level][index]
+
+
+class CompactRange:
+    """The right edge of an append-only tree: one hash for each set bit of its size, enough to append and to
+    take the root. ``append`` is amortised O(1), ``root`` O(log n).
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        # Complete subtrees from left to right, which is from the largest to the smallest.
+        self._nodes: list[bytes] = []
+
+    def append(self, leaf: bytes) -> int:
+        """Append a leaf hash (32 bytes) and return its index."""
+        if len(leaf) != HASH_BYTES:
+            raise ValueError(f"a leaf hash has {HASH_BYTES} bytes")
+        node, index = leaf, self.size
+        carry = index
+        while carry & 1:
+            node = node_hash(self._nodes.pop(), node)
+            carry >>= 1
+        self._nodes.append(node)
+        self.size = index + 1
+        return index
+
+    def root(self) -> bytes:
+        """Root of all leaves."""
+        return fold_nodes(self._nodes)
+
+
+def fold_nodes(nodes: Sequence[bytes]) -> bytes:
+    """Root over complete subtrees side by side, the largest first; without any, that of the empty tree."""
+    if not nodes:
+        return EMPTY_ROOT
+    root = nodes[-1]
+    for node in reversed(nodes[:-1]):
+        root = node_hash(node, root)
+    return root
+
+
+def root_of(size: int, node: NodeOf) -> bytes:
+    """Root of the tree of ``size`` leaves, from the hashes of its complete subtrees."""
+    return _subtree(0, size, node) if size else EMPTY_ROOT
+
+
+def inclusion_proof(index: int, size: int, node: NodeOf) -> list[bytes]:
+    """Hashes from the sibling of leaf ``index`` upwards, in the tree of ``size`` leaves (RFC 9162, 2.1.3.1).
+
+    Raises:
+        ValueError: the tree has no such leaf.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"no leaf {index} in a tree of {size}")
+    proof: list[bytes] = []
+    low, high = 0, size
+    while high - low > 1:
+        middle = low + _split(high - low)
+        if index < middle:
+            proof.append(_subtree(middle, high, node))
+            high = middle
+        else:
+            proof.append(_subtree(low, middle, node))
+            low = middle
+    return proof[::-1]
+
+
+def consistency_proof(first: int, second: int, node: NodeOf) -> list[bytes]:
+    """Proof that the tree of ``first`` leaves is a prefix of the tree of ``second`` (RFC 9162, 2.1.4.1).
+
+    Raises:
+        ValueError: not 0 <= first <= second.
+    """
+    if not 0 <= first <= second:
+        raise ValueError(f"a tree of {first} is no prefix of a tree of {second}")
+    if first in {0, second}:
+        return []
+    proof: list[bytes] = []
+    low, high = 0, second
+    while high != first:
+        middle = low + _split(high - low)
+        if first <= middle:
+            proof.append(_subtree(middle, high, node))
+            high = middle
+        else:
+            proof.append(_subtree(low, middle, node))
+            low = middle
+    if low:
+        proof.append(_subtree(low, high, node))
+    return proof[::-1]
 
 
 def check_inclusion(*, leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
@@ -197,6 +265,16 @@ def check_consistency(
         node, last = node >> 1, last >> 1
     if last or not (hmac.compare_digest(first, first_root) and hmac.compare_digest(second, second_root)):
         raise _not_consistent()
+
+
+def _subtree(low: int, high: int, node: NodeOf) -> bytes:
+    """Hash over leaves low to high - 1, where low is a multiple of the subtree's full width."""
+    width = high - low
+    if width & (width - 1) == 0:
+        level = width.bit_length() - 1
+        return node(level, low >> level)
+    middle = low + _split(width)
+    return node_hash(_subtree(low, middle, node), _subtree(middle, high, node))
 
 
 def _split(width: int) -> int:

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from verifield.certificates import Purpose, common_name
+from verifield.certificates import OPERATOR_CLIENT, Purpose, common_name
 from verifield.rules import check_device_id
 
 BACKDATE = timedelta(minutes=5)
 """Certificates begin a little earlier than now, so that a clock slightly behind accepts them."""
 
-Usage = Purpose | Literal["tls_client", "tls_server"]
+Usage = Purpose | Literal["tls_client", "tls_operator", "tls_server"]
 PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey
 _Issuer = tuple[x509.Name, ec.EllipticCurvePublicKey]
 
@@ -62,8 +62,8 @@ def leaf_certificate(
 ) -> x509.Certificate:
     """Return a leaf for ``purpose`` alone. ``san``: host names and IP addresses, for a TLS server.
 
-    The common name of an ATTESTATION or tls_client certificate is the device id, that of a LOG
-    certificate the log's origin.
+    The common name of an ATTESTATION or tls_client certificate is the device id, that of a tls_operator
+    certificate the user's id, that of a LOG certificate the log's origin.
 
     Raises:
         Malformed: the common name of a device's certificate is no device id.
@@ -75,7 +75,7 @@ def leaf_certificate(
     builder = (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([_usage_oid(purpose)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_usage_oids(purpose)), critical=False)
     )
     if san:
         builder = builder.add_extension(x509.SubjectAlternativeName(map(_general_name, san)), critical=False)
@@ -129,10 +129,12 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
     )
 
 
-def _usage_oid(purpose: Usage) -> x509.ObjectIdentifier:
+def _usage_oids(purpose: Usage) -> list[x509.ObjectIdentifier]:
     if isinstance(purpose, Purpose):
-        return purpose.oid
-    return ExtendedKeyUsageOID.CLIENT_AUTH if purpose == "tls_client" else ExtendedKeyUsageOID.SERVER_AUTH
+        return [purpose.oid]
+    if purpose == "tls_operator":
+        return [ExtendedKeyUsageOID.CLIENT_AUTH, OPERATOR_CLIENT]
+    return [ExtendedKeyUsageOID.CLIENT_AUTH if purpose == "tls_client" else ExtendedKeyUsageOID.SERVER_AUTH]
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -35,17 +35,24 @@ _PLAIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,{MAX_NAME_CHARS - 1}}}")
 def require(condition: bool, what: str) -> None:
     """Raise Malformed, naming the rule that is broken, unless ``condition`` holds."""
     if not condition:
-        raise Malformed("STATEMENT", f"The statement breaks a rule: {what}.")
+        raise broken(what)
+
+
+def broken(what: str) -> Malformed:
+    """The error for a broken rule, where its sentence is worth putting together only then."""
+    return Malformed("STATEMENT", f"The statement breaks a rule: {what}.")
 
 
 def check_uuid7(text: str, *, what: str = "attestation_id") -> None:
     """Raise Malformed unless ``text`` is a UUID version 7 (RFC 9562) in lower case with hyphens."""
-    require(_UUID7.fullmatch(text) is not None, f"{what} is not a UUID version 7 in lower case")
+    if not _UUID7.fullmatch(text):
+        raise broken(f"{what} is not a UUID version 7 in lower case")
 
 
 def check_plain_name(text: str, *, what: str) -> None:
     """Raise Malformed unless ``text`` is 1 to 64 letters, digits, dots, colons, hyphens or underscores."""
-    require(_PLAIN.fullmatch(text) is not None, f"{what} is missing or not a plain name")
+    if not _PLAIN.fullmatch(text):
+        raise broken(f"{what} is missing or not a plain name")
 
 
 def check_device_id(text: str, *, what: str = "device_id") -> None:
@@ -56,30 +63,36 @@ def check_device_id(text: str, *, what: str = "device_id") -> None:
 def check_names(*names: str, what: str, required: bool = True, limit: int = MAX_NAME_CHARS) -> None:
     """Raise Malformed where a name has more than ``limit`` characters, or some that cannot be printed."""
     for name in names:
-        require(len(name) <= limit and name.isprintable(), f"{what} is too long or not printable")
-        require(bool(name) or not required, f"{what} is missing")
+        if len(name) > limit or not name.isprintable():
+            raise broken(f"{what} is too long or not printable")
+        if required and not name:
+            raise broken(f"{what} is missing")
 
 
 def check_codes(codes: Sequence[str], *, what: str) -> None:
     """Raise Malformed where there are too many, or one is no upper-case code."""
-    require(len(codes) <= MAX_ITEMS, f"{what} has too many entries")
-    require(all(CODE.fullmatch(code) for code in codes), f"an entry of {what} is not a code")
+    if len(codes) > MAX_ITEMS:
+        raise broken(f"{what} has too many entries")
+    if not all(map(CODE.fullmatch, codes)):
+        raise broken(f"an entry of {what} is not a code")
 
 
 def check_digest(digest: bytes, *, what: str, required: bool = True) -> None:
     """Raise Malformed unless ``digest`` has 32 bytes; or none, where it is not required."""
-    allowed = {DIGEST_BYTES} if required else {0, DIGEST_BYTES}
-    require(len(digest) in allowed, f"{what} has not {DIGEST_BYTES} bytes")
+    size = len(digest)
+    if size != DIGEST_BYTES and (size or required):
+        raise broken(f"{what} has not {DIGEST_BYTES} bytes")
 
 
 def check_finite(values: Iterable[float]) -> None:
     """Raise Malformed where a value is no number."""
-    require(all(math.isfinite(value) for value in values), "a score or a measure is not a finite number")
+    require(all(map(math.isfinite, values)), "a score or a measure is not a finite number")
 
 
 def check_counter(value: int, *, what: str, least: int = 1) -> None:
     """Raise Malformed unless ``value`` is between ``least`` and the largest counter."""
-    require(least <= value <= MAX_COUNTER, f"{what} is out of range")
+    if not least <= value <= MAX_COUNTER:
+        raise broken(f"{what} is out of range")
 
 
 def check_position(position: pb.ChainPosition, *, what: str) -> None:
@@ -92,8 +105,11 @@ def check_position(position: pb.ChainPosition, *, what: str) -> None:
 def check_commitments(commitments: Sequence[pb.Commitment], *, what: str) -> None:
     """Raise Malformed unless they stand in ascending order of plain field names, each once."""
     names = [commitment.field for commitment in commitments]
-    require(len(names) <= MAX_ITEMS, f"{what} has too many entries")
-    require(all(FIELD.fullmatch(name) for name in names), f"a field name of {what} is not plain")
-    require(names == sorted(set(names)), f"{what} is not in ascending order")
-    for commitment in commitments:
-        check_digest(commitment.digest, what="a commitment's digest")
+    if len(names) > MAX_ITEMS:
+        raise broken(f"{what} has too many entries")
+    if not all(map(FIELD.fullmatch, names)):
+        raise broken(f"a field name of {what} is not plain")
+    if names != sorted(set(names)):
+        raise broken(f"{what} is not in ascending order")
+    if any(len(commitment.digest) != DIGEST_BYTES for commitment in commitments):
+        raise broken(f"a commitment's digest has not {DIGEST_BYTES} bytes")

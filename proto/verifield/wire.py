@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from verifield.closed import is_closed
 from verifield.errors import Malformed, Unknown
 
 M = TypeVar("M", bound=Message)
@@ -34,7 +35,8 @@ def parse_message(message_type: type[M], data: bytes, *, what: str, max_bytes: i
             f"The {what} cannot be parsed: it is damaged, cut short or something else.",
             hint="Compare its size with the original, and fetch it again.",
         ) from error
-    check_all_known(message, what=what)
+    if not is_closed(message_type, data):  # a slower look tells what is unknown
+        check_all_known(message, what=what)
     return message
 
 

@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
+from edge.app import destroy_counters
 from edge.attest.keystore_tpm import MAKING_NAME, TpmKeyStore
 from edge.attest.tpm_evidence import activate, gather_evidence
-from edge.attest.tpm_forms import NvSlot, encode_slot, parse_credential, parse_signing_key, sized, take_sized
+from edge.attest.tpm_forms import NvSlot, encode_slot, parse_signing_key, sized, take_sized
 from edge.attest.tpm_nv import counter_index, define_secret, draw_slot, read_secret, undefine
 from edge.attest.tpm_tools import Given, TpmRefusedError, TpmTools, authorised_by
 from edge.errors import SetupError
@@ -77,7 +78,9 @@ def make_challenge(evidence: TpmEvidence, folder: Path, *, ak_name: bytes | None
         ],
         check=True,
     )
-    blob, secret = parse_credential((folder / "credential").read_bytes())
+    blob, rest = take_sized((folder / "credential").read_bytes()[8:])  # behind the magic and a version
+    secret, nothing = take_sized(rest)
+    assert nothing == b""
     return TpmChallenge(credential_blob=blob, encrypted_secret=secret)
 
 
@@ -221,6 +224,24 @@ def test_the_counter_only_grows(tpm: SoftTpm, store: TpmKeyStore, tmp_path: Path
     assert store.open_counter("rollback").read() > first + 4  # nor does a new counter begin below
     with pytest.raises(TpmRefusedError):
         restored.open_counter("rollback").read()  # whose authorisation was for the old one
+
+
+def test_a_destroyed_counter_leaves_nothing_in_the_tpm(tpm: SoftTpm, store: TpmKeyStore) -> None:
+    other = store.open_counter("other")
+    store.open_counter("rollback").increment()
+    place = hex(counter_index("rollback"))
+    assert place in tpm.tool("tpm2_getcap", "handles-nv-index").lower()
+    for _ in range(2):  # twice does no harm
+        store.destroy_counter("rollback")
+        assert place not in tpm.tool("tpm2_getcap", "handles-nv-index").lower()
+    before = other.read()
+    assert other.increment() == before + 1
+    store.open_counter("outbox-attestation-1")
+    destroy_counters(store, ["attestation-1", "attestation-2"])  # as a wipe does, of every identity's key
+    assert (
+        hex(counter_index("outbox-attestation-1")) not in tpm.tool("tpm2_getcap", "handles-nv-index").lower()
+    )
+    assert store.open_counter("rollback").read() > before  # made anew: never below
 
 
 def test_a_counter_that_the_tpm_lost_is_said(tpm: SoftTpm, store: TpmKeyStore) -> None:

@@ -24,8 +24,9 @@ from verifield.verify import verify_bundle
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 
@@ -97,7 +98,7 @@ def test_a_page_has_a_largest_size(cloud: RunningCloud) -> None:
     list_page(cloud, page_size=MAX_PAGE_SIZE)
     with pytest.raises(ClientError) as caught:
         list_page(cloud, page_size=MAX_PAGE_SIZE + 1)
-    assert caught.value.code == "PAGE_SIZE_OUT_OF_RANGE"
+    assert caught.value.code == "REQUEST_INVALID"
 
 
 def test_one_record_is_shown_as_it_was_signed(cloud: RunningCloud) -> None:

@@ -31,8 +31,8 @@ WRITER = "cloud.attestations.chain_writer"
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("intake")) as opened:
+def desk(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("intake"), database=module_database_url) as opened:
         yield opened
 
 

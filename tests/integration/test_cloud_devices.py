@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from cryptography.hazmat.primitives.hashes import SHA384
 
 from cloud import authority as authority_module
 from cloud.authority import ATTESTATION_LIFETIME, CLIENT_LIFETIME
-from cloud.devices.service import MAX_TTL, MIN_TTL
 from cloud.devices.tokens import JOIN_PREFIX, encode_token
 from cloud.errors import ClientError, SetupError
 from tests.support.authority import new_key, sign_envelope
@@ -38,10 +35,13 @@ from verifield.v1 import attestation_pb2, device_service_pb2, enrollment_service
 from verifield.v1.enrollment_service_pb2 import EnrollRequest, EnrollResponse
 from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 
+MIN_TTL, MAX_TTL = timedelta(minutes=1), timedelta(days=30)
+
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 
@@ -99,7 +99,7 @@ def test_of_concurrent_enrolments_with_one_token_exactly_one_wins(cloud: Running
     assert len(list_devices(cloud)) == before + 1
 
 
-@pytest.mark.parametrize("token", ["", "x", JOIN_PREFIX, encode_token(JOIN_PREFIX, bytes(32)), "ü" * 47])
+@pytest.mark.parametrize("token", ["x", JOIN_PREFIX, encode_token(JOIN_PREFIX, bytes(32)), "ü" * 47])
 def test_an_unknown_token_is_refused(cloud: RunningCloud, token: str) -> None:
     request = enroll_request(token, new_key(), new_key())
     assert refused(cloud, request) == (grpc.StatusCode.PERMISSION_DENIED, "JOIN_TOKEN_UNKNOWN")
@@ -107,8 +107,7 @@ def test_an_unknown_token_is_refused(cloud: RunningCloud, token: str) -> None:
 
 def test_a_stranger_does_not_wait_for_the_writers_nor_hold_them_up(cloud: RunningCloud) -> None:
     request = enroll_request(encode_token(JOIN_PREFIX, bytes(32)), new_key(), new_key())
-    with closing(sqlite3.connect(cloud.data / "verifield.db", isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    with cloud.database():  # on SQLite nobody else can write meanwhile
         assert refused(cloud, request)[1] == "JOIN_TOKEN_UNKNOWN"
 
 
@@ -140,15 +139,13 @@ def tampered() -> bytes:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: b"",
         lambda: b"\x30\x00",
         tampered,
         lambda: csr(new_key()) + b"\0",
         lambda: csr(ec.generate_private_key(ec.SECP384R1())),
         lambda: csr(new_key(), algorithm=SHA384()),
-        lambda: bytes(4097),
     ],
-    ids=["empty", "not a request", "bad signature", "trailing byte", "P-384", "SHA-384", "too large"],
+    ids=["not a request", "bad signature", "trailing byte", "P-384", "SHA-384"],
 )
 @pytest.mark.parametrize("field", ["attestation_csr", "tls_csr"])
 def test_a_bad_certificate_request_is_refused(
@@ -167,12 +164,9 @@ def test_two_devices_never_share_an_attestation_key(cloud: RunningCloud) -> None
     cloud.enroll(token)
 
 
-@pytest.mark.parametrize("protection", [0, attestation_pb2.KEY_PROTECTION_TPM])
-def test_key_hardware_is_not_believed_without_proof(
-    cloud: RunningCloud, protection: attestation_pb2.KeyProtection.ValueType
-) -> None:
+def test_key_hardware_is_not_believed_without_proof(cloud: RunningCloud) -> None:
     request = enroll_request(cloud.join_token(), new_key(), new_key())
-    request.key_protection = protection
+    request.key_protection = attestation_pb2.KEY_PROTECTION_TPM
     assert refused(cloud, request) == (grpc.StatusCode.FAILED_PRECONDITION, "KEY_PROTECTION_UNPROVEN")
 
 
@@ -255,14 +249,14 @@ def test_lifetimes_at_the_limits_are_taken(cloud: RunningCloud, ttl: timedelta) 
 def test_lifetimes_beyond_the_limits_are_not(cloud: RunningCloud, ttl: timedelta) -> None:
     with pytest.raises(ClientError) as caught:
         cloud.join_token(ttl=ttl)
-    assert caught.value.code == "TTL_OUT_OF_RANGE"
+    assert caught.value.code == "REQUEST_INVALID"
 
 
 @pytest.mark.parametrize("site", ["", "a b", "-a", "a" * 65, "a\n", "../x"])
 def test_a_bad_site_is_refused(cloud: RunningCloud, site: str) -> None:
     with pytest.raises(ClientError) as caught:
         cloud.join_token(site=site)
-    assert caught.value.code == "SITE_INVALID"
+    assert caught.value.code == "REQUEST_INVALID"
 
 
 def list_devices(cloud: RunningCloud, page_size: int = 2) -> list[device_service_pb2.Device]:

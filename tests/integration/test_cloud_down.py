@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 from cryptography import x509
+from sqlalchemy import text
 
 from cloud.feed import pull
-from cloud.feed.pull import Cursor, encode_cursor
+from cloud.feed.pull import encode_cursor, parse_cursor
 from cloud.store import devices, feed
 from tests.support.cloud import CloudDevice, FakeClock, RunningCloud, refusal, running_cloud
 from verifield.policy import check_directive
@@ -20,8 +22,9 @@ from verifield.v1 import sync_service_pb2 as pb
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 
@@ -104,7 +107,7 @@ def test_a_page_has_a_largest_number_of_items(cloud: RunningCloud, device: Cloud
     cloud.pull(device, size=pull.MAX_PAGE_SIZE)
     with pytest.raises(grpc.RpcError) as caught:
         cloud.pull(device, size=pull.MAX_PAGE_SIZE + 1)
-    assert refusal(caught.value)[1].reason == "PULL_SIZE_OUT_OF_RANGE"
+    assert refusal(caught.value)[1].reason == "REQUEST_INVALID"
 
 
 def test_a_page_has_a_largest_number_of_bytes(cloud: RunningCloud, device: CloudDevice) -> None:
@@ -118,7 +121,7 @@ def test_a_page_has_a_largest_number_of_bytes(cloud: RunningCloud, device: Cloud
     assert ids(cloud.pull(device, second.next_cursor))[0] == "d"
 
 
-@pytest.mark.parametrize("cursor", ["x", "1.1.1.1", "2.0.0.0." + "0" * 16, "1.-1.0.0." + "0" * 16, "9" * 500])
+@pytest.mark.parametrize("cursor", ["x", "1.1.1.1", "2.0.0.0." + "0" * 16, "1.-1.0.0." + "0" * 16, "9" * 256])
 def test_a_made_up_cursor_is_refused(cloud: RunningCloud, device: CloudDevice, cursor: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         cloud.pull(device, cursor)
@@ -127,21 +130,50 @@ def test_a_made_up_cursor_is_refused(cloud: RunningCloud, device: CloudDevice, c
 
 def test_a_cursor_of_a_store_that_was_lost_begins_anew(cloud: RunningCloud, device: CloudDevice) -> None:
     publish(cloud, own(device), "a", "b")
-    ahead = encode_cursor(Cursor(device_seq=7, all_seq=10**6))
-    assert ids(cloud.pull(device, ahead))[:2] == ["a", "b"]
-    exact = encode_cursor(Cursor(device_seq=2))
-    assert "a" not in ids(cloud.pull(device, exact))
+    now = parse_cursor(cloud.pull(device, size=100).next_cursor)
+    exact = cloud.pull(device, encode_cursor(now))
+    assert (ids(exact), exact.restarted) == ([], False)
+    strange = now.device_seq ^ 1  # as another store would have gone on from the same backup
+    for lost in (replace(now, device_seq=strange), replace(now, task_seq=1), replace(now, all_seq=10**18)):
+        again = cloud.pull(device, encode_cursor(lost))
+        assert ids(again)[:2] == ["a", "b"]
+        assert again.restarted
+    assert cloud.pull(device).restarted
+    assert not cloud.pull(device, again.next_cursor).restarted
+
+
+def test_a_cursor_at_an_item_that_was_replaced_goes_on(cloud: RunningCloud, device: CloudDevice) -> None:
+    publish(cloud, own(device), "a", "b")
+    cursor = cloud.pull(device, size=100).next_cursor
+    publish(cloud, own(device), "b", "c", "b")
+    again = cloud.pull(device, cursor)
+    assert (ids(again), again.restarted) == (["c", "b"], False)
+
+
+def test_a_cursor_of_the_form_before_begins_anew(cloud: RunningCloud, device: CloudDevice) -> None:
+    publish(cloud, own(device), "a")
+    response = cloud.pull(device, "1.1.0.0." + "0" * 16)
+    assert (ids(response)[0], response.restarted) == ("a", True)
 
 
 def test_a_device_that_moves_begins_its_new_site_anew(cloud: RunningCloud, device: CloudDevice) -> None:
     publish(cloud, feed.site_scope(device.site_id), "old-1", "old-2")
     cursor = cloud.pull(device, size=100).next_cursor
+    publish(cloud, own(device), "mine")
     publish(cloud, feed.site_scope("new-site"), "new-1", "new-2", "new-3")
     with cloud.database() as connection:
-        connection.exec_driver_sql(
-            "UPDATE devices SET site_id = 'new-site' WHERE device_id = ?", (device.device_id,)
+        connection.execute(
+            text("UPDATE devices SET site_id = 'new-site' WHERE device_id = :device"),
+            {"device": device.device_id},
         )
-    assert ids(cloud.pull(device, cursor)) == ["new-1", "new-2", "new-3"]
+    moved = cloud.pull(device, cursor)
+    assert moved.restarted  # so that the device forgets the tasks of the site before
+    assert [one for one in ids(moved) if one in {"mine", "old-1"} or one.startswith("new")] == [
+        "mine",
+        "new-1",
+        "new-2",
+        "new-3",
+    ]
 
 
 def test_a_directive_comes_first_and_is_signed(cloud: RunningCloud, device: CloudDevice) -> None:

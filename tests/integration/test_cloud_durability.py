@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-import structlog.testing
 
-from cloud.app import Endpoint
-from cloud.client import find_target, open_client
 from cloud.errors import SetupError
 from cloud.tls13 import check_tls13
-from tests.support.cloud import FakeClock, RunningCloud, next_envelopes, running_cloud
+from tests.support.cloud import RunningCloud, next_envelopes, running_cloud
+from tests.support.cloud_process import COMMAND as CLOUD
+from tests.support.cloud_process import begin, ready
 from verifield.chain import envelope_sha256
 from verifield.note import parse_checkpoint
 from verifield.v1 import log_service_pb2
 from verifield.v1 import sync_service_pb2 as pb
 
-CLOUD = str(Path(sys.executable).parent / "verifield-cloud")
-
 
 @contextmanager
 def cloud_process(data: Path) -> Iterator[tuple[RunningCloud, subprocess.Popen[str]]]:
     """The real command in a process of its own; killed at the end if it still runs."""
-    command = [CLOUD, "serve", "--listen", "127.0.0.1:0", "--data", str(data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stdout is not None
-            endpoint = Endpoint(**json.loads(process.stdout.readline()))
-            target = find_target(data, endpoint=None, root=None, token_file=None)
-            assert target.endpoint == endpoint.listen
-            with open_client(target) as operator:
-                log = structlog.testing.CapturingLogger()
-                yield RunningCloud(data, endpoint, FakeClock(), operator, log), process
-        finally:
-            process.kill()
+    with ready(begin(data), data) as served:
+        yield served.cloud, served.process
 
 
 def log_size(cloud: RunningCloud) -> int:
@@ -138,7 +123,7 @@ def test_what_the_service_writes_is_for_its_user_alone(tmp_path: Path) -> None:
         "UPDATE log_leaves SET leaf_hash = zeroblob(31) WHERE log_index = 1",
         "DELETE FROM log_leaves WHERE log_index = 2",
         "DELETE FROM log_leaves WHERE log_index = 1",
-        "INSERT INTO log_leaves VALUES (3, zeroblob(32))",
+        "INSERT INTO log_leaves (log_index, leaf_hash) VALUES (3, zeroblob(32))",
         "DELETE FROM checkpoints",
         "DELETE FROM checkpoints WHERE tree_size = 3",
         "UPDATE checkpoints SET note = replace(note, 'verifield', 'verifielt') WHERE tree_size = 3",

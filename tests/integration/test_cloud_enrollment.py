@@ -32,8 +32,8 @@ PENDING = pb.ENROLLMENT_STATE_PENDING_APPROVAL
 
 
 @pytest.fixture(scope="module")
-def the_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("cloud")) as opened:
+def the_desk(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("cloud"), database=module_database_url) as opened:
         yield opened
 
 
@@ -186,7 +186,7 @@ def test_an_unused_token_expires(desk: Desk) -> None:
 def test_an_unknown_protection_is_refused(desk: Desk, protection: int) -> None:
     request = new_request(desk.token())
     request.key_protection = protection  # type: ignore[assignment]
-    assert refused(lambda: desk.enroll(request)) is Reason.KEY_PROTECTION_UNPROVEN
+    assert refused(lambda: desk.enroll(request)) is Reason.REQUEST_INVALID
 
 
 def test_a_successor_takes_the_place_once_it_is_let_in(desk: Desk) -> None:
@@ -360,7 +360,7 @@ def test_an_unknown_device_is_told_nothing_by_a_challenge(desk: Desk, renewer: R
     unknown = lambda: renewer.renew(device_id="nobody", challenge=challenge)  # noqa: E731
     assert refused(unknown) is Reason.DEVICE_UNKNOWN
     for bad in ("", "x" * 65):
-        assert refused(lambda name=bad: desk.challenge(name)) is Reason.DEVICE_UNKNOWN  # type: ignore[misc]
+        assert refused(lambda name=bad: desk.challenge(name)) is Reason.REQUEST_INVALID  # type: ignore[misc]
 
 
 def test_renewals_of_a_day_are_limited(desk: Desk, renewer: Renewer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
 from cloud.attestations import aside
 from cloud.attestations.chain_writer import Damaged
@@ -32,8 +33,8 @@ WRITER = "cloud.attestations.chain_writer"
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("intake")) as opened:
+def desk(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("intake"), database=module_database_url) as opened:
         yield opened
 
 
@@ -131,8 +132,8 @@ def test_so_many_refused_records_are_kept_and_the_oldest_first(
     junk = [f"junk {number}".encode() for number in range(3)]
     delivery = desk.take(chain.device, junk)
     assert statuses(delivery) == ["INVALID", "INVALID", "OUT_OF_ORDER"]
-    query = "SELECT content FROM side_records WHERE device_id = :device ORDER BY rowid"
-    assert desk.ask(query, chain.device) == junk[:2]
+    query = "SELECT content FROM side_records"
+    assert desk.in_order(query, chain.device) == junk[:2]
     assert statuses(desk.take(chain.device, junk)) == ["INVALID", "INVALID", "OUT_OF_ORDER"]
 
 
@@ -148,8 +149,8 @@ def test_beyond_so_many_bytes_only_digests_of_refused_records_are_kept(
         "ACCEPTED",
         "ACCEPTED",
     ]
-    query = "SELECT content, sha256 FROM side_records WHERE device_id = :device ORDER BY rowid"
-    assert desk.ask(query, chain.device) == [
+    query = "SELECT content, sha256 FROM side_records"
+    assert desk.in_order(query, chain.device) == [
         (b"0123456789", hashlib.sha256(b"0123456789").digest()),
         (b"", envelope_sha256(batch[1])),
     ]
@@ -285,8 +286,9 @@ def test_time_never_runs_backwards_for_a_device(desk: Desk, chain: Chain) -> Non
     desk.take(chain.device, [chain.add()])
     ahead = 4_000_000_000_000_000
     with desk.store.writing() as connection:
-        connection.exec_driver_sql(
-            "UPDATE devices SET last_delivery_us = ? WHERE device_id = ?", (ahead, chain.device.device_id)
+        connection.execute(
+            text("UPDATE devices SET last_delivery_us = :ahead WHERE device_id = :device"),
+            {"ahead": ahead, "device": chain.device.device_id},
         )
     receipt = receipt_of(desk.take(chain.device, [chain.add()]))
     assert receipt is not None

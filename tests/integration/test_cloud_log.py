@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from sqlalchemy import text
 
 from cloud.errors import ClientError
 from cloud.log.sequencer import MAX_TILE_LEVEL
@@ -30,8 +31,9 @@ from verifield.verify import verify_bundle
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 
@@ -130,8 +132,9 @@ def test_damaged_records_are_taken_beside_the_batch(cloud: RunningCloud) -> None
         [answer] = stub.Deliver(iter([request]), timeout=30)
     assert len(answer.results) == 1
     with cloud.database() as connection:
-        row = connection.exec_driver_sql(
-            "SELECT chain_epoch, seq, content FROM side_records WHERE device_id = ?", (device.device_id,)
+        row = connection.execute(
+            text("SELECT chain_epoch, seq, content FROM side_records WHERE device_id = :device"),
+            {"device": device.device_id},
         ).one()
     assert tuple(row) == (1, 7, b"rest")
 
@@ -154,14 +157,14 @@ def test_tiles_give_the_root_of_the_checkpoint(tmp_path: Path) -> None:
         first, second = tile(cloud, 1, 0, 2)
         assert node_hash(first, second) == tree.root(512)
         assert tile(cloud, 0, 0, 255) == leaves[:255]
-        for bad in ((0, 2, 0), (0, 2, 89), (0, 3, 1), (1, 0, 3), (1, 0, 0), (2, 0, 1), (0, 0, 256)):
+        for bad in ((0, 2, 0), (0, 2, 89), (0, 3, 1), (1, 0, 3), (1, 0, 0), (2, 0, 1)):
             with pytest.raises(ClientError) as caught:
                 tile(cloud, *bad)
             assert caught.value.code == "LOG_RANGE", bad
-        for level in (MAX_TILE_LEVEL, MAX_TILE_LEVEL + 1, 2**31):
+        for far in ((MAX_TILE_LEVEL, 2**63, 1), (MAX_TILE_LEVEL + 1, 0, 1), (2**31, 2**63, 1), (0, 0, 256)):
             with pytest.raises(ClientError) as caught:
-                tile(cloud, level, 2**63, 1)
-            assert caught.value.code == "LOG_RANGE"
+                tile(cloud, *far)
+            assert caught.value.code in {"LOG_RANGE", "REQUEST_INVALID"}, far
 
 
 # Witnesses in bundles

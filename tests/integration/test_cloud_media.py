@@ -23,8 +23,9 @@ from verifield.v1.attestation_pb2 import MediaReference
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 

@@ -99,12 +99,14 @@ def test_another_token_does_not(cloud: RunningCloud) -> None:
         assert refusal(caught.value)[1].reason == "OPERATOR_TOKEN_REFUSED"
 
 
-def test_the_device_port_has_no_operator_services_and_the_public_port_no_sync(cloud: RunningCloud) -> None:
+def test_the_operators_services_are_closed_to_devices_and_the_public_port_has_no_sync(
+    cloud: RunningCloud,
+) -> None:
     device = cloud.enroll()
     with cloud.device_channel(device.tls_chain, device.tls_key) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             DeviceServiceStub(channel).ListDevices(device_service_pb2.ListDevicesRequest(), timeout=20)
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert refusal(caught.value)[1].reason == "METHOD_CLOSED"
     assert set(list_services(cloud)) & {"verifield.v1.SyncService"} == set()
 
 
@@ -196,7 +198,7 @@ def test_an_unexpected_error_shows_an_id_and_no_traceback(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("cloud.devices.service.rows.list_devices", fail)
+    monkeypatch.setattr("cloud.devices.service.list_devices", fail)
     with running_cloud(tmp_path / "data") as running:
         token = Path(running.endpoint.operator_token_file).read_text().strip()
         with pytest.raises(grpc.RpcError) as caught:
@@ -275,7 +277,7 @@ def test_the_device_port_follows_the_public_one() -> None:
 def test_a_client_error_keeps_the_reason(cloud: RunningCloud) -> None:
     with pytest.raises(ClientError) as caught:
         cloud.join_token(site="")
-    assert caught.value.code == "SITE_INVALID"
+    assert caught.value.code == "REQUEST_INVALID"
     assert caught.value.hint
 
 

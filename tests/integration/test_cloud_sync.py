@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from cloud.attestations.limits import MAX_BATCH_BYTES, MAX_BATCH_ENVELOPES
-from cloud.attestations.sync import MAX_STREAMS_PER_DEVICE
+from cloud.attestations.streams import MAX_STREAMS_PER_DEVICE
 from cloud.authority import CLIENT_LIFETIME
 from tests.support.authority import sign_envelope
 from tests.support.cloud import (
@@ -32,8 +32,9 @@ from verifield.v1.sync_service_pb2_grpc import SyncServiceStub
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 
@@ -246,7 +247,7 @@ def test_one_device_cannot_take_all_streams(cloud: RunningCloud) -> None:
 
 
 def test_a_stream_that_stays_silent_is_ended(cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud.attestations.sync.BATCH_WAIT_S", 0.1)
+    monkeypatch.setattr("cloud.attestations.streams.BATCH_WAIT_S", 0.1)
     device = cloud.enroll()
     ended = threading.Event()
     with cloud.device_channel(device.tls_chain, device.tls_key) as channel:

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from cloud.cli import build_app
@@ -33,8 +34,9 @@ from verifield.v1.transfer_pb2 import TransferManifest
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("cloud") / "data") as running:
+def cloud(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[RunningCloud]:
+    data = tmp_path_factory.mktemp("cloud") / "data"
+    with running_cloud(data, database=module_database_url) as running:
         yield running
 
 
@@ -199,7 +201,9 @@ def test_a_batch_in_a_file_has_the_limits_of_a_stream(cloud: RunningCloud) -> No
 def test_a_revoked_device_brings_nothing(cloud: RunningCloud) -> None:
     device = cloud.enroll()
     with cloud.database() as connection:
-        connection.exec_driver_sql("UPDATE devices SET state = 4 WHERE device_id = ?", (device.device_id,))
+        connection.execute(
+            text("UPDATE devices SET state = 4 WHERE device_id = :device"), {"device": device.device_id}
+        )
     file = write_transfer(device, [next_envelopes(device, 1)])
     assert refused(cloud, file)[0] == "DEVICE_REVOKED"
 
@@ -208,7 +212,7 @@ def test_pieces_and_files_have_a_largest_size(cloud: RunningCloud, monkeypatch: 
     too_large = pieces(bytes(service.PIECE_BYTES + 1), service.PIECE_BYTES + 1)
     with pytest.raises(ClientError) as caught:
         list(cloud.operator.stream(cloud.operator.transfers.Import, too_large))
-    assert caught.value.code == "TRANSFER_INVALID"
+    assert caught.value.code == "REQUEST_INVALID"
     device = cloud.enroll()
     file = write_transfer(device, [[]])
     monkeypatch.setattr(service, "MAX_TRANSFER_BYTES", len(file) - 1)

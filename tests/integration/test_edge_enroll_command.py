@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from edge.app import open_identity, open_state
+from edge.app import open_identity, open_recorder, open_state, outbox_path
 from edge.attest.clock import arrival_now, bounded_now
 from edge.cli import app
 from edge.commands import enroll as command
@@ -21,7 +23,7 @@ from edge.commands.enroll import format_fingerprint
 from edge.config import load_config
 from edge.errors import ExitCode
 from edge.lease import judge_lease, silence_of
-from edge.model import Standing
+from edge.model import Decision, Evidence, Outcome, Standing
 from edge.state.records import LockState
 from tests.support.clocks import SteeredClock
 from tests.support.enrolment import Desk, open_desk
@@ -166,6 +168,64 @@ def test_nothing_is_replaced_while_records_wait(person: Person) -> None:
     assert len(person.desk.devices()) == 1
 
 
+def confirm_everything(person: Person) -> None:
+    """As receipts would."""
+    config = load_config(None, data_dir=person.data)
+    with closing(sqlite3.connect(outbox_path(config, open_identity(config).device_id))) as db:
+        db.execute("UPDATE delivery SET state = 'CONFIRMED'")
+        db.commit()
+
+
+def test_what_is_recorded_while_the_new_identity_waits_is_delivered_first(person: Person) -> None:
+    """The old one works on until a person has approved the new one's key."""
+    person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
+    confirm_everything(person)
+    status, answer = person.asks("enroll", "--replace", *person.application(person.desk.token()))
+    assert (status, answer["state"]) == (ExitCode.NEGATIVE, "PENDING_APPROVAL")
+    new = next(row for row in person.desk.devices() if row.device_id == answer["device_id"])
+    config = load_config(None, data_dir=person.data)
+    with open_recorder(config) as recorder:
+        recorder.record(Evidence(aborted="NO_CARD"), Decision(Outcome.ABORTED, ("NO_CARD",)))
+    person.desk.approve(new.device_id, new.attestation_key_sha256)
+    for _ in range(2):
+        status, answer = person.asks("enroll")
+        assert (status, answer["error"]["code"]) == (ExitCode.SETUP, "RECORDS_WAIT")
+    assert open_identity(config).device_id != new.device_id
+    confirm_everything(person)
+    status, answer = person.asks("enroll")
+    assert (status, answer["device_id"]) == (0, new.device_id)
+    assert "RECORDS_LEFT" not in person.asks("status")[1]["problems"]
+
+
+def test_what_a_killed_process_left_goes_at_the_next_start(person: Person) -> None:
+    person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
+    config = load_config(None, data_dir=person.data)
+    folders = [person.data, person.data / "outbox", person.data / "state"]
+    folders += [path for path in (person.data / "identity").rglob("*") if path.is_dir()]
+    left = [folder / ".name.0123456789abcdef" for folder in folders]
+    for path in left:
+        path.write_bytes(b"half a file")
+    with open_recorder(config):
+        assert [path for path in left if path.exists()] == []
+
+
+def test_records_that_an_earlier_identity_left_are_told(person: Person) -> None:
+    person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
+    config = load_config(None, data_dir=person.data)
+    old = outbox_path(config, open_identity(config).device_id)
+    confirm_everything(person)
+    person.types("enroll", "--replace", *person.application(person.desk.token(waive_approval=True)))
+    with closing(sqlite3.connect(old)) as db:  # as a session that ended in the last moment
+        db.execute("UPDATE delivery SET state = 'PENDING'")
+        db.commit()
+    status, answer = person.asks("status")
+    assert status == ExitCode.NEGATIVE
+    assert "RECORDS_LEFT" in answer["problems"]
+    assert answer["queue"]["left"] == 1
+    old.write_bytes(b"no database any more")
+    assert person.asks("status")[1]["queue"]["left"] == 1
+
+
 @pytest.mark.req("E055")
 def test_a_wipe_asks_first_and_says_what_would_be_lost(person: Person) -> None:
     person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
@@ -174,8 +234,11 @@ def test_a_wipe_asks_first_and_says_what_would_be_lost(person: Person) -> None:
     assert "1 records" in answer["error"]["message"]  # the enrolment
     assert person.types("outbox", "stats")[0] == 0
 
+    left = person.data / "identity" / ".device-secret.0123456789abcdef"  # by a kill at the wrong moment
+    left.write_bytes(b"a secret")
     status, answer = person.asks("wipe", "--yes")
     assert (status, answer["attestation_keys"], answer["undelivered_records"]) == (0, 1, 1)
+    assert not left.exists()
     assert list(person.data.rglob("*.key")) == []
     status, answer = person.asks("verify")
     assert (status, answer["error"]["code"]) == (ExitCode.SETUP, "NOT_ENROLLED")

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from edge.answers import EarlierRecord, PrivateField
+from edge.answers import EarlierRecord, PrivateField, SessionAnswers
 from edge.errors import EdgeError
-from edge.model import Arrival, Decision, DocumentType, Outcome, PeripheralKind, Standing
+from edge.model import Arrival, Decision, DocumentType, Outcome, PeripheralKind, Standing, Validity
 from edge.outbox import space
 from edge.policy import MediaPolicy, OfflinePolicy, Policy
 from edge.readiness import check_ready, forget_earlier, note_peripheral
 from edge.station import Station
-from tests.support.appliance import verified_evidence
+from tests.support.appliance import document, verified_evidence
 from tests.support.authority import Authority
 from tests.support.bench_device import BenchDevice
 from tests.support.known import directive_item, no_wipe
@@ -148,6 +148,33 @@ def test_another_camera_or_reader_is_told_once(device: BenchDevice) -> None:
         (pb.PERIPHERAL_KIND_READER, "", "05.03-1"),
         (pb.PERIPHERAL_KIND_CAMERA, "usb:cam-1", "usb:cam-2"),
     ]
+
+
+def test_a_card_is_judged_by_time_that_is_certain(device: BenchDevice) -> None:
+    """A wall clock that was set decides nothing; the cloud's last word and the time on since do."""
+    station = station_of(device, Part())
+    today = device.clock.wall().date()
+    card = dataclasses.replace(document(), valid_from=today - timedelta(days=90), valid_to=today)
+    for_ever = dataclasses.replace(card, valid_to=None)
+    assert station.judge_document(card) is Validity.VALID
+    device.clock.set_wall(device.clock.wall() + timedelta(days=3650))
+    assert station.judge_document(card) is Validity.UNCERTAIN
+    assert station.judge_document(for_ever) is Validity.VALID
+    device.clock.advance(timedelta(days=3))
+    assert station.judge_document(card) is Validity.EXPIRED
+    assert station.judge_document(for_ever) is Validity.VALID
+
+
+def test_a_session_that_is_cut_off_is_recorded_as_the_device_stood(device: BenchDevice) -> None:
+    device.clock.advance(OFFLINE.degraded_after + timedelta(seconds=1))
+    station = station_of(device, Part())
+    station.check_ready()
+    station.note_begun(SessionAnswers(bytes(range(16))))
+    [record] = device.recorder.record_cut_off()
+    newest = device.statements()[0]
+    assert newest.attestation_id == record.attestation_id
+    assert list(newest.reasons) == ["POWER_OR_CRASH"]
+    assert newest.standing == pb.STANDING_DEGRADED
 
 
 def test_a_part_without_a_name_changes_nothing(device: BenchDevice) -> None:

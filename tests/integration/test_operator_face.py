@@ -10,12 +10,12 @@ from typing import Literal
 
 import pytest
 
-from edge.answers import Refusal, SignedIn, SignInFactor
+from edge.answers import NotSignedIn, Refusal, SignedIn, SignInFactor
 from edge.attest.clock import BUILD_DATE
 from edge.face_capture import Eyes
 from edge.model import CameraAssurance, Frame, Prompt, Role
 from edge.models.store import ModelStore
-from edge.operators.service import NotSignedIn, Operators
+from edge.operators.service import Operators
 from edge.policy import Policy
 from edge.station import CameraFaceCheck
 from edge.vision import Vision

@@ -65,6 +65,7 @@ def on_a_small_disk(what: str, folder: Path) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.req("E050")
 def test_on_a_full_disk_the_record_in_hand_still_fits(tmp_path: Path) -> None:
     found = on_a_small_disk("full", tmp_path)
     assert found.pop("purged") == found.pop("stored") - 1  # one has a file that the cloud does not have
@@ -83,6 +84,7 @@ def test_on_a_full_disk_the_record_in_hand_still_fits(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.req("E050")
 def test_on_a_read_only_disk_nothing_is_lost_and_it_is_said(tmp_path: Path) -> None:
     found = on_a_small_disk("read-only", tmp_path)
     assert found == {"open": "OUTBOX_READONLY", "nothing_lost": True, "goes_on": True}

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.outbox_oracle import Promised, check_store
 
 SOAK = int(os.environ.get("VERIFIELD_SOAK", "1"))
@@ -84,6 +86,7 @@ def kill_after(workers: Workers, *, seed: int, lines: int, delay_s: float) -> li
     return said + list(heard)
 
 
+@pytest.mark.req("E050")
 def test_kill_9_at_random_points_loses_nothing_that_was_promised(tmp_path: Path) -> None:
     path, promised, chance = tmp_path / "outbox.db", Promised(), random.Random(20)
     with workers_on(path) as workers:

@@ -59,6 +59,7 @@ def check_cut(disk: Disk, chance: random.Random, into: Path) -> None:
     shutil.rmtree(into)
 
 
+@pytest.mark.req("E050")
 @needs_strace
 def test_whatever_a_power_cut_leaves_holds_all_that_was_promised(
     recorded: tuple[Path, list[Call]], tmp_path: Path

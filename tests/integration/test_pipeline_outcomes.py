@@ -25,6 +25,7 @@ from edge.answers import (
     GalleryCandidate,
     GalleryDecision,
     GalleryResult,
+    SessionAnswers,
     SessionText,
     SignedIn,
     Step,
@@ -49,6 +50,7 @@ from edge.model import (
     LivenessResult,
     Outcome,
     Prompt,
+    Validity,
 )
 from edge.models.store import ModelStore
 from edge.outbox.records import RecordState, StoredRecord
@@ -94,6 +96,10 @@ class Room:
     locked: bool = False
     not_ready: EdgeError | None = None
     shown_before_attested: list[Prompt] = field(default_factory=list)
+    begun: list[SessionAnswers] = field(default_factory=list)
+    validity: Validity = Validity.VALID
+    idle_from: int | None = None  # after so many steps the operator counts as gone
+    active: list[SignedIn] = field(default_factory=list)
 
     camera_id = "test"
     assurance = CameraAssurance.SIMULATED
@@ -125,6 +131,10 @@ class Room:
     def check_ready(self) -> None:
         if self.not_ready is not None:
             raise self.not_ready
+
+    def note_activity(self, operator: SignedIn) -> bool:
+        self.active.append(operator)
+        return self.idle_from is None or len(self.active) < self.idle_from
 
     def pseudonym(self, document_type: DocumentType, number: str) -> str:
         return hashlib.sha256(f"{document_type} {number}".encode()).hexdigest()
@@ -159,7 +169,13 @@ def pipeline_of(
         eyes=Eyes(room, vision, Screens([room]), policy, lambda: room.now),
         interview=Interview(desk or ScriptedDesk(), plan, policy, earlier=room),
         gallery=gallery,
-        guard=Guard(room.check_ready, lambda: room.locked),
+        guard=Guard(
+            check_ready=room.check_ready,
+            is_locked=lambda: room.locked,
+            note_begun=room.begun.append,
+            judge_document=lambda _: room.validity,
+            note_activity=room.note_activity,
+        ),
         attest=room.attest,
         plan=plan,
         random=lambda count: bytes(range(count)),
@@ -216,6 +232,86 @@ def test_a_verified_person_left_a_whole_trace(vision: Vision) -> None:
     assert all(expert.passed for expert in evidence.liveness.experts)
     assert evidence.capture.best_shot is not None
     assert all(component.passed for component in evidence.capture.quality)
+
+
+@pytest.mark.parametrize(
+    ("validity", "reason"),
+    [(Validity.EXPIRED, "DOCUMENT_EXPIRED"), (Validity.NOT_YET, "DOCUMENT_NOT_YET_VALID")],
+)
+def test_a_card_that_does_not_count_today_ends_the_session_before_anybody_poses(
+    vision: Vision, validity: Validity, reason: str
+) -> None:
+    room = room_with("live", OWNER, OWNER)
+    room.validity = validity
+    verification = verify(room, vision)
+    assert verification.decision == Decision(Outcome.ABORTED, (reason,))
+    assert room.attested == [verification.decision]
+    assert verification.evidence.document is not None
+    assert verification.evidence.capture is None
+    assert verification.fault is None
+    assert room.number == 0  # no picture was taken
+
+
+def test_a_card_that_may_have_expired_goes_on_and_the_record_says_so(vision: Vision) -> None:
+    room = room_with("live", OWNER, OWNER)
+    room.validity = Validity.UNCERTAIN
+    assert verify(room, vision).decision == Decision(Outcome.VERIFIED, ("DOCUMENT_VALIDITY_UNCERTAIN",))
+    stranger = room_with("live", STRANGER, OWNER)
+    stranger.validity = Validity.UNCERTAIN
+    decision = verify(stranger, vision).decision
+    assert decision.reasons == ("SCORE_BELOW_THRESHOLD", "DOCUMENT_VALIDITY_UNCERTAIN")
+
+
+def test_a_session_is_noted_before_the_person_is_asked_anything(vision: Vision) -> None:
+    """Once, and before the consent; signing in is no session yet."""
+    consent = SessionText("c", {"en": "May we?"})
+    policy = Policy(session=SessionPolicy(steps=(Step.OPERATOR, Step.CONSENT), consent=consent))
+    operator = SignedIn("op-1", "clerk")
+    for stop_at, noted in (({"identify": Stop.OPERATOR}, 0), ({"consent": Stop.PERSON}, 1), ({}, 1)):
+        room = room_with("none", None, OWNER)
+        desk = ScriptedDesk(operator=operator, stop_at=stop_at)
+        verification = pipeline_of(room, vision, policy=policy, desk=desk).run()
+        assert len(room.begun) == noted
+        assert len(room.attested) == 1
+        for begun in room.begun:
+            assert begun.operator == operator
+            assert verification.evidence.session is not None
+            assert begun.session_id == verification.evidence.session.session_id
+            assert begun.consent is None
+
+
+def test_an_operator_who_was_idle_for_too_long_ends_the_session(vision: Vision) -> None:
+    """Whatever the step was: also the last answer counts no more."""
+    consent = SessionText("c", {"en": "May we?"})
+    steps = (Step.OPERATOR, Step.CONSENT)
+    policy = Policy(session=SessionPolicy(steps=steps, consent=consent))
+    operator = SignedIn("op-1", "clerk")
+    for idle_from in (1, 2, 3):
+        room = room_with("none", None, OWNER)
+        room.idle_from = idle_from
+        verification = pipeline_of(room, vision, policy=policy, desk=ScriptedDesk(operator=operator)).run()
+        assert verification.decision == Decision(Outcome.ABORTED, ("OPERATOR_IDLE",))
+        assert room.active == [operator] * idle_from
+    answers = verification.evidence.session
+    assert answers is not None
+    assert answers.consent is not None
+    without = room_with("none", None, OWNER)
+    without.idle_from = 1
+    pipeline_of(without, vision).run()
+    assert without.active == []  # nobody is signed in who could be idle
+
+
+def test_a_session_that_cannot_be_noted_is_not_held(vision: Vision) -> None:
+    room = room_with("live", OWNER, OWNER)
+
+    def refuse(_session: SessionAnswers) -> None:
+        raise StorageError("OUTBOX_FULL", "full")
+
+    pipeline = pipeline_of(room, vision)
+    guard = dataclasses.replace(pipeline.guard, note_begun=refuse)
+    verification = dataclasses.replace(pipeline, guard=guard).run()
+    assert verification.decision == Decision(Outcome.ABORTED, ("OUTBOX_FULL",))
+    assert verification.evidence.document is None
 
 
 def test_a_camera_that_goes_away_is_attested_as_aborted(vision: Vision) -> None:

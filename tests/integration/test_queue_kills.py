@@ -86,7 +86,9 @@ class Stage:
     def operated(self, endpoint: Endpoint) -> Iterator[RunningCloud]:
         data = self.folder / "cloud-data"
         with open_client(find_target(data, endpoint=None, root=None, token_file=None)) as operator:
-            yield RunningCloud(data, endpoint, FakeClock(), operator, structlog.testing.CapturingLogger())
+            log = structlog.testing.CapturingLogger()
+            url = f"sqlite:///{data / 'verifield.db'}"
+            yield RunningCloud(data, endpoint, FakeClock(), operator, log, url)
 
     def promised(self) -> dict[bytes, Position]:
         """What the clerk's processes were promised; each place once."""

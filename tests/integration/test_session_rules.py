@@ -29,7 +29,7 @@ from edge.answers import (
     Step,
 )
 from edge.attest.sign import seal
-from edge.model import Decision, Evidence, ExpertScore, LivenessDecision, Outcome
+from edge.model import Decision, Evidence, ExpertScore, LivenessDecision, Outcome, Validity
 from edge.outbox.records import Cited, SignedRecord, StoredRecord
 from edge.session.events import (
     Abort,
@@ -75,7 +75,7 @@ def _good() -> dict[State, Answer]:
         State.START: Begin(),
         State.OPERATOR: OperatorIdentified(SignedIn("op-1", "clerk", frozenset({SignInFactor.PIN}))),
         State.CONSENT: ConsentAnswered(CONSENT.answered("en", accepted=True)),
-        State.DOCUMENT: DocumentRead(GOOD_ONE.document),
+        State.DOCUMENT: DocumentRead(GOOD_ONE.document, Validity.VALID),
         State.EARLIER_RECORDS: EarlierRecordsAnswered(3, go_on=True),
         State.CAPTURE: FaceCaptured(GOOD_ONE.capture),
         State.LIVENESS: LivenessJudged(GOOD_ONE.liveness),
@@ -104,7 +104,11 @@ def _bad() -> dict[State, list[tuple[Answer, Outcome]]]:
     unsure = replace(liveness, decision=LivenessDecision.INSUFFICIENT, reasons=("LIVENESS_NO_FACE",))
     return {
         State.CONSENT: [(ConsentAnswered(CONSENT.answered("en", accepted=False)), Outcome.ABORTED)],
-        State.DOCUMENT: [(DocumentRead(replace(document, photo=None)), Outcome.INCONCLUSIVE)],
+        State.DOCUMENT: [
+            (DocumentRead(replace(document, photo=None), Validity.VALID), Outcome.INCONCLUSIVE),
+            (DocumentRead(document, Validity.EXPIRED), Outcome.ABORTED),
+            (DocumentRead(document, Validity.NOT_YET), Outcome.ABORTED),
+        ],
         State.EARLIER_RECORDS: [(EarlierRecordsAnswered(1, go_on=False), Outcome.ABORTED)],
         State.CAPTURE: [(FaceCaptured(replace(capture, best_shot=None)), Outcome.INCONCLUSIVE)],
         State.LIVENESS: [
@@ -227,11 +231,16 @@ class Sessions(RuleBasedStateMachine):
             self.stopped()
         else:
             self.spoofed |= outcome is Outcome.SPOOF
-            self.foretold = self.worse(outcome)
+            self.foretold = self.worse(outcome, goal)
         self.take(answer)
 
-    def worse(self, outcome: Outcome) -> Outcome:
-        """A spoof outranks everything; what could not be judged outranks a comparison."""
+    def worse(self, outcome: Outcome, at: State) -> Outcome:
+        """A spoof outranks everything; a person who could not be judged outranks a comparison.
+
+        A step that got no answer counts only where nothing else was wrong.
+        """
+        if at is State.GALLERY and self.foretold is not None:
+            return self.foretold
         ranks = [Outcome.NOT_MATCHED, Outcome.INCONCLUSIVE, Outcome.SPOOF]
         known = [item for item in (outcome, self.foretold) if item is not None]
         return max(known, key=ranks.index)

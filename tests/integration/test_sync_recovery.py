@@ -372,6 +372,7 @@ def test_an_order_takes_effect_with_the_next_contact(office: FieldOffice) -> Non
     assert not office.lock().locked
 
 
+@pytest.mark.req("E054")
 def test_policies_and_revocations_come_down_over_a_network_that_fails(
     office: FieldOffice, network: BadNetwork
 ) -> None:

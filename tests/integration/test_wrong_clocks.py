@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.attest.clock import BUILD_DATE, Validity, arrival_now, bounded_now, judge_validity
+from edge.attest.clock import BUILD_DATE, arrival_now, bounded_now, judge_validity
 from edge.lease import Lease, read_lease
-from edge.model import Decision, Outcome, Standing
+from edge.model import Decision, Outcome, Standing, Validity
 from edge.recorder import Recorder
 from tests.support.appliance import Appliance, MemorySigner, verified_evidence
 from tests.support.authority import Authority, Device

@@ -27,12 +27,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
 from grpc_status import rpc_status
 from sqlalchemy import Connection
+from structlog.typing import FilteringBoundLogger
 
 from cloud.app import Endpoint, serve
 from cloud.client import OperatorClient, find_target, open_client
 from cloud.config import Config
 from cloud.sources import Sources
-from cloud.store.database import Store
+from cloud.store.database import Store, StoreOptions
 from tests.support.authority import Device, new_key, verification
 from verifield.v1 import attestation_pb2, device_service_pb2, enrollment_service_pb2, sync_service_pb2
 from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
@@ -68,6 +69,7 @@ class RunningCloud:
     clock: FakeClock
     operator: OperatorClient
     log: structlog.testing.CapturingLogger
+    database_url: str
 
     @property
     def root_pem(self) -> bytes:
@@ -150,7 +152,7 @@ class RunningCloud:
     @contextmanager
     def database(self) -> Iterator[Connection]:
         """One writing transaction beside those of the service."""
-        store = Store.open(f"sqlite:///{self.data / 'verifield.db'}")
+        store = Store.open(self.database_url, StoreOptions(require_durable=False))
         try:
             with store.writing() as connection:
                 yield connection
@@ -214,26 +216,43 @@ def refusal(error: grpc.RpcError) -> tuple[grpc.StatusCode, ErrorInfo, str]:
 
 @contextmanager
 def running_cloud(
-    data: Path, *, clock: FakeClock | None = None, tpm_roots: Path | None = None
+    data: Path,
+    *,
+    clock: FakeClock | None = None,
+    tpm_roots: Path | None = None,
+    database: str | None = None,
+    verify_processes: int = 0,
+    log: FilteringBoundLogger | None = None,
+    **settings: Any,
 ) -> Iterator[RunningCloud]:
-    """Serve from ``data`` on free ports until the block ends."""
+    """Serve from ``data`` on free ports until the block ends; ``database`` None: SQLite in ``data``."""
     clock = clock or FakeClock()
-    config = Config(data=data, listen="127.0.0.1:0", stop_grace_s=1.0, tpm_roots=tpm_roots)
-    service = _ServiceThread(config, clock)
+    given = {"stop_grace_s": 1.0} | settings
+    config = Config(
+        data=data,
+        listen="127.0.0.1:0",
+        verify_processes=verify_processes,
+        tpm_roots=tpm_roots,
+        database=database,
+        require_durable_database=False,  # the tests' own PostgreSQL does not wait for the disk
+        **given,
+    )
+    service = _ServiceThread(config, clock, log)
     endpoint = service.start()
     try:
         target = find_target(data, endpoint=None, root=None, token_file=None)
         with open_client(target) as operator:
-            yield RunningCloud(data, endpoint, clock, operator, service.calls)
+            yield RunningCloud(data, endpoint, clock, operator, service.calls, config.database_url)
     finally:
         service.stop()
 
 
 class _ServiceThread:
-    def __init__(self, config: Config, clock: FakeClock) -> None:
+    def __init__(self, config: Config, clock: FakeClock, log: FilteringBoundLogger | None) -> None:
         self._config = config
         self._sources = Sources(now=clock.now, random_bytes=secrets.token_bytes)
         self.calls = structlog.testing.CapturingLogger()
+        self._log = log or structlog.wrap_logger(self.calls, processors=[])
         self._ready = threading.Event()
         self._endpoint: Endpoint | None = None
         self._error: BaseException | None = None
@@ -266,8 +285,7 @@ class _ServiceThread:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        log = structlog.wrap_logger(self.calls, processors=[])
-        await serve(self._config, self._sources, log=log, announce=self._announce, stop=self._stop)
+        await serve(self._config, self._sources, log=self._log, announce=self._announce, stop=self._stop)
 
     def _announce(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -20,16 +20,18 @@ import structlog.testing
 from cryptography import x509
 from sqlalchemy import delete, select
 
+from cloud.api.rules import check_rules
 from cloud.authority import Authority
 from cloud.devices.enrollment import approve
 from cloud.devices.enrollment_service import EnrollmentService
 from cloud.devices.tokens import JOIN_PREFIX, SECRET_BYTES, encode_token, token_sha256
-from cloud.interceptors import CallInterceptor, no_check
+from cloud.interceptors import CallInterceptor
+from cloud.interceptors.errors import ErrorLayer
 from cloud.server import MAX_PUBLIC_MESSAGE_BYTES, Port, public_credentials
 from cloud.sources import Sources, to_us
 from cloud.store import devices as rows
-from cloud.store import issued, schema
-from cloud.store.database import Store
+from cloud.store import issued, lists, schema
+from cloud.store.database import Store, StoreOptions
 from tests.support.cloud import FakeClock
 from verifield.v1 import enrollment_service_pb2 as pb
 from verifield.v1.enrollment_service_pb2_grpc import add_EnrollmentServiceServicer_to_server
@@ -84,18 +86,22 @@ class Desk:
         return token
 
     def enroll(self, request: pb.EnrollRequest) -> pb.EnrollResponse:
+        check_rules(request)  # as the interceptor does
         return asyncio.run(self.service.Enroll(request, cast("Any", None)))
 
     def activate(self, token: str, device_id: str, secret: bytes) -> None:
         request = pb.ActivateCredentialRequest(join_token=token, device_id=device_id, secret=secret)
+        check_rules(request)
         asyncio.run(self.service.ActivateCredential(request, cast("Any", None)))
 
     def challenge(self, device_id: str) -> bytes:
         request = pb.CreateRenewalChallengeRequest(device_id=device_id)
+        check_rules(request)
         return asyncio.run(self.service.CreateRenewalChallenge(request, cast("Any", None))).challenge
 
     def renew(self, proof: bytes, tls_csr: bytes) -> pb.RenewCertificatesResponse:
         request = pb.RenewCertificatesRequest(proof=proof, tls_csr=tls_csr)
+        check_rules(request)
         return asyncio.run(self.service.RenewCertificates(request, cast("Any", None)))
 
     def approve(self, device_id: str, key_sha256: bytes) -> rows.DeviceRow:
@@ -119,7 +125,8 @@ class Desk:
 
     def devices(self) -> list[rows.DeviceRow]:
         with self.store.reading() as connection:
-            return rows.list_devices(connection, after="", limit=100)
+            query = lists.select_devices(lists.Begin(None, descending=False), 100)
+            return [rows.DeviceRow(**row._mapping) for row in connection.execute(query)]
 
     def issued(self, device_id: str) -> list[issued.IssuedRow]:
         with self.store.reading() as connection:
@@ -152,12 +159,16 @@ class Desk:
 
 
 @contextmanager
-def open_desk(data: Path, *, tpm_roots: Sequence[x509.Certificate] = ()) -> Iterator[Desk]:
+def open_desk(
+    data: Path, *, tpm_roots: Sequence[x509.Certificate] = (), database: str | None = None
+) -> Iterator[Desk]:
+    """A desk with its files in ``data``; ``database`` None: SQLite there."""
     clock = FakeClock()
     sources = Sources(now=clock.now, random_bytes=secrets.token_bytes)
     data.mkdir(parents=True, exist_ok=True)
     authority = Authority.open(data, server_names=["localhost", "127.0.0.1"], now=clock.now())
-    store = Store.open(f"sqlite:///{data / 'verifield.db'}")
+    options = StoreOptions(require_durable=False)
+    store = Store.open(database or f"sqlite:///{data / 'verifield.db'}", options)
     try:
         yield Desk(store, authority, clock, sources, tpm_roots)
     finally:
@@ -188,7 +199,7 @@ class _Thread:
         port = Port.bind(
             ("127.0.0.1", 0),
             public_credentials(self._desk.authority),
-            interceptor=CallInterceptor(check=no_check, log=log, random_bytes=secrets.token_bytes),
+            interceptor=CallInterceptor([ErrorLayer(log, secrets.token_bytes)]),
             max_message_bytes=MAX_PUBLIC_MESSAGE_BYTES,
         )
         add_EnrollmentServiceServicer_to_server(self._desk.service, port.server)

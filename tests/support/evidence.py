@@ -18,6 +18,7 @@ from edge.model import (
     LivenessResult,
     MatchResult,
     ReadMethod,
+    Validity,
 )
 
 DOCUMENT = IdDocument(
@@ -40,4 +41,4 @@ SHOT = Frame(np.zeros((4, 4, 3), np.uint8), 1.0, 1)
 CAPTURE = CaptureRecord("sim", CameraAssurance.SIMULATED, 20, 20, SHOT, ())
 LIVE = LivenessResult(LivenessDecision.LIVE, (), ChallengeRecord(bytes(16), (), 0), ())
 MATCH = MatchResult(0.8, 0.466, 1e-5, "live/chip_photo", "sface", "00")
-GOOD = Evidence(DOCUMENT, CAPTURE, LIVE, MATCH)
+GOOD = Evidence(DOCUMENT, CAPTURE, LIVE, MATCH, validity=Validity.VALID)

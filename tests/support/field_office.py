@@ -20,7 +20,7 @@ from edge.files import write_private
 from edge.model import Decision, Evidence, Outcome, Position
 from edge.outbox.records import RecordState, StoredRecord
 from edge.recorder import Recorder
-from edge.state.records import LockState, PullOutcome
+from edge.state.records import ItemKind, LockState, PullOutcome
 from edge.sync.daemon import SyncReport
 from edge.sync.events import Trouble
 from edge.sync.machine import State
@@ -35,13 +35,14 @@ class FieldOffice:
 
     cloud: RunningCloud
     settings: EdgeConfig
+    site: str = "site-1"
     troubles: list[str] = field(default_factory=list)
     news: list[PullOutcome] = field(default_factory=list)
 
     @classmethod
-    def open(cls, cloud: RunningCloud, folder: Path) -> FieldOffice:
-        """Enrol a new device whose data lies in ``folder``."""
-        office = cls(cloud, EdgeConfig(data_dir=folder))
+    def open(cls, cloud: RunningCloud, folder: Path, *, site: str = "site-1") -> FieldOffice:
+        """Enrol a new device of ``site`` whose data lies in ``folder``."""
+        office = cls(cloud, EdgeConfig(data_dir=folder), site)
         office.enroll()
         return office
 
@@ -50,7 +51,7 @@ class FieldOffice:
         progress = enroll(
             endpoint=self.cloud.endpoint.listen,
             root_pem=self.cloud.root_pem,
-            join_token=self.cloud.join_token(),
+            join_token=self.cloud.join_token(self.site),
             folder=folder,
             key_store=open_key_store(self.settings, folder),
             replace=replace,
@@ -106,6 +107,12 @@ class FieldOffice:
     def lock(self) -> LockState:
         with open_state(self.settings, open_identity(self.settings)) as state:
             return state.lock()
+
+    def tasks(self) -> dict[str, bytes]:
+        """What waits for people, by id, as it came down."""
+        with open_state(self.settings, open_identity(self.settings)) as state:
+            kinds = (ItemKind.ACCOUNT, ItemKind.CONTRACT)
+            return {item.item_id: item.content for kind in kinds for item in state.items(kind)}
 
     def sync(self, *, accept_log: bool = False, stop: threading.Event | None = None) -> SyncReport:
         """What ``verifield-edge sync --once`` does."""

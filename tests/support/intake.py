@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
 from cloud.attestations.chain_writer import Damaged
-from cloud.attestations.ingest import verify_record
 from cloud.attestations.intake import Batch, Delivery, Intake
 from cloud.attestations.signer import Signer
+from cloud.attestations.verifying import verify_records
 from cloud.authority import Authority
 from cloud.log.sequencer import LogSigner, Sequencer
 from cloud.sources import Sources, to_us
 from cloud.store import attestations, devices
-from cloud.store.database import Store
+from cloud.store.database import Store, StoreOptions
 from tests.support.authority import Device, new_key
 from verifield.certificates import Purpose
 from verifield.chain import ChainHead
@@ -59,7 +60,7 @@ class Desk:
                 device_id=device_id,
                 site_id="site-1",
                 key_protection=KEY_PROTECTION_SOFTWARE,
-                attestation_key_sha256=hashlib.sha256(signer_of(device).key_spki()).digest(),
+                attestation_key_sha256=hashlib.sha256(signer_of(device).key_spki).digest(),
                 enrolled_us=to_us(now),
                 chain_epoch=1,
                 state=DEVICE_STATE_ACTIVE,
@@ -70,10 +71,7 @@ class Desk:
         self, device: Device, envelopes: Sequence[bytes], *, damaged: Sequence[Damaged] = ()
     ) -> Delivery:
         signer = signer_of(device)
-        records = [
-            verify_record(one, key=signer.key, certificate_der=device.chain[0], device_id=device.device_id)
-            for one in envelopes
-        ]
+        records = verify_records(signer, envelopes)
         return self._take(Batch(device.device_id, signer, records, damaged))
 
     def resume(self, device: Device) -> Delivery:
@@ -107,10 +105,7 @@ class Desk:
 
     def alarms(self, device: Device) -> list[tuple[int, int, int, str]]:
         """Kind, epoch, seq and reason of all alarms, in order of time."""
-        return self.ask(
-            "SELECT kind, chain_epoch, seq, reason FROM alarms WHERE device_id = :device ORDER BY rowid",
-            device,
-        )
+        return self.in_order("SELECT kind, chain_epoch, seq, reason FROM alarms", device)
 
     def acknowledge(self, device: Device) -> None:
         with self.store.writing() as connection:
@@ -121,26 +116,30 @@ class Desk:
 
     def asides(self, device: Device) -> list[tuple[int, int, int, str]]:
         """Kind, epoch, seq and reason of what is kept beside the chain, in order of time."""
-        return self.ask(
-            "SELECT kind, chain_epoch, seq, reason FROM side_records WHERE device_id = :device"
-            " ORDER BY rowid",
-            device,
-        )
+        return self.in_order("SELECT kind, chain_epoch, seq, reason FROM side_records", device)
 
     def waiting(self, device: Device) -> list[tuple[int, int]]:
         return self.ask("SELECT chain_epoch, seq FROM staged WHERE device_id = :device ORDER BY 1, 2", device)
 
+    def in_order(self, query: str, device: Device) -> list[Any]:
+        """A device's rows as they were written one after the other: ids of one moment have no order."""
+        with self.store.reading() as connection:
+            place = "ctid" if connection.dialect.name == "postgresql" else "rowid"
+        time = "raised_us" if query.endswith("alarms") else "received_us"
+        return self.ask(f"{query} WHERE device_id = :device ORDER BY {time}, {place}", device)
+
     def _take(self, batch: Batch) -> Delivery:
-        work = self.sequencer.transact(partial(self.intake.take, batch=batch))
+        work = self.sequencer.transact(partial(self.intake.take, batch=batch), key=batch.device_id)
         return self.loop.run_until_complete(work)
 
 
 @contextmanager
-def open_desk(folder: Path) -> Iterator[Desk]:
-    """A desk with its files in ``folder``."""
+def open_desk(folder: Path, *, database: str | None = None) -> Iterator[Desk]:
+    """A desk with its files in ``folder``; ``database`` None: SQLite there."""
     sources = Sources.system()
     authority = Authority.open(folder, server_names=["localhost"], now=sources.now())
-    store = Store.open(f"sqlite:///{folder / 'test.db'}")
+    options = StoreOptions(require_durable=False)
+    store = Store.open(database or f"sqlite:///{folder / 'test.db'}", options)
     sequencer = Sequencer.open(store, LogSigner(authority.log_origin, authority.log_key), sources)
     with store.writing() as connection:
         leaf = attestations.add_chain(connection, authority.chain_of(authority.receipt.certificate))
@@ -156,7 +155,8 @@ def open_desk(folder: Path) -> Iterator[Desk]:
 def signer_of(device: Device) -> Signer:
     """The device's certificates as if they had been checked."""
     leaf = x509.load_der_x509_certificate(device.chain[0])
-    return Signer(tuple(device.chain), device.device_id, device.key.public_key(), f"{leaf.serial_number:x}")
+    spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Signer(tuple(device.chain), device.device_id, spki, f"{leaf.serial_number:x}")
 
 
 def statuses(delivery: Delivery) -> list[str]:

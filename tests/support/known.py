@@ -47,15 +47,6 @@ def directive_item(
     )
 
 
-def account_item(item_id: str, content: bytes = b"account", *, removed: bool = False) -> sync.DownItem:
-    return sync.DownItem(
-        kind=sync.DOWN_ITEM_KIND_ACCOUNT,
-        item_id=item_id,
-        content=b"" if removed else content,
-        removed=removed,
-    )
-
-
 def no_wipe() -> None:
     raise AssertionError("nobody ordered a wipe")
 
@@ -91,6 +82,8 @@ class KnownDevice:
         arrival: Arrival = BOOT,
         certificates: Sequence[bytes] | None = None,
         wipe: Callable[[], None] = no_wipe,
+        restarted: bool = False,
+        more: bool = False,
     ) -> PullOutcome:
         return self.state.apply_pull(
             items,
@@ -100,4 +93,6 @@ class KnownDevice:
             certificates=self.authority.policy_chain if certificates is None else certificates,
             roots=[self.authority.root],
             wipe=wipe,
+            restarted=restarted,
+            more=more,
         )

@@ -13,14 +13,13 @@ from edge.attest.clock import (
     MAX_SILENCE,
     SystemClock,
     TimeBounds,
-    Validity,
     arrival_now,
     bounded_now,
     judge_validity,
     label_time,
     read_clock,
 )
-from edge.model import Arrival, ClockMark, Contact
+from edge.model import Arrival, ClockMark, Contact, Validity
 from tests.support.clocks import SteeredClock
 from verifield.v1.attestation_pb2 import (
     TIME_QUALITY_BOUNDED,
@@ -180,6 +179,12 @@ def test_a_long_term_document_does_not_expire() -> None:
     assert judge_validity(FROM, None, TimeBounds(far, BOUNDED, far)) is Validity.VALID
     assert judge_validity(FROM, date.max, TimeBounds(far, BOUNDED, far)) is Validity.VALID
     assert judge_validity(date.min, TO, TimeBounds(BUILD_DATE, BOUNDED, RECEIPT)) is Validity.VALID
+
+
+def test_a_long_term_document_that_has_surely_begun_needs_no_clock() -> None:
+    begun = datetime(2026, 11, 10, 14, tzinfo=UTC)  # in every zone
+    assert judge_validity(FROM, None, TimeBounds(begun, SUSPECT, FIRST)) is Validity.VALID
+    assert judge_validity(FROM, None, TimeBounds(begun - TICK, SUSPECT, FIRST)) is Validity.UNCERTAIN
 
 
 def test_the_system_clock_reads_this_boot() -> None:

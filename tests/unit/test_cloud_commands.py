@@ -25,6 +25,8 @@ LOCAL = (
     "attestations bundle",
     "attestations list",
     "attestations show",
+    "audit head",
+    "audit list",
     "devices approve",
     "devices list",
     "devices lock",
@@ -36,10 +38,20 @@ LOCAL = (
     "import",
     "join-token create",
     "log checkpoint",
+    "media get",
+    "media list",
     "policies export",
     "policies list",
     "policies publish",
     "policies template",
+    "users add",
+    "users certificate",
+    "users disable",
+    "users enable",
+    "users list",
+    "users roles",
+    "users show",
+    "users update",
 )
 
 
@@ -47,7 +59,7 @@ LOCAL = (
 def test_every_command_that_calls_the_service_says_where_it_is(command: str) -> None:
     result = CliRunner().invoke(build_app(), [*command.split(), "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    for option in ("--data", "--endpoint", "--root", "--token-file"):
+    for option in ("--data", "--endpoint", "--root", "--token-file", "--certificate", "--certificate-key"):
         assert option in result.stdout, option
     assert "connect" not in result.stdout.lower().replace("connection", "")
 
@@ -87,9 +99,10 @@ def app_of(*, with_json: bool = True) -> typer.Typer:
 
 def test_the_options_reach_the_client_and_a_fault_ends_the_command(asked: list[tuple[Any, ...]]) -> None:
     words = ["device-1", "--json", "--data", "d", "--endpoint", "h:1", "--root", "r", "--token-file", "t"]
+    words += ["--certificate", "c", "--certificate-key", "k"]
     result = CliRunner().invoke(app_of(), words)
     assert result.exit_code == 6
-    assert asked == [(Path("d"), "h:1", Path("r"), Path("t"))]
+    assert asked == [(Path("d"), "h:1", Path("r"), Path("t"), Path("c"), Path("k"))]
     assert json.loads(result.stdout)["error"]["code"] == "UNAVAILABLE"
 
 
@@ -97,7 +110,8 @@ def test_without_options_the_service_is_where_it_is_by_default(asked: list[tuple
     app = app_of(with_json=False)
     assert CliRunner().invoke(app, ["device-1"], env={"VERIFIELD_CLOUD_DATA": None}).exit_code == 6
     assert CliRunner().invoke(app, ["device-1"], env={"VERIFIELD_CLOUD_DATA": "there"}).exit_code == 6
-    assert asked == [(Path("verifield-cloud-data"), None, None, None), (Path("there"), None, None, None)]
+    nothing = (None,) * 5
+    assert asked == [(Path("verifield-cloud-data"), *nothing), (Path("there"), *nothing)]
     assert CliRunner().invoke(app, []).exit_code == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +121,39 @@ def test_the_last_port_has_none_after_it_for_devices() -> None:
 def test_an_unknown_key_is_named_in_plain_words(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"lissen: there is no such setting\.$"):
         load_config(write(tmp_path, 'lissen = "x:1"'))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"oidc_issuer": "https://id.example"},
+        {"oidc_audience": "verifield"},
+        {"oidc_issuer": "http://id.example", "oidc_audience": "verifield"},
+        {"oidc_issuer": "https://user@id.example", "oidc_audience": "verifield"},
+        {"oidc_roles_claim": "groups"},
+        {"oidc_roles": {"a": "auditor"}},
+        {"oidc_roles_claim": "groups", "oidc_roles": {"a": "king"}},
+        {"max_call_s": 0},
+        {"max_call_s": 3601},
+        {"read_calls_per_minute": 0},
+        {"read_calls_per_minute": 1_000_001},
+    ],
+)
+def test_settings_of_sign_in_and_limits_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(SetupError) as caught:
+        load_config(None, **settings)
+    assert caught.value.code == "CONFIG_INVALID"
+
+
+def test_settings_of_sign_in_and_limits_at_their_ends() -> None:
+    config = load_config(
+        None,
+        oidc_issuer="https://id.example/realms/one",
+        oidc_audience="verifield",
+        oidc_roles_claim="groups",
+        oidc_roles={"auditors": "auditor"},
+        max_call_s=3600,
+        read_calls_per_minute=1_000_000,
+        failed_calls_per_minute=1,
+    )
+    assert config.oidc_roles == {"auditors": "auditor"}

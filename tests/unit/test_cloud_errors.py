@@ -3,31 +3,113 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
+from google.rpc.status_pb2 import Status
 
+from cloud.api.statuses import to_status
 from cloud.devices.peer import device_of_peer
 from cloud.devices.tokens import OPERATOR_PREFIX, check_operator_token, encode_token, token_sha256
-from cloud.errors import REMEDIES, Reason, ServiceError
-from cloud.interceptors import to_status
+from cloud.errors import REMEDIES, FieldViolation, Reason, ServiceError
+from cloud.hints import LANGUAGES, MAX_HEADER_CHARS, choose_language, hint_of
 from cloud.paging import encode_page_token, parse_page_token
 from cloud.sources import from_us, to_us
 from tests.support.authority import Authority
 from verifield.profile import leaf_certificate
 
 
+def details(status: Status) -> dict[str, Any]:
+    """The details of a status by the name of their type."""
+    found: dict[str, Any] = {}
+    for packed in status.details:
+        kind = next(
+            kind
+            for kind in (ErrorInfo, LocalizedMessage, BadRequest, RetryInfo)
+            if packed.Is(kind.DESCRIPTOR)
+        )
+        found[kind.DESCRIPTOR.name] = kind.FromString(packed.value)
+    return found
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_travels_with_status_domain_and_hint(reason: Reason) -> None:
     assert reason in REMEDIES
     status = to_status(ServiceError(reason, "One sentence.", {"fact": "1"}))
-    info, hint = ErrorInfo(), LocalizedMessage()
-    assert status.details[0].Unpack(info)
-    assert status.details[1].Unpack(hint)
+    told = details(status)
+    info, hint = told["ErrorInfo"], told["LocalizedMessage"]
     assert status.code > 0
     assert (info.reason, info.domain, dict(info.metadata)) == (reason, "verifield", {"fact": "1"})
+    assert (hint.locale, hint.message) == ("en", REMEDIES[reason].hint)
     assert hint.message.endswith(".")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_hint_in_every_language(reason: Reason, language: str) -> None:
+    hint = hint_of(reason, language)
+    assert hint.endswith("。" if language == "zh" else ".")
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in hint) is (language == "zh")
+    if language == "es":
+        assert hint != REMEDIES[reason].hint
+    told = details(to_status(ServiceError(reason, "One sentence."), accept_language=language))
+    assert (told["LocalizedMessage"].locale, told["LocalizedMessage"].message) == (language, hint)
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("zh", "zh"),
+        ("zh-Hans-CN", "zh"),
+        ("ES", "es"),
+        ("fr, es;q=0.5, en;q=0.1", "es"),
+        ("en;q=0.2, zh;q=0.9", "zh"),
+        ("es, zh", "es"),
+        ("zh;q=0", "en"),
+        ("fr", "en"),
+        ("*", "en"),
+        ("es;q=2", "en"),
+        ("zh;q=", "en"),
+        (",,;;q=1,zh", "zh"),
+        ("zh" + "," * (MAX_HEADER_CHARS - 2), "zh"),
+        ("zh" + "," * (MAX_HEADER_CHARS - 1), "en"),
+    ],
+)
+def test_the_language_that_is_wanted_most_is_taken(header: str | None, language: str) -> None:
+    assert choose_language(header) == language
+
+
+def test_fields_at_fault_and_the_time_to_wait_are_told() -> None:
+    violation = FieldViolation("items[2].name", "string.max_len", "is too long")
+    error = ServiceError(Reason.REQUEST_INVALID, "One sentence.", violations=(violation,))
+    [told] = details(to_status(error))["BadRequest"].field_violations
+    assert (told.field, told.reason, told.description) == (
+        "items[2].name",
+        "string.max_len",
+        "is too long",
+    )
+    assert "RetryInfo" not in details(to_status(error))
+    table = REMEDIES[Reason.TRANSFER_BUSY].retry_s
+    assert table is not None
+    for given, seconds in ((None, table), (0.25, 0.25)):
+        busy = ServiceError(Reason.TRANSFER_BUSY, "One sentence.", retry_s=given)
+        delay = details(to_status(busy))["RetryInfo"].retry_delay
+        assert delay.ToTimedelta() == timedelta(seconds=seconds)
+
+
+def test_where_the_caller_is_told_to_come_back_the_status_says_so_too() -> None:
+    """Clients that look at the code alone wait in the same cases."""
+    patient = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION"}
+    broken = {Reason.LOG_INCONSISTENT}  # until somebody has mended it
+    for reason, remedy in REMEDIES.items():
+        if remedy.retry_s is not None and reason not in broken:
+            assert code_pb2.Code.Name(remedy.status) in patient, reason
+            assert 0 < remedy.retry_s <= 86_400
 
 
 def test_page_tokens_there_and_back() -> None:
@@ -38,7 +120,16 @@ def test_page_tokens_there_and_back() -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["x", "====", "AAAA", "ü", encode_page_token("1", filters="other"), encode_page_token("", filters="a")],
+    [
+        "x",
+        "====",
+        "AAAA",
+        "ü",
+        encode_page_token("1", filters="other"),
+        encode_page_token("", filters="a"),
+        encode_page_token("a\0", filters="a"),
+        encode_page_token("é", filters="a"),
+    ],
 )
 def test_other_page_tokens_are_refused(token: str) -> None:
     with pytest.raises(ServiceError) as caught:

@@ -10,13 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud.attestations.advance import Advance, Holes, advance, missing_ranges
 from cloud.attestations.deliverer import check_batch
-from cloud.attestations.ingest import Books, Judged, Record, Refused, judge_batch, verify_record
+from cloud.attestations.ingest import Books, Judged, judge_batch
 from cloud.attestations.limits import (
     MAX_BATCH_BYTES,
-    MAX_BATCH_DAMAGED,
     MAX_BATCH_ENVELOPES,
-    MAX_DAMAGED_BYTES,
 )
+from cloud.attestations.record import Record, Refused, verify_record
 from cloud.errors import Reason, ServiceError
 from tests.support.authority import Authority, Device, new_key, sign_envelope, verification
 from tests.support.chains import Chain
@@ -24,7 +23,6 @@ from verifield.chain import ChainHead, Excuse, envelope_sha256
 from verifield.dsse import parse_envelope
 from verifield.leaf import log_leaf
 from verifield.merkle import leaf_hash
-from verifield.rules import MAX_COUNTER
 from verifield.statement import STATEMENT_TYPE, encode_statement
 from verifield.v1 import sync_service_pb2 as pb
 from verifield.v1.attestation_pb2 import (
@@ -414,18 +412,12 @@ def test_missing_places_behind_the_tenth(
 # Limits of a batch
 
 
-def piece(size: int = 0, *, seq: int = 1) -> pb.DamagedRecord:
-    return pb.DamagedRecord(chain_epoch=1, seq=seq, content=bytes(size))
-
-
 @pytest.mark.parametrize(
     "batch",
     [
         pb.DeliverRequest(),
         pb.DeliverRequest(envelopes=[b"x"] * MAX_BATCH_ENVELOPES),
         pb.DeliverRequest(envelopes=[bytes(MAX_BATCH_BYTES)]),
-        pb.DeliverRequest(damaged=[piece(MAX_DAMAGED_BYTES)] * MAX_BATCH_DAMAGED),
-        pb.DeliverRequest(damaged=[piece(seq=MAX_COUNTER)]),
     ],
 )
 def test_batches_within_the_limits(batch: pb.DeliverRequest) -> None:
@@ -437,9 +429,6 @@ def test_batches_within_the_limits(batch: pb.DeliverRequest) -> None:
     [
         (pb.DeliverRequest(envelopes=[b"x"] * (MAX_BATCH_ENVELOPES + 1)), Reason.BATCH_TOO_LARGE),
         (pb.DeliverRequest(envelopes=[bytes(MAX_BATCH_BYTES), b"x"]), Reason.BATCH_TOO_LARGE),
-        (pb.DeliverRequest(damaged=[piece()] * (MAX_BATCH_DAMAGED + 1)), Reason.BATCH_TOO_LARGE),
-        (pb.DeliverRequest(damaged=[piece(MAX_DAMAGED_BYTES + 1)]), Reason.BATCH_TOO_LARGE),
-        (pb.DeliverRequest(damaged=[piece(seq=MAX_COUNTER + 1)]), Reason.DAMAGED_INVALID),
     ],
 )
 def test_batches_beyond_the_limits(batch: pb.DeliverRequest, reason: Reason) -> None:

@@ -3,122 +3,105 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
+from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, inspect, text
 
 from cloud.errors import SetupError
 from cloud.sources import to_us
-from cloud.store import attestations, database, devices
+from cloud.store import attestations, database, devices, lists
 from cloud.store import log as log_rows
-from cloud.store.database import Store
+from cloud.store.database import Store, StoreOptions
+from cloud.store.lanes import lane_of
 from cloud.store.schema import metadata
-from tests.support.authority import Authority, Device, verification
+from tests.support.released import KEY, all_rows, insert, raw, write_0001, write_0002
 from verifield.v1.device_service_pb2 import DEVICE_STATE_ACTIVE
 
-KEY = bytes(range(32))
+
+def open_store(url: str) -> Store:
+    return Store.open(url, StoreOptions(require_durable=False))
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'test.db'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    opened = Store.open(url)
+def store(database_url: str) -> Iterator[Store]:
+    opened = open_store(database_url)
     yield opened
     opened.close()
+
+
+def keys_of(connection: Connection) -> dict[str, Any]:
+    """What a comparison of columns does not see: primary keys, what refers to what, and partial indexes."""
+    inspector = inspect(connection)
+    found: dict[str, Any] = {}
+    for table in metadata.tables:
+        foreign = {
+            (*key["constrained_columns"], key["referred_table"]) for key in inspector.get_foreign_keys(table)
+        }
+        partial = {
+            index["name"]
+            for index in inspector.get_indexes(table)
+            if {"postgresql_where", "sqlite_where"} & set(index.get("dialect_options", {}))
+        }
+        found[table] = inspector.get_pk_constraint(table)["constrained_columns"], foreign, partial
+    return found
+
+
+def wanted_keys() -> dict[str, Any]:
+    return {
+        name: (
+            [column.name for column in table.primary_key],
+            {(key.parent.name, key.column.table.name) for key in table.foreign_keys},
+            {index.name for index in table.indexes if index.dialect_options["sqlite"]["where"] is not None},
+        )
+        for name, table in metadata.tables.items()
+    }
 
 
 def test_migrations_build_the_tables_of_the_schema(store: Store) -> None:
     with store.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert keys_of(connection) == wanted_keys()
 
 
-def test_a_newer_schema_is_refused_and_left_alone(store: Store, url: str, tmp_path: Path) -> None:
+def test_a_newer_schema_is_refused_and_left_alone(store: Store, database_url: str) -> None:
     store.close()
-    with closing(sqlite3.connect(tmp_path / "test.db")) as raw:
-        raw.execute("UPDATE alembic_version SET version_num = '9999'")
-        raw.commit()
-        with pytest.raises(SetupError) as caught:
-            Store.open(url)
-        assert caught.value.code == "DATABASE_NEWER"
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    with raw(database_url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SetupError) as caught:
+        open_store(database_url)
+    assert caught.value.code == "DATABASE_NEWER"
+    with raw(database_url) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["9999"]
 
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
-MIGRATIONS = Path(database.__file__).with_name("migrations")
 
-
-def write_0001(path: Path) -> tuple[Device, list[str], list[bytes]]:
-    """A database as version 0001 left it: a device with three records, the last two of which cite a
-    checkpoint, and a device without any. Returns the first device, the notes and the envelopes."""
-    authority = Authority.create()
-    device = authority.enroll("device-1")
-    notes, envelopes = [authority.checkpoint(0)], []
-    leaf, issuing = (hashlib.sha256(der).digest() for der in device.chain)
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        add = connection.exec_driver_sql
-        add("INSERT INTO devices VALUES ('device-1', 'site-1', 1, ?, 5, 1, 3, ?, 7)", (KEY, KEY))
-        add("INSERT INTO devices VALUES ('device-2', 'site-1', 1, ?, 5, 1, 0, x'', NULL)", (KEY[::-1],))
-        add("INSERT INTO join_tokens VALUES (?, 'site-1', 1, 2, NULL, NULL)", (KEY,))
-        add("INSERT INTO certificates VALUES (?, ?, NULL)", (issuing, device.chain[1]))
-        add("INSERT INTO certificates VALUES (?, ?, ?)", (leaf, device.chain[0], issuing))
-        add("INSERT INTO checkpoints VALUES (0, ?, 1)", (notes[0],))
-        add("INSERT INTO receipts VALUES (?, 'device-1', ?, 9)", (KEY, b"receipt"))
-        for number in range(3):
-            statement = verification(device)
-            if number:
-                statement.last_checkpoint_sha256 = hashlib.sha256(notes[-1].encode()).digest()
-            envelopes.append(device.sign(statement))
-            authority.append(envelopes[-1], device.chain[0])
-            notes.append(authority.checkpoint())
-            add("INSERT INTO log_leaves VALUES (?, ?)", (number, KEY))
-            add("INSERT INTO checkpoints VALUES (?, ?, 1)", (number + 1, notes[-1]))
-            add(
-                "INSERT INTO attestations"
-                " VALUES (?, ?, 'device-1', 1, ?, ?, ?, ?, 'site-1', 1, 1, '[]', 3, 4)",
-                (number, statement.attestation_id, number + 1, envelopes[-1], KEY, leaf),
-            )
-    engine.dispose()
-    return device, notes, envelopes
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 1000])
+@pytest.mark.parametrize("chunk", [1, 2])
 def test_a_filled_database_of_version_0001_is_brought_forward(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+    database_url: str, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    device, notes, envelopes = write_0001(tmp_path / "test.db")
+    released = write_0001(database_url)
+    device, notes = released.device, released.notes
     load = ScriptDirectory._load_revisions
 
     def with_chunk(scripts: ScriptDirectory) -> Iterator[Script]:
         for script in load(scripts):
-            if script.revision == "0002":
-                script.module._CHUNK = chunk
+            if hasattr(script.module, "_CHUNK"):
+                vars(script.module)["_CHUNK"] = chunk
             yield script
 
     monkeypatch.setattr(ScriptDirectory, "_load_revisions", with_chunk)
-    opened = Store.open(url)
+    opened = open_store(database_url)
     with opened.reading() as connection:
         row = devices.get_device(connection, "device-1")
         assert row is not None
@@ -144,7 +127,7 @@ def test_a_filled_database_of_version_0001_is_brought_forward(
         receipt = attestations.get_receipt(connection, KEY, device_id="device-1")
         assert receipt == attestations.ReceiptRow(b"receipt", None)
         kept = connection.execute(text("SELECT envelope FROM attestations ORDER BY log_index")).scalars()
-        assert list(kept) == envelopes
+        assert list(kept) == released.envelopes
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     opened.close()
 
@@ -162,34 +145,96 @@ def twin(certificate: x509.Certificate) -> bytes:
     return der[:2] + size.to_bytes(2, "big") + der[4 : start - 2] + bytes([len(signature) + 1, 0]) + signature
 
 
-def test_a_certificate_in_two_forms_is_one(url: str, tmp_path: Path) -> None:
-    device, _, _ = write_0001(tmp_path / "test.db")
+def test_a_certificate_in_two_forms_is_one(database_url: str) -> None:
+    device = write_0001(database_url).device
     other = twin(device.certificate)
     parsed = x509.load_der_x509_certificate(other)
     assert other != device.chain[0]
     parsed.verify_directly_issued_by(x509.load_der_x509_certificate(device.chain[1]))
     digest = hashlib.sha256(other).digest()
-    with closing(sqlite3.connect(tmp_path / "test.db")) as raw:
-        raw.execute(
-            "INSERT INTO certificates SELECT ?, ?, issuer_sha256 FROM certificates LIMIT 1", (digest, other)
-        )
-        raw.execute("UPDATE attestations SET certificate_sha256 = ? WHERE log_index = 2", (digest,))
-        raw.commit()
-    opened = Store.open(url)
+    with raw(database_url) as connection:
+        insert(connection, "certificates", sha256=digest, der=other)
+        change = text("UPDATE attestations SET certificate_sha256 = :digest WHERE log_index = 2")
+        connection.execute(change, {"digest": digest})
+    opened = open_store(database_url)
     with opened.reading() as connection:
         assert connection.execute(text("SELECT count(*) FROM issued_certificates")).scalar() == 1
     opened.close()
 
 
-def test_a_migration_that_fails_leaves_the_old_schema(url: str, tmp_path: Path) -> None:
-    write_0001(tmp_path / "test.db")
-    with closing(sqlite3.connect(tmp_path / "test.db")) as raw:
-        raw.execute("UPDATE certificates SET der = x'00'")
-        raw.commit()
+def test_a_migration_that_fails_leaves_the_old_schema(database_url: str) -> None:
+    write_0001(database_url)
+    with raw(database_url) as connection:
+        connection.execute(text("UPDATE certificates SET der = :der"), {"der": b"\0"})
+        before = all_rows(connection)
     with pytest.raises(ValueError, match="error parsing"):
-        Store.open(url)
-    with closing(sqlite3.connect(tmp_path / "test.db")) as raw:
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
-        names = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        assert not names & {"staged", "alarms", "feed_items"}
-        assert "state" not in {row[1] for row in raw.execute("PRAGMA table_info(devices)")}
+        open_store(database_url)
+    with raw(database_url) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0001"]
+        assert all_rows(connection) == before
+
+
+def test_a_filled_database_of_version_0002_is_brought_forward(database_url: str) -> None:
+    """Each row of each table is there as it was; what is new beside it is what can be known."""
+    _, before = write_0002(database_url)
+    assert all(before.values()), "a table without rows shows nothing"
+    open_store(database_url).close()
+    with raw(database_url) as connection:
+        after = all_rows(connection)
+        assert keys_of(connection) == wanted_keys()
+    for table, rows in before.items():
+        columns = set(rows[0])
+        kept = [{name: row[name] for name in columns} for row in after[table]]
+        assert sorted(kept, key=by_content) == sorted(rows, key=by_content), table
+    for table in ("attestations", "alarms", "side_records"):
+        assert {(row["device_id"], row["lane"]) for row in after[table]} == {
+            (row["device_id"], lane_of(row["device_id"])) for row in before[table]
+        }
+    places = [
+        (row["log_index"], row["device_id"], row["chain_epoch"], row["seq"]) for row in after["log_leaves"]
+    ]
+    assert sorted(places) == [(0, "device-1", 1, 1), (1, "device-1", 1, 2), (2, "device-1", 1, 3)]
+
+
+def by_content(row: dict[str, Any]) -> str:
+    return repr(sorted(row.items()))
+
+
+def test_the_rows_of_version_0002_are_found_in_the_new_ways(database_url: str) -> None:
+    released, _ = write_0002(database_url)
+    opened = open_store(database_url)
+    with opened.reading() as connection:
+        for device_id, outcome in (("", 0), ("device-1", 0), ("", 1), ("device-1", 1)):
+            query = lists.select_attestations(
+                connection, lists.Begin(None, descending=True), 9, device_id=device_id, outcome=outcome
+            )
+            assert [row.log_index for row in connection.execute(query)] == [2, 1, 0]
+        assert attestations.get_receipt(connection, KEY[::-1], device_id="device-2") is not None
+        # The second and the third record cite the trees of one leaf and of two.
+        seen = attestations.find_witnesses(connection, 0, but="device-2", limit=3)
+        assert [row.envelope for row in seen] == [released.envelopes[1]]
+    opened.close()
+
+
+def test_servers_that_start_together_migrate_once(database_url: str) -> None:
+    write_0001(database_url)
+    began = threading.Barrier(4)
+    faults: list[BaseException] = []
+
+    def start() -> None:
+        began.wait(30)
+        try:
+            open_store(database_url).close()
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert faults == []
+    with raw(database_url) as connection:
+        [version] = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+        assert version == database._scripts().get_current_head()
+        assert connection.execute(text("SELECT count(*) FROM issued_certificates")).scalar() == 1

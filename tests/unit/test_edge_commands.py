@@ -83,6 +83,7 @@ def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> Non
         "models": ("list", "verify", "pull"),
         "operator": ("add", "list", "remove", "login-test", "change-pin", "ledger"),
         "policy": ("show",),
+        "tasks": ("list", "show"),
     }
     for name in COMMANDS:
         parts: list[tuple[str, ...]] = [(name, part) for part in groups.get(name, ())]

@@ -15,7 +15,7 @@ from edge.answers import (
     TextShown,
 )
 from edge.decision import decide
-from edge.model import Decision, LivenessDecision, Outcome, QualityComponent
+from edge.model import Decision, LivenessDecision, Outcome, QualityComponent, ReadMethod, Validity
 from tests.support.evidence import CAPTURE, DOCUMENT, GOOD, LIVE, MATCH
 
 ATTACK = dataclasses.replace(LIVE, decision=LivenessDecision.ATTACK, reasons=("SPOOF_PLANAR_MOTION",))
@@ -34,6 +34,9 @@ def test_every_stage_said_yes() -> None:
     [
         ({"aborted": "CAMERA_LOST"}, Outcome.ABORTED, "CAMERA_LOST"),
         ({"document": None}, Outcome.INCONCLUSIVE, "NO_DOCUMENT"),
+        ({"validity": None}, Outcome.INCONCLUSIVE, "NO_DOCUMENT_VALIDITY"),
+        ({"validity": Validity.EXPIRED}, Outcome.INCONCLUSIVE, "DOCUMENT_EXPIRED"),
+        ({"validity": Validity.NOT_YET}, Outcome.INCONCLUSIVE, "DOCUMENT_NOT_YET_VALID"),
         ({"capture": None}, Outcome.INCONCLUSIVE, "NO_CAPTURE"),
         ({"liveness": None}, Outcome.INCONCLUSIVE, "NO_CAPTURE"),
         ({"liveness": UNSURE}, Outcome.INCONCLUSIVE, "LIVENESS_NO_FACE"),
@@ -43,12 +46,37 @@ def test_every_stage_said_yes() -> None:
         ({"capture": dataclasses.replace(CAPTURE, best_shot=None)}, Outcome.INCONCLUSIVE, "NO_MATCH_SCORE"),
         ({"capture": dataclasses.replace(CAPTURE, quality=BLURRED)}, Outcome.INCONCLUSIVE, "BLURRED"),
         ({"document": dataclasses.replace(DOCUMENT, photo=None)}, Outcome.INCONCLUSIVE, "NO_DOCUMENT_PHOTO"),
+        *(
+            (
+                {"document": dataclasses.replace(DOCUMENT, read_method=method)},
+                Outcome.INCONCLUSIVE,
+                "DOCUMENT_NOT_FROM_CHIP",
+            )
+            for method in (ReadMethod.TYPED, ReadMethod.SCANNED)
+        ),
     ],
 )
 def test_anything_missing_is_never_a_pass(change: dict[str, object], outcome: Outcome, reason: str) -> None:
     decision = decide(dataclasses.replace(GOOD, **change))
     assert decision.outcome is outcome
     assert decision.reasons[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, Decision(Outcome.VERIFIED, ("DOCUMENT_VALIDITY_UNCERTAIN",))),
+        (
+            {"liveness": ATTACK},
+            Decision(Outcome.SPOOF, ("SPOOF_PLANAR_MOTION", "DOCUMENT_VALIDITY_UNCERTAIN")),
+        ),
+        ({"aborted": "NO_CARD", "document": None}, Decision(Outcome.ABORTED, ("NO_CARD",))),
+    ],
+)
+def test_an_outcome_says_where_the_documents_validity_is_uncertain(
+    change: dict[str, object], expected: Decision
+) -> None:
+    assert decide(dataclasses.replace(GOOD, validity=Validity.UNCERTAIN, **change)) == expected
 
 
 def test_a_spoof_of_the_right_person_is_a_spoof() -> None:

@@ -14,9 +14,9 @@ from typing import TextIO
 
 import pytest
 
-from edge.answers import EarlierRecord, SessionText, SignedIn, Stop
+from edge.answers import EarlierRecord, NotSignedIn, Refusal, SessionText, SignedIn, Stop
 from edge.desk import MAX_LINE_BYTES, STOP_WORD, Lines, TerminalDesk
-from edge.errors import InputError
+from edge.errors import HardwareError, InputError
 from edge.policy import NumberSegment, Policy
 from edge.session.customer import MAX_FIELD_CHARS, judge_field
 from edge.texts import ASKS, FIELDS, Ask
@@ -34,10 +34,14 @@ def typed() -> Iterator[tuple[TextIO, int]]:
         os.close(writing)
 
 
-def only_clerk(who: str, pin: str) -> SignedIn:
-    if (who, pin) != ("Li Wei", "835062"):
-        raise InputError("SIGN_IN_WRONG", "The sign-in was refused.", hint="Try again.")
-    return CLERK
+def only_clerk(who: str, pin: str) -> SignedIn | NotSignedIn:
+    if who != "Li Wei":
+        raise InputError("NO_OPERATOR", "There is no such operator on this device.")
+    if not pin:
+        raise HardwareError("CAMERA_LOST", "The camera went away.")
+    if pin == "000000":
+        return NotSignedIn(Refusal.BLOCKED, 12.3)
+    return CLERK if pin == "835062" else NotSignedIn(Refusal.WRONG, 0.0)
 
 
 def desk_for(source: TextIO, *, language: str = "en", operator: str = "") -> TerminalDesk:
@@ -143,12 +147,32 @@ def test_a_long_script_is_read_to_its_end(typed: tuple[TextIO, int]) -> None:
 
 def test_an_operator_may_mistype(typed: tuple[TextIO, int], capsys: pytest.CaptureFixture[str]) -> None:
     source, keys = typed
-    type_lines(keys, "Li Wei", "000000", "Li Wei", "835062")
+    type_lines(keys, "Li Wei", "111222", "Li Wei", "835062")
     assert desk_for(source).identify(5.0) == CLERK
     said = capsys.readouterr()
-    assert "The sign-in was refused. Try again." in said.err
+    assert "The sign-in failed; try again." in said.err
+    assert "Wait" not in said.err
     assert "835062" not in said.err
     assert said.out == ""  # which stays machine readable
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["Too many failed attempts", "Wait 13 s.", "no such operator", "checked (CAMERA_LOST)"]),
+        ("es", ["Demasiados intentos", "Espere 13 s.", "No hay tal operador", "identidad (CAMERA_LOST)"]),
+        ("zh", ["失败次数过多", "请等待 13 秒", "没有这位操作员", "（CAMERA_LOST）"]),
+    ],
+)
+def test_a_refused_sign_in_is_told_in_the_devices_language(
+    typed: tuple[TextIO, int], capsys: pytest.CaptureFixture[str], language: str, words: list[str]
+) -> None:
+    source, keys = typed
+    tries = ("Li Wei", "000000", "Nobody", "835062", "Li Wei", "", "Li Wei", "835062")
+    type_lines(keys, *tries)
+    assert desk_for(source, language=language).identify(5.0) == CLERK
+    said = capsys.readouterr().err
+    assert [word for word in words if word not in said] == []
 
 
 def test_a_known_operator_types_the_pin_alone(typed: tuple[TextIO, int]) -> None:

@@ -9,6 +9,7 @@ from edge.files import (
     NotPrivateError,
     create_private,
     destroy_file,
+    destroy_leftovers,
     locked,
     make_private_folder,
     read_private,
@@ -113,3 +114,54 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         raise AssertionError("held twice")
     with locked(path, wait=False):
         assert mode(path) == 0o600
+
+
+def leave(folder: Path, name: str, content: bytes = b"secret") -> Path:
+    """What a process leaves that was killed while it wrote ``name``."""
+    path = folder / f".{name}.0123456789abcdef"
+    path.write_bytes(content)
+    return path
+
+
+def test_what_a_killed_process_left_is_destroyed(tmp_path: Path) -> None:
+    left = leave(tmp_path, "device.key")
+    others = [
+        tmp_path / name for name in (".device.key", "device.key", ".hidden.0123", ".x.0123456789abcdeg")
+    ]
+    for path in others:
+        path.write_bytes(b"kept")
+    with left.open("rb") as file:
+        assert destroy_leftovers(tmp_path) == 1
+        assert file.read() != b"secret"  # overwritten, not only unlinked
+    assert not left.exists()
+    assert [path.read_bytes() for path in others] == [b"kept"] * len(others)
+    assert destroy_leftovers(tmp_path) == 0
+    assert destroy_leftovers(tmp_path / "nowhere") == 0
+
+
+def test_a_leftover_that_has_its_own_name_already_costs_that_name_nothing(tmp_path: Path) -> None:
+    """A kill after the link and before the other name was taken away."""
+    left = leave(tmp_path, "device.key", b"the key")
+    (tmp_path / "device.key").hardlink_to(left)
+    assert destroy_leftovers(tmp_path) == 1
+    assert not left.exists()
+    assert (tmp_path / "device.key").read_bytes() == b"the key"
+
+
+def test_a_file_that_is_being_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, found = Path.replace, []
+
+    def clean_first(self: Path, target: Path) -> Path:
+        found.append(destroy_leftovers(tmp_path))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", clean_first)
+    write_private(tmp_path / "device.key", b"new")
+    assert found == [0]
+    assert (tmp_path / "device.key").read_bytes() == b"new"
+
+
+def test_an_empty_one_may_be_one_that_begins_now(tmp_path: Path) -> None:
+    left = leave(tmp_path, "device.key", b"")
+    assert destroy_leftovers(tmp_path) == 0
+    assert left.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from edge.attest.clock import SystemClock, TimeBounds, arrival_now
+from edge.attest.clock import BUILD_DATE, SystemClock, TimeBounds, arrival_now
 from edge.cli import app
 from edge.commands import operator as operator_command
 from edge.commands import policy as policy_command
 from edge.commands import status as status_command
+from edge.commands import tasks as tasks_command
 from edge.commands.operator import MAX_PIN_FILE_BYTES
 from edge.errors import ExitCode
 from edge.health import EXPIRES_SOON, Health, Queue, judge_health
@@ -28,12 +30,13 @@ from edge.operators import pins
 from edge.outbox.records import OutboxStats
 from edge.outbox.space import Space, SpaceVerdict
 from edge.policy import Policy
-from edge.state.records import ManualEntry, RefusedItem
+from edge.state.records import ItemKind, ManualEntry, RefusedItem
 from edge.texts import REFUSALS, STANDINGS
 from tests.support.appliance import open_outbox
 from tests.support.authority import NOW, Authority
-from tests.support.known import KnownDevice, account_item, directive_item, policy_item
+from tests.support.known import KnownDevice, directive_item, policy_item
 from tests.support.policies import sample_policy, sign_policy
+from tests.support.tasks import account_item, bad_item, contract_item, task_id
 from verifield.v1 import policy_pb2 as pb
 from verifield.v1.attestation_pb2 import TIME_QUALITY_SUSPECT, TIME_QUALITY_TRUSTED
 
@@ -60,7 +63,7 @@ def device(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
         attestation_certificates=tuple(enrolled.chain),
         tls_certificates=tuple(enrolled.chain),
     )
-    for module in (operator_command, policy_command, status_command):
+    for module in (operator_command, policy_command, status_command, tasks_command):
         monkeypatch.setattr(module, "open_identity", lambda _config: identity)
     path = tmp_path / "outbox" / "device-1.sqlite"
     open_outbox(path).close()
@@ -216,7 +219,7 @@ def test_the_status_tells_what_is_wrong_and_only_then_is_not_0(
     assert status == ExitCode.NEGATIVE
     assert shown["problems"][:2] == ["POLICY_MISSING", "CLOCK_SUSPECT"]
     message = policy_item_until(device.authority, days=3000)
-    device.pull(message, account_item("a"), **now_contact())
+    device.pull(message, account_item("a", issued=datetime.now(UTC)), **now_contact())
     status, shown = answer_of(device, capsys, "status")
     assert {"POLICY_MISSING", "CLOCK_SUSPECT"}.isdisjoint(shown["problems"])
     assert shown["standing"] == "NORMAL"
@@ -226,7 +229,7 @@ def test_the_status_tells_what_is_wrong_and_only_then_is_not_0(
     assert shown["queue"]["pending"] == 0
     assert status == (1 if shown["problems"] else 0)
     lock = directive_item(device.authority, pb.DIRECTIVE_ACTION_LOCK)
-    device.pull(account_item("b", b""), lock, **now_contact())
+    device.pull(bad_item("b"), lock, **now_contact())
     status, shown = answer_of(device, capsys, "status")
     assert (status, shown["problems"][0]) == (ExitCode.NEGATIVE, "DEVICE_LOCKED")
     assert "NEWS_REFUSED" in shown["problems"]
@@ -234,9 +237,55 @@ def test_the_status_tells_what_is_wrong_and_only_then_is_not_0(
     assert call(device, "status") == ExitCode.NEGATIVE
     printed = capsys.readouterr().out
     assert STANDINGS[Standing.LOCKED]["en"] in printed
-    assert "ITEM_TOO_LARGE" in printed
+    assert "EMPTY" in printed
     assert call(device, "status", "--quiet") == ExitCode.NEGATIVE
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.req("E054")
+def test_what_waits_is_listed_and_shown(device: KnownDevice, capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now(UTC)
+    account = account_item("a", issued=now, life=timedelta(days=2))
+    device.pull(account, contract_item("c", title="Lease [bold]", issued=now), **now_contact())
+    status, shown = answer_of(device, capsys, "tasks", "list")
+    assert status == ExitCode.OK
+    assert [one["task_id"] for one in shown["tasks"]] == [task_id("a"), task_id("c")]
+    status, shown = answer_of(device, capsys, "tasks", "show", task_id("c"))
+    assert shown == {
+        "task_id": task_id("c"),
+        "kind": "CONTRACT",
+        "subject_id": "contract-1",
+        "masked_name": "试***",
+        "document_type": "RESIDENT_ID",
+        "steps": ["SIGNATURE"],
+        "issue_time": now.isoformat(),
+        "expire_time": (now + timedelta(days=30)).isoformat(),
+        "perhaps_expired": False,
+        "nonce": hashlib.sha256(b"c").hexdigest(),
+        "contract": {
+            "title": "Lease [bold]",
+            "party": "Sample Housing",
+            "document_sha256": bytes(range(32)).hex(),
+        },
+    }
+    assert call(device, "tasks", "list") == ExitCode.OK
+    assert "Lease [bold]" in capsys.readouterr().out
+    status, shown = answer_of(device, capsys, "tasks", "show", task_id("nobody's"))
+    assert (status, shown["error"]["code"]) == (ExitCode.INPUT, "TASK_UNKNOWN")
+
+
+def test_a_task_that_has_expired_by_a_clock_that_nobody_vouches_for_says_so(
+    device: KnownDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Certain is only the cloud's last word; the wall clock of this machine is far behind it."""
+    day = timedelta(days=1)
+    device.pull(account_item("a", issued=NOW, life=timedelta(days=90)), at=NOW)
+    device.pull(account_item("b", issued=BUILD_DATE, life=day), at=BUILD_DATE)
+    assert {one.item_id for one in device.state.items(ItemKind.ACCOUNT)} == {task_id("a"), task_id("b")}
+    status, shown = answer_of(device, capsys, "tasks", "list")
+    assert status == ExitCode.OK
+    [task] = shown["tasks"]
+    assert (task["task_id"], task["perhaps_expired"]) == (task_id("b"), True)
 
 
 def policy_item_until(authority: Authority, *, days: int) -> Any:
@@ -257,7 +306,7 @@ def test_an_outbox_that_cannot_be_used_is_told_with_the_rest(
     assert "QUEUE_UNUSABLE" in shown["problems"]
     (device.folder / "outbox" / "device-1.sqlite").write_bytes(b"no database" * 100)
     status, shown = answer_of(device, capsys, "status")
-    assert shown["queue"] == {"unusable": "OUTBOX_CORRUPT"}
+    assert shown["queue"] == {"left": 0, "unusable": "OUTBOX_CORRUPT"}
 
 
 LEASE = Lease(Standing.NORMAL, "", "", timedelta(0), timedelta(days=30), policy_expired=False)

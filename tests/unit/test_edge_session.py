@@ -17,7 +17,7 @@ from edge.answers import (
     Step,
 )
 from edge.errors import SetupError
-from edge.model import LivenessDecision, Outcome
+from edge.model import LivenessDecision, Outcome, Validity
 from edge.policy import MediaPolicy, Policy, SessionPolicy
 from edge.session.events import (
     DEVICE_LOCKED,
@@ -69,7 +69,7 @@ GOOD: dict[State, Answer] = {
     State.START: Begin(),
     State.OPERATOR: OperatorIdentified(SignedIn("op-1", "clerk")),
     State.CONSENT: ConsentAnswered(AGREED),
-    State.DOCUMENT: DocumentRead(DOCUMENT),
+    State.DOCUMENT: DocumentRead(DOCUMENT, Validity.VALID),
     State.EARLIER_RECORDS: EarlierRecordsAnswered(2, go_on=True),
     State.CAPTURE: FaceCaptured(CAPTURE),
     State.LIVENESS: LivenessJudged(LIVE),

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from edge.answers import Refusal, SignedIn, SignInFactor
+from edge.answers import NotSignedIn, Refusal, SignedIn, SignInFactor
 from edge.attest.clock import BUILD_DATE
 from edge.attest.keystore_software import SoftwareKeyStore
 from edge.errors import HardwareError, InputError, SetupError
@@ -50,7 +50,7 @@ from edge.operators.machine import (
     Tick,
 )
 from edge.operators.manual import check_two_people, note_manual
-from edge.operators.service import MAX_NAME_CHARS, NotSignedIn, Operators
+from edge.operators.service import MAX_NAME_CHARS, Operators
 from edge.policy import MatchPolicy
 from edge.state.records import Lockout
 from edge.state.store import StateStore

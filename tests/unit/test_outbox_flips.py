@@ -158,6 +158,7 @@ def test_no_byte_makes_it_crash_or_believe_what_nobody_signed(original: Original
     assert opened > TRIES // 3
 
 
+@pytest.mark.req("E050")
 def test_what_is_lost_for_good_is_always_told(original: Original, tmp_path: Path) -> None:
     """After a recovery each record is there, or its place is a hole, or the whole chain is given up."""
     chance = random.Random(32)

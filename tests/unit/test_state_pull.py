@@ -23,10 +23,10 @@ from tests.support.clocks import SteeredClock
 from tests.support.known import (
     BOOT,
     KnownDevice,
-    account_item,
     directive_item,
     policy_item,
 )
+from tests.support.tasks import account_item, bad_item, contract_item, removed_item, task_id
 from verifield.v1 import policy_pb2 as pb
 from verifield.v1 import sync_service_pb2 as sync
 
@@ -142,9 +142,9 @@ def test_one_bad_item_keeps_none_of_the_others_away(device: KnownDevice) -> None
         account_item("a"),
         sync.DownItem(kind=sync.DOWN_ITEM_KIND_POLICY, item_id="policy", content=b"nonsense"),
         sync.DownItem(kind=77, item_id="odd", content=b"from a newer cloud"),  # type: ignore[arg-type]
-        account_item("x" * (pull_rules.MAX_ITEM_ID_BYTES + 1)),
-        account_item(""),
-        account_item("b" * pull_rules.MAX_ITEM_ID_BYTES),
+        bad_item("x" * (pull_rules.MAX_ITEM_ID_BYTES + 1)),
+        bad_item(""),
+        account_item("b"),
         directive_item(authority, LOCK, device_id="device-2"),
         directive_item(authority, LOCK, number=2),
     )
@@ -160,30 +160,27 @@ def test_one_bad_item_keeps_none_of_the_others_away(device: KnownDevice) -> None
 
 
 def test_items_are_kept_replaced_and_removed(device: KnownDevice) -> None:
-    contract = sync.DownItem(kind=sync.DOWN_ITEM_KIND_CONTRACT, item_id="a", content=b"contract")
-    device.pull(account_item("a", b"one"), account_item("b", b"two"), contract)
-    device.pull(account_item("a", b"newer"), account_item("b", removed=True), cursor="c2")
-    assert [(one.item_id, one.content) for one in device.state.items(ItemKind.ACCOUNT)] == [("a", b"newer")]
-    found = device.state.item(ItemKind.CONTRACT, "a")
+    contract, newer = contract_item("a"), account_item("a", account_id="acct-2")
+    device.pull(account_item("a"), account_item("b"), contract)
+    device.pull(newer, removed_item("b"), cursor="c2")
+    assert [one.content for one in device.state.items(ItemKind.ACCOUNT)] == [newer.content]
+    found = device.state.item(ItemKind.CONTRACT, task_id("a"))
     assert found is not None
-    assert found.content == b"contract"
-    assert device.state.item(ItemKind.ACCOUNT, "b") is None
+    assert found.content == contract.content
+    assert device.state.item(ItemKind.ACCOUNT, task_id("b")) is None
 
 
-def test_items_have_a_largest_size_and_number(device: KnownDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = account_item("a", bytes(pull_rules.MAX_ITEM_BYTES))
-    assert device.pull(largest).stored == 1
-    assert device.pull(account_item("b", bytes(pull_rules.MAX_ITEM_BYTES + 1))).stored == 0
-    assert device.pull(account_item("b", b"")).stored == 0
+def test_items_have_a_largest_number(device: KnownDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device.pull(account_item("a")).stored == 1
     monkeypatch.setattr(pull_rules, "MAX_ITEMS", 2)
-    outcome = device.pull(account_item("b"), account_item("c"), account_item("a", b"newer"))
+    outcome = device.pull(account_item("b"), account_item("c"), account_item("a", account_id="acct-2"))
     assert outcome.stored == 2
     assert [item.code for item in outcome.refused] == ["TOO_MANY_ITEMS"]
-    assert device.pull(account_item("a", removed=True), account_item("c")).stored == 1
+    assert device.pull(removed_item("a"), account_item("c")).stored == 1
 
 
 def test_only_so_many_refusals_stay(device: KnownDevice) -> None:
-    device.pull(*(account_item(f"n{number}", b"") for number in range(MAX_REFUSED + 5)))
+    device.pull(*(bad_item(f"n{number}") for number in range(MAX_REFUSED + 5)))
     refused = device.state.refused()
     assert len(refused) == MAX_REFUSED
     assert refused[0].item_id == f"n{MAX_REFUSED + 4}"
@@ -258,7 +255,7 @@ def test_an_order_counts_also_where_personal_data_cannot_be_sealed(device: Known
     away = key.rename(key.with_name("elsewhere"))
     page = [
         account_item("b"),
-        account_item("a", removed=True),
+        removed_item("a"),
         directive_item(authority, LOCK),
         policy_item(authority, 1),
     ]
@@ -271,7 +268,7 @@ def test_an_order_counts_also_where_personal_data_cannot_be_sealed(device: Known
         assert (device.state.count(ItemKind.ACCOUNT), device.state.pull_cursor()) == (0, "c1")
     away.rename(key)
     device.pull(*page, cursor="c2")
-    assert [one.item_id for one in device.state.items(ItemKind.ACCOUNT)] == ["b"]
+    assert [one.item_id for one in device.state.items(ItemKind.ACCOUNT)] == [task_id("b")]
     assert device.state.pull_cursor() == "c2"
     assert device.state.lock().locked
 
@@ -321,7 +318,7 @@ def test_news_resume_where_they_stopped_after_a_cut_at_any_write(
     authority = device.authority
     pages = {
         "": ("c1", [policy_item(authority, 1), account_item("a"), account_item("b")]),
-        "c1": ("c2", [directive_item(authority, LOCK), account_item("a", removed=True)]),
+        "c1": ("c2", [directive_item(authority, LOCK), removed_item("a")]),
         "c2": (
             "c3",
             [policy_item(authority, 2), directive_item(authority, UNLOCK, number=2, issued=NOW + MINUTE)],
@@ -352,9 +349,9 @@ def test_news_resume_where_they_stopped_after_a_cut_at_any_write(
         seen.append(cursor)
         expected = {
             "": (0, False, []),
-            "c1": (1, False, ["a", "b"]),
-            "c2": (1, True, ["b"]),
-            "c3": (2, False, ["b"]),
+            "c1": (1, False, sorted([task_id("a"), task_id("b")])),
+            "c2": (1, True, [task_id("b")]),
+            "c3": (2, False, [task_id("b")]),
         }[cursor]
         kept = [one.item_id for one in device.state.items(ItemKind.ACCOUNT)]
         assert (policy_of(device).version, device.state.lock().locked, kept) == expected
@@ -381,7 +378,7 @@ def test_the_daemon_hands_pages_over_and_hears_what_came_of_them(device: KnownDe
     )
     assert downstream.cursor() == ""
     page = sync.PullResponse(
-        items=[policy_item(device.authority, 1), account_item("a", b"")],
+        items=[policy_item(device.authority, 1), bad_item("a")],
         next_cursor="c1",
         policy_certificates=device.authority.policy_chain,
     )
@@ -390,7 +387,7 @@ def test_the_daemon_hands_pages_over_and_hears_what_came_of_them(device: KnownDe
     assert downstream.cursor() == "c1"
     (outcome,) = told
     assert outcome.policy is not None
-    assert [item.code for item in outcome.refused] == ["ITEM_TOO_LARGE"]
+    assert [item.code for item in outcome.refused] == ["EMPTY"]
     downstream.note_word(NOW + MINUTE, arrival_now(clock))
     contact = device.state.contact()
     assert contact is not None

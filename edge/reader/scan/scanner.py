@@ -13,7 +13,7 @@ from datetime import date
 import cv2
 import numpy as np
 
-from edge.model import Face, IdDocument, Image, ReadMethod
+from edge.model import Face, IdDocument, Image, PhotoOrigin, ReadMethod
 from edge.reader.faults import fault
 from edge.reader.photo import PHOTO_SIZE
 from edge.reader.scan.card import find_card, rectify, turn_over
@@ -92,7 +92,7 @@ def lend_portrait(document: IdDocument, result: Scan) -> IdDocument:
         raise fault("SCAN_INCOMPLETE", "number" if result.portrait is not None else "portrait")
     if result.fields.number != document.number:
         raise fault("SCAN_OTHER_CARD")
-    return replace(document, photo=result.portrait)
+    return replace(document, photo=result.portrait, photo_origin=PhotoOrigin.PRINTED)
 
 
 def cut_portrait(side: Image, face: Face) -> Image:

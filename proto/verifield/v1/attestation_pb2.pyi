@@ -251,6 +251,25 @@ STANDING_DEGRADED: Standing.ValueType  # 2
 """Longer without word from the cloud than the policy's lease allows without a mark."""
 Global___Standing: _TypeAlias = Standing  # noqa: Y015
 
+class _PhotoOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PhotoOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PhotoOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PHOTO_ORIGIN_UNSPECIFIED: _PhotoOrigin.ValueType  # 0
+    """As read_method says."""
+    PHOTO_ORIGIN_PRINTED: _PhotoOrigin.ValueType  # 1
+    """Printed on the card and pictured by a camera: nothing but the number on it binds it to the chip."""
+
+class PhotoOrigin(_PhotoOrigin, metaclass=_PhotoOriginEnumTypeWrapper): ...
+
+PHOTO_ORIGIN_UNSPECIFIED: PhotoOrigin.ValueType  # 0
+"""As read_method says."""
+PHOTO_ORIGIN_PRINTED: PhotoOrigin.ValueType  # 1
+"""Printed on the card and pictured by a camera: nothing but the number on it binds it to the chip."""
+Global___PhotoOrigin: _TypeAlias = PhotoOrigin  # noqa: Y015
+
 class _DocumentType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -980,8 +999,11 @@ class Document(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     READ_METHOD_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    PHOTO_ORIGIN_FIELD_NUMBER: _builtins.int
     type: Global___DocumentType.ValueType
     read_method: Global___ReadMethod.ValueType
+    photo_origin: Global___PhotoOrigin.ValueType
+    """Where the photo comes from, if not from where the rest does."""
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___Commitment]:
         """Commitments in ascending order of field name."""
@@ -992,10 +1014,11 @@ class Document(_message.Message):
         type: Global___DocumentType.ValueType = ...,
         read_method: Global___ReadMethod.ValueType = ...,
         fields: _abc.Iterable[Global___Commitment] | None = ...,
+        photo_origin: Global___PhotoOrigin.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "read_method", b"read_method", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "photo_origin", b"photo_origin", "read_method", b"read_method", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

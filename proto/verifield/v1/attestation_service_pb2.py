@@ -22,32 +22,56 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from verifield import contract_rules as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 from verifield.v1 import attestation_pb2 as verifield_dot_v1_dot_attestation__pb2
 from verifield.v1 import bundle_pb2 as verifield_dot_v1_dot_bundle__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&verifield/v1/attestation_service.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\x1a\x19verifield/v1/bundle.proto\"\xe1\x02\n\x12\x41ttestationSummary\x12\x16\n\x0e\x61ttestation_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63hain_epoch\x18\x04 \x01(\x04\x12\x0b\n\x03seq\x18\x05 \x01(\x04\x12&\n\x04kind\x18\x06 \x01(\x0e\x32\x18.verifield.v1.RecordKind\x12&\n\x07outcome\x18\x07 \x01(\x0e\x32\x15.verifield.v1.Outcome\x12\x0f\n\x07reasons\x18\x08 \x03(\t\x12-\n\twall_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlog_index\x18\x0b \x01(\x04\x12\x17\n\x0f\x65nvelope_sha256\x18\x0c \x01(\x0c\"{\n\x17ListAttestationsRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.verifield.v1.Outcome\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"k\n\x18ListAttestationsResponse\x12\x36\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32 .verifield.v1.AttestationSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x15GetAttestationRequest\x12\x16\n\x0e\x61ttestation_id\x18\x01 \x01(\t\"w\n\x16GetAttestationResponse\x12\x31\n\x07summary\x18\x01 \x01(\x0b\x32 .verifield.v1.AttestationSummary\x12*\n\tstatement\x18\x02 \x01(\x0b\x32\x17.verifield.v1.Statement\"*\n\x10GetBundleRequest\x12\x16\n\x0e\x61ttestation_id\x18\x01 \x01(\t\"9\n\x11GetBundleResponse\x12$\n\x06\x62undle\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Bundle2\xa2\x02\n\x12\x41ttestationService\x12\x61\n\x10ListAttestations\x12%.verifield.v1.ListAttestationsRequest\x1a&.verifield.v1.ListAttestationsResponse\x12[\n\x0eGetAttestation\x12#.verifield.v1.GetAttestationRequest\x1a$.verifield.v1.GetAttestationResponse\x12L\n\tGetBundle\x12\x1e.verifield.v1.GetBundleRequest\x1a\x1f.verifield.v1.GetBundleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&verifield/v1/attestation_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\x1a\x1everifield/v1/attestation.proto\x1a\x19verifield/v1/bundle.proto\"\xe1\x02\n\x12\x41ttestationSummary\x12\x16\n\x0e\x61ttestation_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63hain_epoch\x18\x04 \x01(\x04\x12\x0b\n\x03seq\x18\x05 \x01(\x04\x12&\n\x04kind\x18\x06 \x01(\x0e\x32\x18.verifield.v1.RecordKind\x12&\n\x07outcome\x18\x07 \x01(\x0e\x32\x15.verifield.v1.Outcome\x12\x0f\n\x07reasons\x18\x08 \x03(\t\x12-\n\twall_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlog_index\x18\x0b \x01(\x04\x12\x17\n\x0f\x65nvelope_sha256\x18\x0c \x01(\x0c\"\x94\x02\n\x17ListAttestationsRequest\x12<\n\tdevice_id\x18\x01 \x01(\tB)\xbaH&r!2\x1f^[A-Za-z0-9][A-Za-z0-9-]{0,35}$\xd8\x01\x01\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.verifield.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tpage_size\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x18\n\x06\x66ilter\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\x12\x34\n\x08order_by\x18\x06 \x01(\tB\"\xbaH\x1fr\x1dR\x00R\x0elog_index descR\tlog_index\"k\n\x18ListAttestationsResponse\x12\x36\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32 .verifield.v1.AttestationSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x15GetAttestationRequest\x12>\n\x0e\x61ttestation_id\x18\x01 \x01(\tB&\xbaH#r!2\x1f^[A-Za-z0-9][A-Za-z0-9-]{0,35}$\"w\n\x16GetAttestationResponse\x12\x31\n\x07summary\x18\x01 \x01(\x0b\x32 .verifield.v1.AttestationSummary\x12*\n\tstatement\x18\x02 \x01(\x0b\x32\x17.verifield.v1.Statement\"R\n\x10GetBundleRequest\x12>\n\x0e\x61ttestation_id\x18\x01 \x01(\tB&\xbaH#r!2\x1f^[A-Za-z0-9][A-Za-z0-9-]{0,35}$\"9\n\x11GetBundleResponse\x12$\n\x06\x62undle\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Bundle2\xed\x02\n\x12\x41ttestationService\x12z\n\x10ListAttestations\x12%.verifield.v1.ListAttestationsRequest\x1a&.verifield.v1.ListAttestationsResponse\"\x17\xea\xda\x18\x13\n\x11\x61ttestations.read\x12t\n\x0eGetAttestation\x12#.verifield.v1.GetAttestationRequest\x1a$.verifield.v1.GetAttestationResponse\"\x17\xea\xda\x18\x13\n\x11\x61ttestations.read\x12\x65\n\tGetBundle\x12\x1e.verifield.v1.GetBundleRequest\x1a\x1f.verifield.v1.GetBundleResponse\"\x17\xea\xda\x18\x13\n\x11\x61ttestations.readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.attestation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTESTATIONSUMMARY']._serialized_start=149
-  _globals['_ATTESTATIONSUMMARY']._serialized_end=502
-  _globals['_LISTATTESTATIONSREQUEST']._serialized_start=504
-  _globals['_LISTATTESTATIONSREQUEST']._serialized_end=627
-  _globals['_LISTATTESTATIONSRESPONSE']._serialized_start=629
-  _globals['_LISTATTESTATIONSRESPONSE']._serialized_end=736
-  _globals['_GETATTESTATIONREQUEST']._serialized_start=738
-  _globals['_GETATTESTATIONREQUEST']._serialized_end=785
-  _globals['_GETATTESTATIONRESPONSE']._serialized_start=787
-  _globals['_GETATTESTATIONRESPONSE']._serialized_end=906
-  _globals['_GETBUNDLEREQUEST']._serialized_start=908
-  _globals['_GETBUNDLEREQUEST']._serialized_end=950
-  _globals['_GETBUNDLERESPONSE']._serialized_start=952
-  _globals['_GETBUNDLERESPONSE']._serialized_end=1009
-  _globals['_ATTESTATIONSERVICE']._serialized_start=1012
-  _globals['_ATTESTATIONSERVICE']._serialized_end=1302
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['device_id']._loaded_options = None
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H&r!2\037^[A-Za-z0-9][A-Za-z0-9-]{0,35}$\330\001\001'
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['outcome']._loaded_options = None
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\364\003'
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\002'
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003(\200\010'
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTATTESTATIONSREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\037r\035R\000R\016log_index descR\tlog_index'
+  _globals['_GETATTESTATIONREQUEST'].fields_by_name['attestation_id']._loaded_options = None
+  _globals['_GETATTESTATIONREQUEST'].fields_by_name['attestation_id']._serialized_options = b'\272H#r!2\037^[A-Za-z0-9][A-Za-z0-9-]{0,35}$'
+  _globals['_GETBUNDLEREQUEST'].fields_by_name['attestation_id']._loaded_options = None
+  _globals['_GETBUNDLEREQUEST'].fields_by_name['attestation_id']._serialized_options = b'\272H#r!2\037^[A-Za-z0-9][A-Za-z0-9-]{0,35}$'
+  _globals['_ATTESTATIONSERVICE'].methods_by_name['ListAttestations']._loaded_options = None
+  _globals['_ATTESTATIONSERVICE'].methods_by_name['ListAttestations']._serialized_options = b'\352\332\030\023\n\021attestations.read'
+  _globals['_ATTESTATIONSERVICE'].methods_by_name['GetAttestation']._loaded_options = None
+  _globals['_ATTESTATIONSERVICE'].methods_by_name['GetAttestation']._serialized_options = b'\352\332\030\023\n\021attestations.read'
+  _globals['_ATTESTATIONSERVICE'].methods_by_name['GetBundle']._loaded_options = None
+  _globals['_ATTESTATIONSERVICE'].methods_by_name['GetBundle']._serialized_options = b'\352\332\030\023\n\021attestations.read'
+  _globals['_ATTESTATIONSUMMARY']._serialized_start=205
+  _globals['_ATTESTATIONSUMMARY']._serialized_end=558
+  _globals['_LISTATTESTATIONSREQUEST']._serialized_start=561
+  _globals['_LISTATTESTATIONSREQUEST']._serialized_end=837
+  _globals['_LISTATTESTATIONSRESPONSE']._serialized_start=839
+  _globals['_LISTATTESTATIONSRESPONSE']._serialized_end=946
+  _globals['_GETATTESTATIONREQUEST']._serialized_start=948
+  _globals['_GETATTESTATIONREQUEST']._serialized_end=1035
+  _globals['_GETATTESTATIONRESPONSE']._serialized_start=1037
+  _globals['_GETATTESTATIONRESPONSE']._serialized_end=1156
+  _globals['_GETBUNDLEREQUEST']._serialized_start=1158
+  _globals['_GETBUNDLEREQUEST']._serialized_end=1240
+  _globals['_GETBUNDLERESPONSE']._serialized_start=1242
+  _globals['_GETBUNDLERESPONSE']._serialized_end=1299
+  _globals['_ATTESTATIONSERVICE']._serialized_start=1302
+  _globals['_ATTESTATIONSERVICE']._serialized_end=1667
 # @@protoc_insertion_point(module_scope)

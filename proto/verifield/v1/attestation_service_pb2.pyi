@@ -84,13 +84,22 @@ class ListAttestationsRequest(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     """All filters are optional and are combined with AND."""
     outcome: _attestation_pb2.Outcome.ValueType
     page_size: _builtins.int
     """1 to 500; 0 means 50."""
     page_token: _builtins.str
-    """From the previous answer; empty for the first page."""
+    """next_page_token of the answer before, with the same filters and order; empty for the first page."""
+    filter: _builtins.str
+    """Which ones: see docs/api.md for the form, for example outcome = SPOOF AND site_id = "site-1".
+    Fields: attestation_id, device_id, site_id, chain_epoch, seq, kind, outcome,
+    wall_time, received_time, log_index.
+    """
+    order_by: _builtins.str
+    """"log_index desc" or "log_index"; empty means "log_index desc"."""
     def __init__(
         self,
         *,
@@ -98,10 +107,12 @@ class ListAttestationsRequest(_message.Message):
         outcome: _attestation_pb2.Outcome.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "filter", b"filter", "order_by", b"order_by", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -138,7 +139,9 @@ class CreateJoinTokenRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PREDECESSOR_ID_FIELD_NUMBER: _builtins.int
     WAIVE_APPROVAL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
+    """1 to 64 letters, digits, dots, dashes or underscores."""
     account_id: _builtins.str
     """The account that the device belongs to; may be empty."""
     predecessor_id: _builtins.str
@@ -146,6 +149,10 @@ class CreateJoinTokenRequest(_message.Message):
     waive_approval: _builtins.bool
     """Admits a device whose key is not proved by a TPM without a person's approval: whoever holds the token
     is believed.
+    """
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
@@ -159,10 +166,11 @@ class CreateJoinTokenRequest(_message.Message):
         account_id: _builtins.str = ...,
         predecessor_id: _builtins.str = ...,
         waive_approval: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "predecessor_id", b"predecessor_id", "site_id", b"site_id", "ttl", b"ttl", "waive_approval", b"waive_approval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "predecessor_id", b"predecessor_id", "request_id", b"request_id", "site_id", b"site_id", "ttl", b"ttl", "waive_approval", b"waive_approval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +218,9 @@ class Device(_message.Message):
     STAGED_RECORDS_FIELD_NUMBER: _builtins.int
     LAST_CONTACT_TIME_FIELD_NUMBER: _builtins.int
     OPEN_ALARMS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    RESIDENCY_PROVED_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     site_id: _builtins.str
     key_protection: _attestation_pb2.KeyProtection.ValueType
@@ -225,12 +236,20 @@ class Device(_message.Message):
     """Records that wait for a missing one before them."""
     open_alarms: _builtins.int
     """Alarms that nobody has acknowledged."""
+    etag: _builtins.str
+    """Changes with everything that operators change: state, site, account, predecessor and labels."""
+    residency_proved: _builtins.bool
+    """The TPM itself proved that it holds the attestation key; key_protection alone is what the device says."""
     @_builtins.property
     def enrolled_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_delivery_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_contact_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLabel]:
+        """What operators note about it, in ascending order of keys."""
+
     def __init__(
         self,
         *,
@@ -248,14 +267,43 @@ class Device(_message.Message):
         staged_records: _builtins.int = ...,
         last_contact_time: _timestamp_pb2.Timestamp | None = ...,
         open_alarms: _builtins.int = ...,
+        labels: _abc.Iterable[Global___DeviceLabel] | None = ...,
+        etag: _builtins.str = ...,
+        residency_proved: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enrolled_time", b"enrolled_time", "last_contact_time", b"last_contact_time", "last_delivery_time", b"last_delivery_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "chain_epoch", b"chain_epoch", "device_id", b"device_id", "enrolled_time", b"enrolled_time", "key_protection", b"key_protection", "key_sha256", b"key_sha256", "last_contact_time", b"last_contact_time", "last_delivery_time", b"last_delivery_time", "open_alarms", b"open_alarms", "predecessor_id", b"predecessor_id", "seq", b"seq", "site_id", b"site_id", "staged_records", b"staged_records", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "chain_epoch", b"chain_epoch", "device_id", b"device_id", "enrolled_time", b"enrolled_time", "etag", b"etag", "key_protection", b"key_protection", "key_sha256", b"key_sha256", "labels", b"labels", "last_contact_time", b"last_contact_time", "last_delivery_time", b"last_delivery_time", "open_alarms", b"open_alarms", "predecessor_id", b"predecessor_id", "residency_proved", b"residency_proved", "seq", b"seq", "site_id", b"site_id", "staged_records", b"staged_records", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class DeviceLabel(_message.Message):
+    """DeviceLabel is a note about a device, for people and for filters. Nothing about persons belongs here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """A small letter, then up to 31 small letters, digits or underscores."""
+    value: _builtins.str
+    """1 to 64 letters, digits, dots, dashes or underscores."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceLabel: _TypeAlias = DeviceLabel  # noqa: Y015
 
 @_typing.final
 class ListDevicesRequest(_message.Message):
@@ -265,12 +313,22 @@ class ListDevicesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SITE_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """1 to 500; 0 means 50."""
     page_token: _builtins.str
+    """next_page_token of the answer before, with the same filters and order; empty for the first page."""
     state: Global___DeviceState.ValueType
     """All filters are optional and are combined with AND."""
     site_id: _builtins.str
+    filter: _builtins.str
+    """Which ones: see docs/api.md for the form, for example state = ACTIVE AND labels.room = "12".
+    Fields: device_id, site_id, account_id, predecessor_id, state, key_protection,
+    enrolled_time, last_delivery_time, last_contact_time, labels.KEY.
+    """
+    order_by: _builtins.str
+    """"device_id" or "device_id desc"; empty means "device_id"."""
     def __init__(
         self,
         *,
@@ -278,10 +336,12 @@ class ListDevicesRequest(_message.Message):
         page_token: _builtins.str = ...,
         state: Global___DeviceState.ValueType = ...,
         site_id: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "site_id", b"site_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "site_id", b"site_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -350,23 +410,116 @@ class GetDeviceResponse(_message.Message):
 Global___GetDeviceResponse: _TypeAlias = GetDeviceResponse  # noqa: Y015
 
 @_typing.final
+class UpdateDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """Of the device as the caller read it; where it was changed since, nothing is done. Empty: whatever it is."""
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
+    @_builtins.property
+    def device(self) -> Global___DeviceUpdate:
+        """device_id says which one; of the rest only fields in update_mask count. Site, account and state are not
+        changed here: records are judged by the site that enrolment proved, and states have methods of their own.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields of device to change: "labels". Absent means every field that can be changed."""
+
+    def __init__(
+        self,
+        *,
+        device: Global___DeviceUpdate | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "etag", b"etag", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateDeviceRequest: _TypeAlias = UpdateDeviceRequest  # noqa: Y015
+
+@_typing.final
+class DeviceUpdate(_message.Message):
+    """DeviceUpdate has what operators may change about a device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLabel]:
+        """Replaces all labels; at most 16, each key once."""
+
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        labels: _abc.Iterable[Global___DeviceLabel] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceUpdate: _TypeAlias = DeviceUpdate  # noqa: Y015
+
+@_typing.final
+class UpdateDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateDeviceResponse: _TypeAlias = UpdateDeviceResponse  # noqa: Y015
+
+@_typing.final
 class ApproveDeviceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     KEY_SHA256_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     key_sha256: _builtins.bytes
     """As read from the device's own screen."""
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
     def __init__(
         self,
         *,
         device_id: _builtins.str = ...,
         key_sha256: _builtins.bytes = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "key_sha256", b"key_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "key_sha256", b"key_sha256", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,17 +551,23 @@ class RevokeDeviceRequest(_message.Message):
 
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     reason: Global___RevocationReason.ValueType
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
     def __init__(
         self,
         *,
         device_id: _builtins.str = ...,
         reason: Global___RevocationReason.ValueType = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,20 +600,26 @@ class SendDirectiveRequest(_message.Message):
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     action: _policy_pb2.DirectiveAction.ValueType
     reason: _builtins.str
     """At most 200 characters, shown to the people at the device."""
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
     def __init__(
         self,
         *,
         device_id: _builtins.str = ...,
         action: _policy_pb2.DirectiveAction.ValueType = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "device_id", b"device_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "device_id", b"device_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,11 +695,23 @@ class ListAlarmsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     OPEN_ONLY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
+    """1 to 500; 0 means 50."""
     page_token: _builtins.str
+    """next_page_token of the answer before, with the same filters and order; empty for the first page."""
     device_id: _builtins.str
+    """All filters are optional and are combined with AND."""
     open_only: _builtins.bool
     """Only those that nobody has acknowledged."""
+    filter: _builtins.str
+    """Which ones: see docs/api.md for the form, for example kind = FORK AND raised_time > "2026-01-01T00:00:00Z".
+    Fields: alarm_id, device_id, kind, reason, chain_epoch, seq, raised_time,
+    acknowledged_time.
+    """
+    order_by: _builtins.str
+    """"alarm_id desc" or "alarm_id"; ids ascend with time; empty means "alarm_id desc"."""
     def __init__(
         self,
         *,
@@ -542,10 +719,12 @@ class ListAlarmsRequest(_message.Message):
         page_token: _builtins.str = ...,
         device_id: _builtins.str = ...,
         open_only: _builtins.bool = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "filter", b"filter", "open_only", b"open_only", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,15 +758,21 @@ class AcknowledgeAlarmRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ALARM_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     alarm_id: _builtins.str
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
     def __init__(
         self,
         *,
         alarm_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_id", b"alarm_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_id", b"alarm_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -665,10 +850,12 @@ class ListSideRecordsRequest(_message.Message):
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     WITH_CONTENT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """1 to 100; 0 means 50."""
+    """1 to 100; 0 means 50. With content a page has at most 16."""
     page_token: _builtins.str
+    """next_page_token of the answer before, with the same filters; empty for the first page."""
     device_id: _builtins.str
     with_content: _builtins.bool
+    """The bytes too."""
     def __init__(
         self,
         *,

@@ -50,6 +50,11 @@ class DeviceServiceStub:
                 request_serializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceResponse.FromString,
                 _registered_method=True)
+        self.UpdateDevice = channel.unary_unary(
+                '/verifield.v1.DeviceService/UpdateDevice',
+                request_serializer=verifield_dot_v1_dot_device__service__pb2.UpdateDeviceRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_device__service__pb2.UpdateDeviceResponse.FromString,
+                _registered_method=True)
         self.ApproveDevice = channel.unary_unary(
                 '/verifield.v1.DeviceService/ApproveDevice',
                 request_serializer=verifield_dot_v1_dot_device__service__pb2.ApproveDeviceRequest.SerializeToString,
@@ -106,6 +111,13 @@ class DeviceServiceServicer:
 
     def GetDevice(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDevice(self, request, context):
+        """UpdateDevice changes what operators note about a device.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -178,6 +190,11 @@ def add_DeviceServiceServicer_to_server(servicer, server):
                     servicer.GetDevice,
                     request_deserializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_device__service__pb2.GetDeviceResponse.SerializeToString,
+            ),
+            'UpdateDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDevice,
+                    request_deserializer=verifield_dot_v1_dot_device__service__pb2.UpdateDeviceRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_device__service__pb2.UpdateDeviceResponse.SerializeToString,
             ),
             'ApproveDevice': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveDevice,
@@ -297,6 +314,33 @@ class DeviceService:
             '/verifield.v1.DeviceService/GetDevice',
             verifield_dot_v1_dot_device__service__pb2.GetDeviceRequest.SerializeToString,
             verifield_dot_v1_dot_device__service__pb2.GetDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.DeviceService/UpdateDevice',
+            verifield_dot_v1_dot_device__service__pb2.UpdateDeviceRequest.SerializeToString,
+            verifield_dot_v1_dot_device__service__pb2.UpdateDeviceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class DeviceServiceStub:
     ListDevices: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.ListDevicesRequest, _device_service_pb2.ListDevicesResponse]
     """ListDevices returns them in order of device id."""
     GetDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.GetDeviceRequest, _device_service_pb2.GetDeviceResponse]
+    UpdateDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.UpdateDeviceRequest, _device_service_pb2.UpdateDeviceResponse]
+    """UpdateDevice changes what operators note about a device."""
     ApproveDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.ApproveDeviceRequest, _device_service_pb2.ApproveDeviceResponse]
     """ApproveDevice admits a device that waits, after a person has compared the key's fingerprint."""
     RevokeDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.RevokeDeviceRequest, _device_service_pb2.RevokeDeviceResponse]
@@ -65,6 +67,8 @@ class DeviceServiceAsyncStub(DeviceServiceStub):
     ListDevices: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListDevicesRequest, _device_service_pb2.ListDevicesResponse]  # type: ignore[assignment]
     """ListDevices returns them in order of device id."""
     GetDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.GetDeviceRequest, _device_service_pb2.GetDeviceResponse]  # type: ignore[assignment]
+    UpdateDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.UpdateDeviceRequest, _device_service_pb2.UpdateDeviceResponse]  # type: ignore[assignment]
+    """UpdateDevice changes what operators note about a device."""
     ApproveDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ApproveDeviceRequest, _device_service_pb2.ApproveDeviceResponse]  # type: ignore[assignment]
     """ApproveDevice admits a device that waits, after a person has compared the key's fingerprint."""
     RevokeDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.RevokeDeviceRequest, _device_service_pb2.RevokeDeviceResponse]  # type: ignore[assignment]
@@ -108,6 +112,14 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_service_pb2.GetDeviceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_service_pb2.GetDeviceResponse, _abc.Awaitable[_device_service_pb2.GetDeviceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateDevice(
+        self,
+        request: _device_service_pb2.UpdateDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_service_pb2.UpdateDeviceResponse, _abc.Awaitable[_device_service_pb2.UpdateDeviceResponse]]:
+        """UpdateDevice changes what operators note about a device."""
 
     @_abc_1.abstractmethod
     def ApproveDevice(

@@ -22,41 +22,83 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from verifield import contract_rules as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 from verifield.v1 import attestation_pb2 as verifield_dot_v1_dot_attestation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%verifield/v1/enrollment_service.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\"\xaa\x01\n\rEnrollRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x17\n\x0f\x61ttestation_csr\x18\x02 \x01(\x0c\x12\x0f\n\x07tls_csr\x18\x03 \x01(\x0c\x12\x33\n\x0ekey_protection\x18\x04 \x01(\x0e\x32\x1b.verifield.v1.KeyProtection\x12&\n\x03tpm\x18\x05 \x01(\x0b\x32\x19.verifield.v1.TpmEvidence\"\x91\x01\n\x0bTpmEvidence\x12\x17\n\x0f\x65k_certificates\x18\x01 \x03(\x0c\x12\x11\n\tek_public\x18\x02 \x01(\x0c\x12\x11\n\tak_public\x18\x03 \x01(\x0c\x12\x12\n\nkey_public\x18\x04 \x01(\x0c\x12\x14\n\x0c\x63\x65rtify_info\x18\x05 \x01(\x0c\x12\x19\n\x11\x63\x65rtify_signature\x18\x06 \x01(\x0c\"\x96\x02\n\x0e\x45nrollResponse\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12 \n\x18\x61ttestation_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x04 \x03(\x0c\x12\x17\n\x0f\x64\x65vice_endpoint\x18\x05 \x01(\t\x12,\n\x05state\x18\x06 \x01(\x0e\x32\x1d.verifield.v1.EnrollmentState\x12\x12\n\nkey_sha256\x18\x07 \x01(\x0c\x12\x31\n\rtpm_challenge\x18\x08 \x01(\x0b\x32\x1a.verifield.v1.TpmChallenge\x12\x16\n\x0epredecessor_id\x18\t \x01(\t\"A\n\x0cTpmChallenge\x12\x17\n\x0f\x63redential_blob\x18\x01 \x01(\x0c\x12\x18\n\x10\x65ncrypted_secret\x18\x02 \x01(\x0c\"R\n\x19\x41\x63tivateCredentialRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\x0c\"\x1c\n\x1a\x41\x63tivateCredentialResponse\"2\n\x1d\x43reateRenewalChallengeRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\"d\n\x1e\x43reateRenewalChallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x0cRenewalProof\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\x12\x16\n\x0etls_csr_sha256\x18\x03 \x01(\x0c\":\n\x18RenewCertificatesRequest\x12\r\n\x05proof\x18\x01 \x01(\x0c\x12\x0f\n\x07tls_csr\x18\x02 \x01(\x0c\"W\n\x19RenewCertificatesResponse\x12 \n\x18\x61ttestation_certificates\x18\x01 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x02 \x03(\x0c*\x98\x01\n\x0f\x45nrollmentState\x12 \n\x1c\x45NROLLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NROLLMENT_STATE_ACTIVE\x10\x01\x12%\n!ENROLLMENT_STATE_PENDING_APPROVAL\x10\x02\x12\x1f\n\x1b\x45NROLLMENT_STATE_CHALLENGED\x10\x03\x32\x9c\x03\n\x11\x45nrollmentService\x12\x43\n\x06\x45nroll\x12\x1b.verifield.v1.EnrollRequest\x1a\x1c.verifield.v1.EnrollResponse\x12g\n\x12\x41\x63tivateCredential\x12\'.verifield.v1.ActivateCredentialRequest\x1a(.verifield.v1.ActivateCredentialResponse\x12s\n\x16\x43reateRenewalChallenge\x12+.verifield.v1.CreateRenewalChallengeRequest\x1a,.verifield.v1.CreateRenewalChallengeResponse\x12\x64\n\x11RenewCertificates\x12&.verifield.v1.RenewCertificatesRequest\x1a\'.verifield.v1.RenewCertificatesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%verifield/v1/enrollment_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\x1a\x1everifield/v1/attestation.proto\"\xda\x01\n\rEnrollRequest\x12\x1e\n\njoin_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x12#\n\x0f\x61ttestation_csr\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12\x1b\n\x07tls_csr\x18\x03 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12?\n\x0ekey_protection\x18\x04 \x01(\x0e\x32\x1b.verifield.v1.KeyProtectionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x03tpm\x18\x05 \x01(\x0b\x32\x19.verifield.v1.TpmEvidence\"\xd4\x01\n\x0bTpmEvidence\x12(\n\x0f\x65k_certificates\x18\x01 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05z\x03\x18\x80@\x12\x1b\n\tek_public\x18\x02 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80\x10\x12\x1b\n\tak_public\x18\x03 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80\x10\x12\x1c\n\nkey_public\x18\x04 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80\x10\x12\x1e\n\x0c\x63\x65rtify_info\x18\x05 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80\x10\x12#\n\x11\x63\x65rtify_signature\x18\x06 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80\x10\"\x96\x02\n\x0e\x45nrollResponse\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12 \n\x18\x61ttestation_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x04 \x03(\x0c\x12\x17\n\x0f\x64\x65vice_endpoint\x18\x05 \x01(\t\x12,\n\x05state\x18\x06 \x01(\x0e\x32\x1d.verifield.v1.EnrollmentState\x12\x12\n\nkey_sha256\x18\x07 \x01(\x0c\x12\x31\n\rtpm_challenge\x18\x08 \x01(\x0b\x32\x1a.verifield.v1.TpmChallenge\x12\x16\n\x0epredecessor_id\x18\t \x01(\t\"A\n\x0cTpmChallenge\x12\x17\n\x0f\x63redential_blob\x18\x01 \x01(\x0c\x12\x18\n\x10\x65ncrypted_secret\x18\x02 \x01(\x0c\"\x91\x01\n\x19\x41\x63tivateCredentialRequest\x12\x1e\n\njoin_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x12\x39\n\tdevice_id\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[A-Za-z0-9][A-Za-z0-9-]{0,35}$\x12\x19\n\x06secret\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x10\x01\x18@\"\x1c\n\x1a\x41\x63tivateCredentialResponse\"Z\n\x1d\x43reateRenewalChallengeRequest\x12\x39\n\tdevice_id\x18\x01 \x01(\tB&\xbaH#r!2\x1f^[A-Za-z0-9][A-Za-z0-9-]{0,35}$\"d\n\x1e\x43reateRenewalChallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x0cRenewalProof\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\x12\x16\n\x0etls_csr_sha256\x18\x03 \x01(\x0c\"R\n\x18RenewCertificatesRequest\x12\x19\n\x05proof\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12\x1b\n\x07tls_csr\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \"W\n\x19RenewCertificatesResponse\x12 \n\x18\x61ttestation_certificates\x18\x01 \x03(\x0c\x12\x18\n\x10tls_certificates\x18\x02 \x03(\x0c*\x98\x01\n\x0f\x45nrollmentState\x12 \n\x1c\x45NROLLMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NROLLMENT_STATE_ACTIVE\x10\x01\x12%\n!ENROLLMENT_STATE_PENDING_APPROVAL\x10\x02\x12\x1f\n\x1b\x45NROLLMENT_STATE_CHALLENGED\x10\x03\x32\xbc\x03\n\x11\x45nrollmentService\x12K\n\x06\x45nroll\x12\x1b.verifield.v1.EnrollRequest\x1a\x1c.verifield.v1.EnrollResponse\"\x06\xea\xda\x18\x02\x10\x01\x12o\n\x12\x41\x63tivateCredential\x12\'.verifield.v1.ActivateCredentialRequest\x1a(.verifield.v1.ActivateCredentialResponse\"\x06\xea\xda\x18\x02\x10\x01\x12{\n\x16\x43reateRenewalChallenge\x12+.verifield.v1.CreateRenewalChallengeRequest\x1a,.verifield.v1.CreateRenewalChallengeResponse\"\x06\xea\xda\x18\x02\x10\x01\x12l\n\x11RenewCertificates\x12&.verifield.v1.RenewCertificatesRequest\x1a\'.verifield.v1.RenewCertificatesResponse\"\x06\xea\xda\x18\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.enrollment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLLMENTSTATE']._serialized_start=1285
-  _globals['_ENROLLMENTSTATE']._serialized_end=1437
-  _globals['_ENROLLREQUEST']._serialized_start=121
-  _globals['_ENROLLREQUEST']._serialized_end=291
-  _globals['_TPMEVIDENCE']._serialized_start=294
-  _globals['_TPMEVIDENCE']._serialized_end=439
-  _globals['_ENROLLRESPONSE']._serialized_start=442
-  _globals['_ENROLLRESPONSE']._serialized_end=720
-  _globals['_TPMCHALLENGE']._serialized_start=722
-  _globals['_TPMCHALLENGE']._serialized_end=787
-  _globals['_ACTIVATECREDENTIALREQUEST']._serialized_start=789
-  _globals['_ACTIVATECREDENTIALREQUEST']._serialized_end=871
-  _globals['_ACTIVATECREDENTIALRESPONSE']._serialized_start=873
-  _globals['_ACTIVATECREDENTIALRESPONSE']._serialized_end=901
-  _globals['_CREATERENEWALCHALLENGEREQUEST']._serialized_start=903
-  _globals['_CREATERENEWALCHALLENGEREQUEST']._serialized_end=953
-  _globals['_CREATERENEWALCHALLENGERESPONSE']._serialized_start=955
-  _globals['_CREATERENEWALCHALLENGERESPONSE']._serialized_end=1055
-  _globals['_RENEWALPROOF']._serialized_start=1057
-  _globals['_RENEWALPROOF']._serialized_end=1133
-  _globals['_RENEWCERTIFICATESREQUEST']._serialized_start=1135
-  _globals['_RENEWCERTIFICATESREQUEST']._serialized_end=1193
-  _globals['_RENEWCERTIFICATESRESPONSE']._serialized_start=1195
-  _globals['_RENEWCERTIFICATESRESPONSE']._serialized_end=1282
-  _globals['_ENROLLMENTSERVICE']._serialized_start=1440
-  _globals['_ENROLLMENTSERVICE']._serialized_end=1852
+  _globals['_ENROLLREQUEST'].fields_by_name['join_token']._loaded_options = None
+  _globals['_ENROLLREQUEST'].fields_by_name['join_token']._serialized_options = b'\272H\007r\005\020\001(\200\001'
+  _globals['_ENROLLREQUEST'].fields_by_name['attestation_csr']._loaded_options = None
+  _globals['_ENROLLREQUEST'].fields_by_name['attestation_csr']._serialized_options = b'\272H\007z\005\020\001\030\200 '
+  _globals['_ENROLLREQUEST'].fields_by_name['tls_csr']._loaded_options = None
+  _globals['_ENROLLREQUEST'].fields_by_name['tls_csr']._serialized_options = b'\272H\007z\005\020\001\030\200 '
+  _globals['_ENROLLREQUEST'].fields_by_name['key_protection']._loaded_options = None
+  _globals['_ENROLLREQUEST'].fields_by_name['key_protection']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_TPMEVIDENCE'].fields_by_name['ek_certificates']._loaded_options = None
+  _globals['_TPMEVIDENCE'].fields_by_name['ek_certificates']._serialized_options = b'\272H\014\222\001\t\020\010\"\005z\003\030\200@'
+  _globals['_TPMEVIDENCE'].fields_by_name['ek_public']._loaded_options = None
+  _globals['_TPMEVIDENCE'].fields_by_name['ek_public']._serialized_options = b'\272H\005z\003\030\200\020'
+  _globals['_TPMEVIDENCE'].fields_by_name['ak_public']._loaded_options = None
+  _globals['_TPMEVIDENCE'].fields_by_name['ak_public']._serialized_options = b'\272H\005z\003\030\200\020'
+  _globals['_TPMEVIDENCE'].fields_by_name['key_public']._loaded_options = None
+  _globals['_TPMEVIDENCE'].fields_by_name['key_public']._serialized_options = b'\272H\005z\003\030\200\020'
+  _globals['_TPMEVIDENCE'].fields_by_name['certify_info']._loaded_options = None
+  _globals['_TPMEVIDENCE'].fields_by_name['certify_info']._serialized_options = b'\272H\005z\003\030\200\020'
+  _globals['_TPMEVIDENCE'].fields_by_name['certify_signature']._loaded_options = None
+  _globals['_TPMEVIDENCE'].fields_by_name['certify_signature']._serialized_options = b'\272H\005z\003\030\200\020'
+  _globals['_ACTIVATECREDENTIALREQUEST'].fields_by_name['join_token']._loaded_options = None
+  _globals['_ACTIVATECREDENTIALREQUEST'].fields_by_name['join_token']._serialized_options = b'\272H\007r\005\020\001(\200\001'
+  _globals['_ACTIVATECREDENTIALREQUEST'].fields_by_name['device_id']._loaded_options = None
+  _globals['_ACTIVATECREDENTIALREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H#r!2\037^[A-Za-z0-9][A-Za-z0-9-]{0,35}$'
+  _globals['_ACTIVATECREDENTIALREQUEST'].fields_by_name['secret']._loaded_options = None
+  _globals['_ACTIVATECREDENTIALREQUEST'].fields_by_name['secret']._serialized_options = b'\272H\006z\004\020\001\030@'
+  _globals['_CREATERENEWALCHALLENGEREQUEST'].fields_by_name['device_id']._loaded_options = None
+  _globals['_CREATERENEWALCHALLENGEREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H#r!2\037^[A-Za-z0-9][A-Za-z0-9-]{0,35}$'
+  _globals['_RENEWCERTIFICATESREQUEST'].fields_by_name['proof']._loaded_options = None
+  _globals['_RENEWCERTIFICATESREQUEST'].fields_by_name['proof']._serialized_options = b'\272H\007z\005\020\001\030\200 '
+  _globals['_RENEWCERTIFICATESREQUEST'].fields_by_name['tls_csr']._loaded_options = None
+  _globals['_RENEWCERTIFICATESREQUEST'].fields_by_name['tls_csr']._serialized_options = b'\272H\007z\005\020\001\030\200 '
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['Enroll']._loaded_options = None
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['Enroll']._serialized_options = b'\352\332\030\002\020\001'
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['ActivateCredential']._loaded_options = None
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['ActivateCredential']._serialized_options = b'\352\332\030\002\020\001'
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['CreateRenewalChallenge']._loaded_options = None
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['CreateRenewalChallenge']._serialized_options = b'\352\332\030\002\020\001'
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['RenewCertificates']._loaded_options = None
+  _globals['_ENROLLMENTSERVICE'].methods_by_name['RenewCertificates']._serialized_options = b'\352\332\030\002\020\001'
+  _globals['_ENROLLMENTSTATE']._serialized_start=1584
+  _globals['_ENROLLMENTSTATE']._serialized_end=1736
+  _globals['_ENROLLREQUEST']._serialized_start=177
+  _globals['_ENROLLREQUEST']._serialized_end=395
+  _globals['_TPMEVIDENCE']._serialized_start=398
+  _globals['_TPMEVIDENCE']._serialized_end=610
+  _globals['_ENROLLRESPONSE']._serialized_start=613
+  _globals['_ENROLLRESPONSE']._serialized_end=891
+  _globals['_TPMCHALLENGE']._serialized_start=893
+  _globals['_TPMCHALLENGE']._serialized_end=958
+  _globals['_ACTIVATECREDENTIALREQUEST']._serialized_start=961
+  _globals['_ACTIVATECREDENTIALREQUEST']._serialized_end=1106
+  _globals['_ACTIVATECREDENTIALRESPONSE']._serialized_start=1108
+  _globals['_ACTIVATECREDENTIALRESPONSE']._serialized_end=1136
+  _globals['_CREATERENEWALCHALLENGEREQUEST']._serialized_start=1138
+  _globals['_CREATERENEWALCHALLENGEREQUEST']._serialized_end=1228
+  _globals['_CREATERENEWALCHALLENGERESPONSE']._serialized_start=1230
+  _globals['_CREATERENEWALCHALLENGERESPONSE']._serialized_end=1330
+  _globals['_RENEWALPROOF']._serialized_start=1332
+  _globals['_RENEWALPROOF']._serialized_end=1408
+  _globals['_RENEWCERTIFICATESREQUEST']._serialized_start=1410
+  _globals['_RENEWCERTIFICATESREQUEST']._serialized_end=1492
+  _globals['_RENEWCERTIFICATESRESPONSE']._serialized_start=1494
+  _globals['_RENEWCERTIFICATESRESPONSE']._serialized_end=1581
+  _globals['_ENROLLMENTSERVICE']._serialized_start=1739
+  _globals['_ENROLLMENTSERVICE']._serialized_end=2183
 # @@protoc_insertion_point(module_scope)

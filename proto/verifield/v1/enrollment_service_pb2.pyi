@@ -56,7 +56,9 @@ class EnrollRequest(_message.Message):
     join_token: _builtins.str
     """Single use, given out by the operator: one token enrols one attestation key."""
     attestation_csr: _builtins.bytes
-    """PKCS#10, DER, of the attestation key: its self-signature proves possession."""
+    """PKCS#10, DER, of the attestation key: its self-signature proves possession. A P-256 request has about
+    300 bytes; the rest is room for attributes that are ignored.
+    """
     tls_csr: _builtins.bytes
     """PKCS#10, DER, of the mutual-TLS key."""
     key_protection: _attestation_pb2.KeyProtection.ValueType

@@ -22,31 +22,55 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from verifield import contract_rules as buf_dot_validate_dot_validate__pb2
+from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1everifield/v1/log_service.proto\x12\x0cverifield.v1\"\x16\n\x14GetCheckpointRequest\"A\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"<\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\">\n\x19GetInclusionProofResponse\x12\x11\n\ttree_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"B\n\x1bGetConsistencyProofResponse\x12\x13\n\x0bsecond_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"=\n\x0eGetTileRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\"!\n\x0fGetTileResponse\x12\x0e\n\x06hashes\x18\x01 \x01(\x0c\x32\x80\x03\n\nLogService\x12X\n\rGetCheckpoint\x12\".verifield.v1.GetCheckpointRequest\x1a#.verifield.v1.GetCheckpointResponse\x12\x64\n\x11GetInclusionProof\x12&.verifield.v1.GetInclusionProofRequest\x1a\'.verifield.v1.GetInclusionProofResponse\x12j\n\x13GetConsistencyProof\x12(.verifield.v1.GetConsistencyProofRequest\x1a).verifield.v1.GetConsistencyProofResponse\x12\x46\n\x07GetTile\x12\x1c.verifield.v1.GetTileRequest\x1a\x1d.verifield.v1.GetTileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1everifield/v1/log_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19verifield/v1/access.proto\"\x16\n\x14GetCheckpointRequest\"A\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"^\n\x18GetInclusionProofRequest\x12\x1e\n\x05index\x18\x01 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\"\n\ttree_size\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\">\n\x19GetInclusionProofResponse\x12\x11\n\ttree_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"g\n\x1aGetConsistencyProofRequest\x12#\n\nfirst_size\x18\x01 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12$\n\x0bsecond_size\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"B\n\x1bGetConsistencyProofResponse\x12\x13\n\x0bsecond_size\x18\x01 \x01(\x04\x12\x0e\n\x06hashes\x18\x02 \x03(\x0c\"a\n\x0eGetTileRequest\x12\x16\n\x05level\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18\x07\x12\x1e\n\x05index\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x17\n\x05width\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xff\x01\"!\n\x0fGetTileResponse\x12\x0e\n\x06hashes\x18\x01 \x01(\x0c\x32\xc0\x03\n\nLogService\x12h\n\rGetCheckpoint\x12\".verifield.v1.GetCheckpointRequest\x1a#.verifield.v1.GetCheckpointResponse\"\x0e\xea\xda\x18\n\n\x08log.read\x12t\n\x11GetInclusionProof\x12&.verifield.v1.GetInclusionProofRequest\x1a\'.verifield.v1.GetInclusionProofResponse\"\x0e\xea\xda\x18\n\n\x08log.read\x12z\n\x13GetConsistencyProof\x12(.verifield.v1.GetConsistencyProofRequest\x1a).verifield.v1.GetConsistencyProofResponse\"\x0e\xea\xda\x18\n\n\x08log.read\x12V\n\x07GetTile\x12\x1c.verifield.v1.GetTileRequest\x1a\x1d.verifield.v1.GetTileResponse\"\x0e\xea\xda\x18\n\n\x08log.readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.log_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=48
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=70
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=72
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=137
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=139
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=199
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=201
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=263
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=265
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=334
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=336
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=402
-  _globals['_GETTILEREQUEST']._serialized_start=404
-  _globals['_GETTILEREQUEST']._serialized_end=465
-  _globals['_GETTILERESPONSE']._serialized_start=467
-  _globals['_GETTILERESPONSE']._serialized_end=500
-  _globals['_LOGSERVICE']._serialized_start=503
-  _globals['_LOGSERVICE']._serialized_end=887
+  _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['index']._loaded_options = None
+  _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['index']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['tree_size']._loaded_options = None
+  _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['tree_size']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['first_size']._loaded_options = None
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['first_size']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['second_size']._loaded_options = None
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['second_size']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_GETTILEREQUEST'].fields_by_name['level']._loaded_options = None
+  _globals['_GETTILEREQUEST'].fields_by_name['level']._serialized_options = b'\272H\004*\002\030\007'
+  _globals['_GETTILEREQUEST'].fields_by_name['index']._loaded_options = None
+  _globals['_GETTILEREQUEST'].fields_by_name['index']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_GETTILEREQUEST'].fields_by_name['width']._loaded_options = None
+  _globals['_GETTILEREQUEST'].fields_by_name['width']._serialized_options = b'\272H\005*\003\030\377\001'
+  _globals['_LOGSERVICE'].methods_by_name['GetCheckpoint']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['GetCheckpoint']._serialized_options = b'\352\332\030\n\n\010log.read'
+  _globals['_LOGSERVICE'].methods_by_name['GetInclusionProof']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['GetInclusionProof']._serialized_options = b'\352\332\030\n\n\010log.read'
+  _globals['_LOGSERVICE'].methods_by_name['GetConsistencyProof']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['GetConsistencyProof']._serialized_options = b'\352\332\030\n\n\010log.read'
+  _globals['_LOGSERVICE'].methods_by_name['GetTile']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['GetTile']._serialized_options = b'\352\332\030\n\n\010log.read'
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=104
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=126
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=128
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=193
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=195
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=289
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=291
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=353
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=355
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=458
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=460
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=526
+  _globals['_GETTILEREQUEST']._serialized_start=528
+  _globals['_GETTILEREQUEST']._serialized_end=625
+  _globals['_GETTILERESPONSE']._serialized_start=627
+  _globals['_GETTILERESPONSE']._serialized_end=660
+  _globals['_LOGSERVICE']._serialized_start=663
+  _globals['_LOGSERVICE']._serialized_end=1111
 # @@protoc_insertion_point(module_scope)

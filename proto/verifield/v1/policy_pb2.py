@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/policy.proto\x12\x0cverifield.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12.\n\nissue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05match\x18\x04 \x01(\x0b\x32\x19.verifield.v1.MatchPolicy\x12.\n\x08liveness\x18\x05 \x01(\x0b\x32\x1c.verifield.v1.LivenessPolicy\x12,\n\x07session\x18\x06 \x01(\x0b\x32\x1b.verifield.v1.SessionPolicy\x12,\n\x07offline\x18\x07 \x01(\x0b\x32\x1b.verifield.v1.OfflinePolicy\x12\x30\n\tretention\x18\x08 \x01(\x0b\x32\x1d.verifield.v1.RetentionPolicy\x12\x34\n\x0fnumber_segments\x18\t \x03(\x0b\x32\x1b.verifield.v1.NumberSegment\x12(\n\x05media\x18\n \x01(\x0b\x32\x19.verifield.v1.MediaPolicy\"\x9b\x01\n\x0bMatchPolicy\x12!\n\x19live_chip_photo_threshold\x18\x01 \x01(\x01\x12(\n live_chip_photo_false_match_rate\x18\x02 \x01(\x01\x12\x1b\n\x13live_live_threshold\x18\x03 \x01(\x01\x12\"\n\x1alive_live_false_match_rate\x18\x04 \x01(\x01\"9\n\x0eLivenessPolicy\x12\x18\n\x10relief_threshold\x18\x01 \x01(\x01\x12\r\n\x05turns\x18\x02 \x01(\r\"\xcd\x01\n\rSessionPolicy\x12(\n\x05steps\x18\x01 \x03(\x0e\x32\x19.verifield.v1.SessionStep\x12/\n\x0cstep_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\x12.verifield.v1.Text\x12#\n\x07notices\x18\x04 \x03(\x0b\x32\x12.verifield.v1.Text\x12\x17\n\x0f\x63ustomer_fields\x18\x05 \x03(\t\"\x83\x01\n\x04Text\x12\x0f\n\x07text_id\x18\x01 \x01(\t\x12\x37\n\x0b\x62y_language\x18\x02 \x03(\x0b\x32\".verifield.v1.Text.ByLanguageEntry\x1a\x31\n\x0f\x42yLanguageEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\rOfflinePolicy\x12\x31\n\x0e\x64\x65graded_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rstopped_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0fRetentionPolicy\x12\x34\n\x11\x63onfirmed_records\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\rNumberSegment\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x64igits\x18\x02 \x01(\r\"2\n\x0bMediaPolicy\x12\x0c\n\x04keep\x18\x01 \x03(\t\x12\x15\n\rrecipient_key\x18\x02 \x01(\x0c\"\xa3\x01\n\tDirective\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1d.verifield.v1.DirectiveAction\x12\x0e\n\x06reason\x18\x05 \x01(\t*\xf1\x01\n\x0bSessionStep\x12\x1c\n\x18SESSION_STEP_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STEP_OPERATOR\x10\x01\x12\x18\n\x14SESSION_STEP_CONSENT\x10\x02\x12 \n\x1cSESSION_STEP_EARLIER_RECORDS\x10\x03\x12\x18\n\x14SESSION_STEP_GALLERY\x10\x04\x12\x1e\n\x1aSESSION_STEP_CUSTOMER_DATA\x10\x05\x12\x17\n\x13SESSION_STEP_NOTICE\x10\x06\x12\x1a\n\x16SESSION_STEP_SIGNATURE\x10\x07*\x86\x01\n\x0f\x44irectiveAction\x12 \n\x1c\x44IRECTIVE_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44IRECTIVE_ACTION_LOCK\x10\x01\x12\x1b\n\x17\x44IRECTIVE_ACTION_UNLOCK\x10\x02\x12\x19\n\x15\x44IRECTIVE_ACTION_WIPE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/policy.proto\x12\x0cverifield.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12.\n\nissue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05match\x18\x04 \x01(\x0b\x32\x19.verifield.v1.MatchPolicy\x12.\n\x08liveness\x18\x05 \x01(\x0b\x32\x1c.verifield.v1.LivenessPolicy\x12,\n\x07session\x18\x06 \x01(\x0b\x32\x1b.verifield.v1.SessionPolicy\x12,\n\x07offline\x18\x07 \x01(\x0b\x32\x1b.verifield.v1.OfflinePolicy\x12\x30\n\tretention\x18\x08 \x01(\x0b\x32\x1d.verifield.v1.RetentionPolicy\x12\x34\n\x0fnumber_segments\x18\t \x03(\x0b\x32\x1b.verifield.v1.NumberSegment\x12(\n\x05media\x18\n \x01(\x0b\x32\x19.verifield.v1.MediaPolicy\"\xb9\x01\n\x0bMatchPolicy\x12!\n\x19live_chip_photo_threshold\x18\x01 \x01(\x01\x12(\n live_chip_photo_false_match_rate\x18\x02 \x01(\x01\x12\x1b\n\x13live_live_threshold\x18\x03 \x01(\x01\x12\"\n\x1alive_live_false_match_rate\x18\x04 \x01(\x01\x12\x1c\n\x14\x61\x63\x63\x65pt_printed_photo\x18\x05 \x01(\x08\"9\n\x0eLivenessPolicy\x12\x18\n\x10relief_threshold\x18\x01 \x01(\x01\x12\r\n\x05turns\x18\x02 \x01(\r\"\xcd\x01\n\rSessionPolicy\x12(\n\x05steps\x18\x01 \x03(\x0e\x32\x19.verifield.v1.SessionStep\x12/\n\x0cstep_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\x12.verifield.v1.Text\x12#\n\x07notices\x18\x04 \x03(\x0b\x32\x12.verifield.v1.Text\x12\x17\n\x0f\x63ustomer_fields\x18\x05 \x03(\t\"\x83\x01\n\x04Text\x12\x0f\n\x07text_id\x18\x01 \x01(\t\x12\x37\n\x0b\x62y_language\x18\x02 \x03(\x0b\x32\".verifield.v1.Text.ByLanguageEntry\x1a\x31\n\x0f\x42yLanguageEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\rOfflinePolicy\x12\x31\n\x0e\x64\x65graded_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rstopped_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0fRetentionPolicy\x12\x34\n\x11\x63onfirmed_records\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\rNumberSegment\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x64igits\x18\x02 \x01(\r\"2\n\x0bMediaPolicy\x12\x0c\n\x04keep\x18\x01 \x03(\t\x12\x15\n\rrecipient_key\x18\x02 \x01(\x0c\"\xa3\x01\n\tDirective\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1d.verifield.v1.DirectiveAction\x12\x0e\n\x06reason\x18\x05 \x01(\t*\xf1\x01\n\x0bSessionStep\x12\x1c\n\x18SESSION_STEP_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STEP_OPERATOR\x10\x01\x12\x18\n\x14SESSION_STEP_CONSENT\x10\x02\x12 \n\x1cSESSION_STEP_EARLIER_RECORDS\x10\x03\x12\x18\n\x14SESSION_STEP_GALLERY\x10\x04\x12\x1e\n\x1aSESSION_STEP_CUSTOMER_DATA\x10\x05\x12\x17\n\x13SESSION_STEP_NOTICE\x10\x06\x12\x1a\n\x16SESSION_STEP_SIGNATURE\x10\x07*\x86\x01\n\x0f\x44irectiveAction\x12 \n\x1c\x44IRECTIVE_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44IRECTIVE_ACTION_LOCK\x10\x01\x12\x1b\n\x17\x44IRECTIVE_ACTION_UNLOCK\x10\x02\x12\x19\n\x15\x44IRECTIVE_ACTION_WIPE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TEXT_BYLANGUAGEENTRY']._loaded_options = None
   _globals['_TEXT_BYLANGUAGEENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONSTEP']._serialized_start=1579
-  _globals['_SESSIONSTEP']._serialized_end=1820
-  _globals['_DIRECTIVEACTION']._serialized_start=1823
-  _globals['_DIRECTIVEACTION']._serialized_end=1957
+  _globals['_SESSIONSTEP']._serialized_start=1609
+  _globals['_SESSIONSTEP']._serialized_end=1850
+  _globals['_DIRECTIVEACTION']._serialized_start=1853
+  _globals['_DIRECTIVEACTION']._serialized_end=1987
   _globals['_POLICY']._serialized_start=109
   _globals['_POLICY']._serialized_end=559
   _globals['_MATCHPOLICY']._serialized_start=562
-  _globals['_MATCHPOLICY']._serialized_end=717
-  _globals['_LIVENESSPOLICY']._serialized_start=719
-  _globals['_LIVENESSPOLICY']._serialized_end=776
-  _globals['_SESSIONPOLICY']._serialized_start=779
-  _globals['_SESSIONPOLICY']._serialized_end=984
-  _globals['_TEXT']._serialized_start=987
-  _globals['_TEXT']._serialized_end=1118
-  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_start=1069
-  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_end=1118
-  _globals['_OFFLINEPOLICY']._serialized_start=1120
-  _globals['_OFFLINEPOLICY']._serialized_end=1236
-  _globals['_RETENTIONPOLICY']._serialized_start=1238
-  _globals['_RETENTIONPOLICY']._serialized_end=1309
-  _globals['_NUMBERSEGMENT']._serialized_start=1311
-  _globals['_NUMBERSEGMENT']._serialized_end=1358
-  _globals['_MEDIAPOLICY']._serialized_start=1360
-  _globals['_MEDIAPOLICY']._serialized_end=1410
-  _globals['_DIRECTIVE']._serialized_start=1413
-  _globals['_DIRECTIVE']._serialized_end=1576
+  _globals['_MATCHPOLICY']._serialized_end=747
+  _globals['_LIVENESSPOLICY']._serialized_start=749
+  _globals['_LIVENESSPOLICY']._serialized_end=806
+  _globals['_SESSIONPOLICY']._serialized_start=809
+  _globals['_SESSIONPOLICY']._serialized_end=1014
+  _globals['_TEXT']._serialized_start=1017
+  _globals['_TEXT']._serialized_end=1148
+  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_start=1099
+  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_end=1148
+  _globals['_OFFLINEPOLICY']._serialized_start=1150
+  _globals['_OFFLINEPOLICY']._serialized_end=1266
+  _globals['_RETENTIONPOLICY']._serialized_start=1268
+  _globals['_RETENTIONPOLICY']._serialized_end=1339
+  _globals['_NUMBERSEGMENT']._serialized_start=1341
+  _globals['_NUMBERSEGMENT']._serialized_end=1388
+  _globals['_MEDIAPOLICY']._serialized_start=1390
+  _globals['_MEDIAPOLICY']._serialized_end=1440
+  _globals['_DIRECTIVE']._serialized_start=1443
+  _globals['_DIRECTIVE']._serialized_end=1606
 # @@protoc_insertion_point(module_scope)

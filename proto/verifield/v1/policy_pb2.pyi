@@ -146,12 +146,17 @@ class MatchPolicy(_message.Message):
     LIVE_CHIP_PHOTO_FALSE_MATCH_RATE_FIELD_NUMBER: _builtins.int
     LIVE_LIVE_THRESHOLD_FIELD_NUMBER: _builtins.int
     LIVE_LIVE_FALSE_MATCH_RATE_FIELD_NUMBER: _builtins.int
+    ACCEPT_PRINTED_PHOTO_FIELD_NUMBER: _builtins.int
     live_chip_photo_threshold: _builtins.float
     """Cosine similarity at which a live face matches a card's photo, 0 to 1."""
     live_chip_photo_false_match_rate: _builtins.float
     """False match rate expected there."""
     live_live_threshold: _builtins.float
     live_live_false_match_rate: _builtins.float
+    accept_printed_photo: _builtins.bool
+    """The photo printed on a card may stand in for the one in its chip, where nothing at hand can decode
+    that. Records say so.
+    """
     def __init__(
         self,
         *,
@@ -159,10 +164,11 @@ class MatchPolicy(_message.Message):
         live_chip_photo_false_match_rate: _builtins.float = ...,
         live_live_threshold: _builtins.float = ...,
         live_live_false_match_rate: _builtins.float = ...,
+        accept_printed_photo: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["live_chip_photo_false_match_rate", b"live_chip_photo_false_match_rate", "live_chip_photo_threshold", b"live_chip_photo_threshold", "live_live_false_match_rate", b"live_live_false_match_rate", "live_live_threshold", b"live_live_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_printed_photo", b"accept_printed_photo", "live_chip_photo_false_match_rate", b"live_chip_photo_false_match_rate", "live_chip_photo_threshold", b"live_chip_photo_threshold", "live_live_false_match_rate", b"live_live_false_match_rate", "live_live_threshold", b"live_live_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

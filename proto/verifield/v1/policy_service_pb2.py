@@ -22,28 +22,46 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from verifield import contract_rules as buf_dot_validate_dot_validate__pb2
+from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 from verifield.v1 import policy_pb2 as verifield_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!verifield/v1/policy_service.proto\x12\x0cverifield.v1\x1a\x19verifield/v1/policy.proto\"<\n\x14PublishPolicyRequest\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Policy\"M\n\x15PublishPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Policy\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"<\n\x13ListPoliciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14ListPoliciesResponse\x12&\n\x08policies\x18\x01 \x03(\x0b\x32\x14.verifield.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x10GetPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\";\n\x11GetPolicyResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\x32\x8e\x02\n\rPolicyService\x12X\n\rPublishPolicy\x12\".verifield.v1.PublishPolicyRequest\x1a#.verifield.v1.PublishPolicyResponse\x12U\n\x0cListPolicies\x12!.verifield.v1.ListPoliciesRequest\x1a\".verifield.v1.ListPoliciesResponse\x12L\n\tGetPolicy\x12\x1e.verifield.v1.GetPolicyRequest\x1a\x1f.verifield.v1.GetPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!verifield/v1/policy_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19verifield/v1/access.proto\x1a\x19verifield/v1/policy.proto\"e\n\x14PublishPolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x14.verifield.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"M\n\x15PublishPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.verifield.v1.Policy\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"P\n\x13ListPoliciesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"W\n\x14ListPoliciesResponse\x12&\n\x08policies\x18\x01 \x03(\x0b\x32\x14.verifield.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10GetPolicyRequest\x12\"\n\x07version\x18\x01 \x01(\x04\x42\x11\xbaH\x0e\x32\x0c\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f(\x01\";\n\x11GetPolicyResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\x32\xd0\x02\n\rPolicyService\x12p\n\rPublishPolicy\x12\".verifield.v1.PublishPolicyRequest\x1a#.verifield.v1.PublishPolicyResponse\"\x16\xea\xda\x18\x12\n\x10policies.publish\x12j\n\x0cListPolicies\x12!.verifield.v1.ListPoliciesRequest\x1a\".verifield.v1.ListPoliciesResponse\"\x13\xea\xda\x18\x0f\n\rpolicies.read\x12\x61\n\tGetPolicy\x12\x1e.verifield.v1.GetPolicyRequest\x1a\x1f.verifield.v1.GetPolicyResponse\"\x13\xea\xda\x18\x0f\n\rpolicies.readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.policy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUBLISHPOLICYREQUEST']._serialized_start=78
-  _globals['_PUBLISHPOLICYREQUEST']._serialized_end=138
-  _globals['_PUBLISHPOLICYRESPONSE']._serialized_start=140
-  _globals['_PUBLISHPOLICYRESPONSE']._serialized_end=217
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=219
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=279
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=281
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=368
-  _globals['_GETPOLICYREQUEST']._serialized_start=370
-  _globals['_GETPOLICYREQUEST']._serialized_end=405
-  _globals['_GETPOLICYRESPONSE']._serialized_start=407
-  _globals['_GETPOLICYRESPONSE']._serialized_end=466
-  _globals['_POLICYSERVICE']._serialized_start=469
-  _globals['_POLICYSERVICE']._serialized_end=739
+  _globals['_PUBLISHPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
+  _globals['_PUBLISHPOLICYREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PUBLISHPOLICYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PUBLISHPOLICYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\364\003'
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\002'
+  _globals['_GETPOLICYREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETPOLICYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\0162\014\030\377\377\377\377\377\377\377\377\177(\001'
+  _globals['_POLICYSERVICE'].methods_by_name['PublishPolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['PublishPolicy']._serialized_options = b'\352\332\030\022\n\020policies.publish'
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\352\332\030\017\n\rpolicies.read'
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\352\332\030\017\n\rpolicies.read'
+  _globals['_PUBLISHPOLICYREQUEST']._serialized_start=134
+  _globals['_PUBLISHPOLICYREQUEST']._serialized_end=235
+  _globals['_PUBLISHPOLICYRESPONSE']._serialized_start=237
+  _globals['_PUBLISHPOLICYRESPONSE']._serialized_end=314
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=316
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=396
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=398
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=485
+  _globals['_GETPOLICYREQUEST']._serialized_start=487
+  _globals['_GETPOLICYREQUEST']._serialized_end=541
+  _globals['_GETPOLICYRESPONSE']._serialized_start=543
+  _globals['_GETPOLICYRESPONSE']._serialized_end=602
+  _globals['_POLICYSERVICE']._serialized_start=605
+  _globals['_POLICYSERVICE']._serialized_end=941
 # @@protoc_insertion_point(module_scope)

@@ -24,16 +24,22 @@ class PublishPolicyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POLICY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy: ...
     def __init__(
         self,
         *,
         policy: _policy_pb2.Policy | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -72,8 +78,9 @@ class ListPoliciesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """1 to 500; 0 means 50."""
+    """1 to 500; 0 means 50. A page has at most 50."""
     page_token: _builtins.str
+    """next_page_token of the answer before; empty for the first page."""
     def __init__(
         self,
         *,

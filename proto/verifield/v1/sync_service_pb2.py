@@ -22,48 +22,84 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from verifield import contract_rules as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fverifield/v1/sync_service.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x0e\x44\x65liverRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\x12\x1b\n\x13witnessed_tree_size\x18\x03 \x01(\x04\x12,\n\x07\x64\x61maged\x18\x04 \x03(\x0b\x32\x1b.verifield.v1.DamagedRecord\"B\n\rDamagedRecord\x12\x13\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"\xcd\x01\n\x0f\x44\x65liverResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.verifield.v1.DeliverResult\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x1c\n\x14receipt_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10log_certificates\x18\x04 \x03(\x0c\x12\x1a\n\x12\x63onsistency_hashes\x18\x05 \x03(\x0c\x12\'\n\x07missing\x18\x06 \x03(\x0b\x32\x16.verifield.v1.SeqRange\"/\n\x08SeqRange\x12\x11\n\tfirst_seq\x18\x01 \x01(\x04\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\"b\n\rDeliverResult\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.verifield.v1.DeliverStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpected_seq\x18\x03 \x01(\x04\"\x10\n\x0eGetHeadRequest\"\x85\x01\n\x0fGetHeadResponse\x12\x13\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x13\n\x0bhead_sha256\x18\x03 \x01(\x0c\x12\x12\n\nnewest_seq\x18\x04 \x01(\x04\x12\'\n\x07missing\x18\x05 \x03(\x0b\x32\x16.verifield.v1.SeqRange\"0\n\x0bPullRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\"\xa6\x01\n\x0cPullResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.verifield.v1.DownItem\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13policy_certificates\x18\x05 \x03(\x0c\"g\n\x08\x44ownItem\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.verifield.v1.DownItemKind\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x0f\n\x07removed\x18\x04 \x01(\x08\"!\n\x0fGetMediaRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\"4\n\x10GetMediaResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x0e\n\x06\x63hunks\x18\x02 \x03(\r\"Z\n\x14PutMediaChunkRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\")\n\x15PutMediaChunkResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08*\xde\x01\n\rDeliverStatus\x12\x1e\n\x1a\x44\x45LIVER_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45LIVER_STATUS_ACCEPTED\x10\x01\x12\x1f\n\x1b\x44\x45LIVER_STATUS_ALREADY_HAVE\x10\x02\x12\x17\n\x13\x44\x45LIVER_STATUS_FORK\x10\x03\x12\x1f\n\x1b\x44\x45LIVER_STATUS_OUT_OF_ORDER\x10\x04\x12\x1a\n\x16\x44\x45LIVER_STATUS_INVALID\x10\x05\x12\x19\n\x15\x44\x45LIVER_STATUS_STAGED\x10\x06*\xc0\x01\n\x0c\x44ownItemKind\x12\x1e\n\x1a\x44OWN_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44OWN_ITEM_KIND_POLICY\x10\x01\x12\x1c\n\x18\x44OWN_ITEM_KIND_DIRECTIVE\x10\x02\x12\x1e\n\x1a\x44OWN_ITEM_KIND_REVOCATIONS\x10\x03\x12\x1a\n\x16\x44OWN_ITEM_KIND_ACCOUNT\x10\x04\x12\x1b\n\x17\x44OWN_ITEM_KIND_CONTRACT\x10\x05\x32\x85\x03\n\x0bSyncService\x12J\n\x07\x44\x65liver\x12\x1c.verifield.v1.DeliverRequest\x1a\x1d.verifield.v1.DeliverResponse(\x01\x30\x01\x12\x46\n\x07GetHead\x12\x1c.verifield.v1.GetHeadRequest\x1a\x1d.verifield.v1.GetHeadResponse\x12=\n\x04Pull\x12\x19.verifield.v1.PullRequest\x1a\x1a.verifield.v1.PullResponse\x12I\n\x08GetMedia\x12\x1d.verifield.v1.GetMediaRequest\x1a\x1e.verifield.v1.GetMediaResponse\x12X\n\rPutMediaChunk\x12\".verifield.v1.PutMediaChunkRequest\x1a#.verifield.v1.PutMediaChunkResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fverifield/v1/sync_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\xb0\x01\n\x0e\x44\x65liverRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\x12%\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05z\x03\x18\x80@\x12,\n\x13witnessed_tree_size\x18\x03 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x36\n\x07\x64\x61maged\x18\x04 \x03(\x0b\x32\x1b.verifield.v1.DamagedRecordB\x08\xbaH\x05\x92\x01\x02\x10\x10\"o\n\rDamagedRecord\x12$\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x1c\n\x03seq\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x1a\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\"\xcd\x01\n\x0f\x44\x65liverResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.verifield.v1.DeliverResult\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x1c\n\x14receipt_certificates\x18\x03 \x03(\x0c\x12\x18\n\x10log_certificates\x18\x04 \x03(\x0c\x12\x1a\n\x12\x63onsistency_hashes\x18\x05 \x03(\x0c\x12\'\n\x07missing\x18\x06 \x03(\x0b\x32\x16.verifield.v1.SeqRange\"/\n\x08SeqRange\x12\x11\n\tfirst_seq\x18\x01 \x01(\x04\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\"b\n\rDeliverResult\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.verifield.v1.DeliverStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpected_seq\x18\x03 \x01(\x04\"\x10\n\x0eGetHeadRequest\"\x85\x01\n\x0fGetHeadResponse\x12\x13\n\x0b\x63hain_epoch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x13\n\x0bhead_sha256\x18\x03 \x01(\x0c\x12\x12\n\nnewest_seq\x18\x04 \x01(\x04\x12\'\n\x07missing\x18\x05 \x03(\x0b\x32\x16.verifield.v1.SeqRange\"C\n\x0bPullRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1a\n\tpage_size\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x64\"\xb9\x01\n\x0cPullResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.verifield.v1.DownItem\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13policy_certificates\x18\x05 \x03(\x0c\x12\x11\n\trestarted\x18\x06 \x01(\x08\"g\n\x08\x44ownItem\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.verifield.v1.DownItemKind\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x0f\n\x07removed\x18\x04 \x01(\x08\"*\n\x0fGetMediaRequest\x12\x17\n\x06sha256\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"4\n\x10GetMediaResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x0e\n\x06\x63hunks\x18\x02 \x03(\r\"\x7f\n\x14PutMediaChunkRequest\x12\x17\n\x06sha256\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12#\n\nsize_bytes\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\r\n\x05index\x18\x03 \x01(\r\x12\x1a\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x10\")\n\x15PutMediaChunkResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08*\xde\x01\n\rDeliverStatus\x12\x1e\n\x1a\x44\x45LIVER_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45LIVER_STATUS_ACCEPTED\x10\x01\x12\x1f\n\x1b\x44\x45LIVER_STATUS_ALREADY_HAVE\x10\x02\x12\x17\n\x13\x44\x45LIVER_STATUS_FORK\x10\x03\x12\x1f\n\x1b\x44\x45LIVER_STATUS_OUT_OF_ORDER\x10\x04\x12\x1a\n\x16\x44\x45LIVER_STATUS_INVALID\x10\x05\x12\x19\n\x15\x44\x45LIVER_STATUS_STAGED\x10\x06*\xc0\x01\n\x0c\x44ownItemKind\x12\x1e\n\x1a\x44OWN_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44OWN_ITEM_KIND_POLICY\x10\x01\x12\x1c\n\x18\x44OWN_ITEM_KIND_DIRECTIVE\x10\x02\x12\x1e\n\x1a\x44OWN_ITEM_KIND_REVOCATIONS\x10\x03\x12\x1a\n\x16\x44OWN_ITEM_KIND_ACCOUNT\x10\x04\x12\x1b\n\x17\x44OWN_ITEM_KIND_CONTRACT\x10\x05\x32\xad\x03\n\x0bSyncService\x12R\n\x07\x44\x65liver\x12\x1c.verifield.v1.DeliverRequest\x1a\x1d.verifield.v1.DeliverResponse\"\x06\xea\xda\x18\x02\x18\x01(\x01\x30\x01\x12N\n\x07GetHead\x12\x1c.verifield.v1.GetHeadRequest\x1a\x1d.verifield.v1.GetHeadResponse\"\x06\xea\xda\x18\x02\x18\x01\x12\x45\n\x04Pull\x12\x19.verifield.v1.PullRequest\x1a\x1a.verifield.v1.PullResponse\"\x06\xea\xda\x18\x02\x18\x01\x12Q\n\x08GetMedia\x12\x1d.verifield.v1.GetMediaRequest\x1a\x1e.verifield.v1.GetMediaResponse\"\x06\xea\xda\x18\x02\x18\x01\x12`\n\rPutMediaChunk\x12\".verifield.v1.PutMediaChunkRequest\x1a#.verifield.v1.PutMediaChunkResponse\"\x06\xea\xda\x18\x02\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.sync_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERSTATUS']._serialized_start=1345
-  _globals['_DELIVERSTATUS']._serialized_end=1567
-  _globals['_DOWNITEMKIND']._serialized_start=1570
-  _globals['_DOWNITEMKIND']._serialized_end=1762
-  _globals['_DELIVERREQUEST']._serialized_start=83
-  _globals['_DELIVERREQUEST']._serialized_end=215
-  _globals['_DAMAGEDRECORD']._serialized_start=217
-  _globals['_DAMAGEDRECORD']._serialized_end=283
-  _globals['_DELIVERRESPONSE']._serialized_start=286
-  _globals['_DELIVERRESPONSE']._serialized_end=491
-  _globals['_SEQRANGE']._serialized_start=493
-  _globals['_SEQRANGE']._serialized_end=540
-  _globals['_DELIVERRESULT']._serialized_start=542
-  _globals['_DELIVERRESULT']._serialized_end=640
-  _globals['_GETHEADREQUEST']._serialized_start=642
-  _globals['_GETHEADREQUEST']._serialized_end=658
-  _globals['_GETHEADRESPONSE']._serialized_start=661
-  _globals['_GETHEADRESPONSE']._serialized_end=794
-  _globals['_PULLREQUEST']._serialized_start=796
-  _globals['_PULLREQUEST']._serialized_end=844
-  _globals['_PULLRESPONSE']._serialized_start=847
-  _globals['_PULLRESPONSE']._serialized_end=1013
-  _globals['_DOWNITEM']._serialized_start=1015
-  _globals['_DOWNITEM']._serialized_end=1118
-  _globals['_GETMEDIAREQUEST']._serialized_start=1120
-  _globals['_GETMEDIAREQUEST']._serialized_end=1153
-  _globals['_GETMEDIARESPONSE']._serialized_start=1155
-  _globals['_GETMEDIARESPONSE']._serialized_end=1207
-  _globals['_PUTMEDIACHUNKREQUEST']._serialized_start=1209
-  _globals['_PUTMEDIACHUNKREQUEST']._serialized_end=1299
-  _globals['_PUTMEDIACHUNKRESPONSE']._serialized_start=1301
-  _globals['_PUTMEDIACHUNKRESPONSE']._serialized_end=1342
-  _globals['_SYNCSERVICE']._serialized_start=1765
-  _globals['_SYNCSERVICE']._serialized_end=2154
+  _globals['_DELIVERREQUEST'].fields_by_name['certificates']._loaded_options = None
+  _globals['_DELIVERREQUEST'].fields_by_name['certificates']._serialized_options = b'\272H\014\222\001\t\020\010\"\005z\003\030\200@'
+  _globals['_DELIVERREQUEST'].fields_by_name['witnessed_tree_size']._loaded_options = None
+  _globals['_DELIVERREQUEST'].fields_by_name['witnessed_tree_size']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_DELIVERREQUEST'].fields_by_name['damaged']._loaded_options = None
+  _globals['_DELIVERREQUEST'].fields_by_name['damaged']._serialized_options = b'\272H\005\222\001\002\020\020'
+  _globals['_DAMAGEDRECORD'].fields_by_name['chain_epoch']._loaded_options = None
+  _globals['_DAMAGEDRECORD'].fields_by_name['chain_epoch']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_DAMAGEDRECORD'].fields_by_name['seq']._loaded_options = None
+  _globals['_DAMAGEDRECORD'].fields_by_name['seq']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_DAMAGEDRECORD'].fields_by_name['content']._loaded_options = None
+  _globals['_DAMAGEDRECORD'].fields_by_name['content']._serialized_options = b'\272H\006z\004\030\200\200\004'
+  _globals['_PULLREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_PULLREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\005r\003(\200\002'
+  _globals['_PULLREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_PULLREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004*\002\030d'
+  _globals['_GETMEDIAREQUEST'].fields_by_name['sha256']._loaded_options = None
+  _globals['_GETMEDIAREQUEST'].fields_by_name['sha256']._serialized_options = b'\272H\004z\002h '
+  _globals['_PUTMEDIACHUNKREQUEST'].fields_by_name['sha256']._loaded_options = None
+  _globals['_PUTMEDIACHUNKREQUEST'].fields_by_name['sha256']._serialized_options = b'\272H\004z\002h '
+  _globals['_PUTMEDIACHUNKREQUEST'].fields_by_name['size_bytes']._loaded_options = None
+  _globals['_PUTMEDIACHUNKREQUEST'].fields_by_name['size_bytes']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_PUTMEDIACHUNKREQUEST'].fields_by_name['content']._loaded_options = None
+  _globals['_PUTMEDIACHUNKREQUEST'].fields_by_name['content']._serialized_options = b'\272H\006z\004\030\200\200\020'
+  _globals['_SYNCSERVICE'].methods_by_name['Deliver']._loaded_options = None
+  _globals['_SYNCSERVICE'].methods_by_name['Deliver']._serialized_options = b'\352\332\030\002\030\001'
+  _globals['_SYNCSERVICE'].methods_by_name['GetHead']._loaded_options = None
+  _globals['_SYNCSERVICE'].methods_by_name['GetHead']._serialized_options = b'\352\332\030\002\030\001'
+  _globals['_SYNCSERVICE'].methods_by_name['Pull']._loaded_options = None
+  _globals['_SYNCSERVICE'].methods_by_name['Pull']._serialized_options = b'\352\332\030\002\030\001'
+  _globals['_SYNCSERVICE'].methods_by_name['GetMedia']._loaded_options = None
+  _globals['_SYNCSERVICE'].methods_by_name['GetMedia']._serialized_options = b'\352\332\030\002\030\001'
+  _globals['_SYNCSERVICE'].methods_by_name['PutMediaChunk']._loaded_options = None
+  _globals['_SYNCSERVICE'].methods_by_name['PutMediaChunk']._serialized_options = b'\352\332\030\002\030\001'
+  _globals['_DELIVERSTATUS']._serialized_start=1574
+  _globals['_DELIVERSTATUS']._serialized_end=1796
+  _globals['_DOWNITEMKIND']._serialized_start=1799
+  _globals['_DOWNITEMKIND']._serialized_end=1991
+  _globals['_DELIVERREQUEST']._serialized_start=139
+  _globals['_DELIVERREQUEST']._serialized_end=315
+  _globals['_DAMAGEDRECORD']._serialized_start=317
+  _globals['_DAMAGEDRECORD']._serialized_end=428
+  _globals['_DELIVERRESPONSE']._serialized_start=431
+  _globals['_DELIVERRESPONSE']._serialized_end=636
+  _globals['_SEQRANGE']._serialized_start=638
+  _globals['_SEQRANGE']._serialized_end=685
+  _globals['_DELIVERRESULT']._serialized_start=687
+  _globals['_DELIVERRESULT']._serialized_end=785
+  _globals['_GETHEADREQUEST']._serialized_start=787
+  _globals['_GETHEADREQUEST']._serialized_end=803
+  _globals['_GETHEADRESPONSE']._serialized_start=806
+  _globals['_GETHEADRESPONSE']._serialized_end=939
+  _globals['_PULLREQUEST']._serialized_start=941
+  _globals['_PULLREQUEST']._serialized_end=1008
+  _globals['_PULLRESPONSE']._serialized_start=1011
+  _globals['_PULLRESPONSE']._serialized_end=1196
+  _globals['_DOWNITEM']._serialized_start=1198
+  _globals['_DOWNITEM']._serialized_end=1301
+  _globals['_GETMEDIAREQUEST']._serialized_start=1303
+  _globals['_GETMEDIAREQUEST']._serialized_end=1345
+  _globals['_GETMEDIARESPONSE']._serialized_start=1347
+  _globals['_GETMEDIARESPONSE']._serialized_end=1399
+  _globals['_PUTMEDIACHUNKREQUEST']._serialized_start=1401
+  _globals['_PUTMEDIACHUNKREQUEST']._serialized_end=1528
+  _globals['_PUTMEDIACHUNKRESPONSE']._serialized_start=1530
+  _globals['_PUTMEDIACHUNKRESPONSE']._serialized_end=1571
+  _globals['_SYNCSERVICE']._serialized_start=1994
+  _globals['_SYNCSERVICE']._serialized_end=2423
 # @@protoc_insertion_point(module_scope)

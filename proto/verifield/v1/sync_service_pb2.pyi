@@ -75,9 +75,9 @@ class _DownItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DownItem
     DOWN_ITEM_KIND_REVOCATIONS: _DownItemKind.ValueType  # 3
     """Revocation list of the issuing authority (RFC 5280, DER)."""
     DOWN_ITEM_KIND_ACCOUNT: _DownItemKind.ValueType  # 4
-    """An account that awaits its activation at this device's site."""
+    """AccountTask (task.proto): an account that awaits its activation at this device's site."""
     DOWN_ITEM_KIND_CONTRACT: _DownItemKind.ValueType  # 5
-    """A contract that awaits a signature at this device's site."""
+    """ContractTask (task.proto): a contract that awaits a signature at this device's site."""
 
 class DownItemKind(_DownItemKind, metaclass=_DownItemKindEnumTypeWrapper): ...
 
@@ -89,9 +89,9 @@ DOWN_ITEM_KIND_DIRECTIVE: DownItemKind.ValueType  # 2
 DOWN_ITEM_KIND_REVOCATIONS: DownItemKind.ValueType  # 3
 """Revocation list of the issuing authority (RFC 5280, DER)."""
 DOWN_ITEM_KIND_ACCOUNT: DownItemKind.ValueType  # 4
-"""An account that awaits its activation at this device's site."""
+"""AccountTask (task.proto): an account that awaits its activation at this device's site."""
 DOWN_ITEM_KIND_CONTRACT: DownItemKind.ValueType  # 5
-"""A contract that awaits a signature at this device's site."""
+"""ContractTask (task.proto): a contract that awaits a signature at this device's site."""
 Global___DownItemKind: _TypeAlias = DownItemKind  # noqa: Y015
 
 @_typing.final
@@ -347,10 +347,15 @@ class PullResponse(_message.Message):
     MORE_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     POLICY_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    RESTARTED_FIELD_NUMBER: _builtins.int
     next_cursor: _builtins.str
     """Send it with the next call, once the items are stored."""
     more: _builtins.bool
     """More is waiting now."""
+    restarted: _builtins.bool
+    """This page is the first of everything: the cursor was empty, or no longer counts here. Accounts and
+    contracts that come neither in it nor in the pages behind it, up to one without more, are no more.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___DownItem]: ...
     @_builtins.property
@@ -367,10 +372,11 @@ class PullResponse(_message.Message):
         more: _builtins.bool = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
         policy_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        restarted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "more", b"more", "next_cursor", b"next_cursor", "policy_certificates", b"policy_certificates", "server_time", b"server_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "more", b"more", "next_cursor", b"next_cursor", "policy_certificates", b"policy_certificates", "restarted", b"restarted", "server_time", b"server_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,21 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from verifield import contract_rules as buf_dot_validate_dot_validate__pb2
+from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/transfer_service.proto\x12\x0cverifield.v1\" \n\rImportRequest\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"O\n\x0eImportResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.verifield.v1.ImportSummary\"\x8c\x01\n\rImportSummary\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x04\x12\x14\n\x0c\x61lready_here\x18\x04 \x01(\x04\x12\x0e\n\x06staged\x18\x05 \x01(\x04\x12\x0f\n\x07refused\x18\x06 \x01(\x04\x12\x0e\n\x06\x66orked\x18\x07 \x01(\x04\x32Z\n\x0fTransferService\x12G\n\x06Import\x12\x1b.verifield.v1.ImportRequest\x1a\x1c.verifield.v1.ImportResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/transfer_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19verifield/v1/access.proto\"+\n\rImportRequest\x12\x1a\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x03\"O\n\x0eImportResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.verifield.v1.ImportSummary\"\x8c\x01\n\rImportSummary\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x04\x12\x14\n\x0c\x61lready_here\x18\x04 \x01(\x04\x12\x0e\n\x06staged\x18\x05 \x01(\x04\x12\x0f\n\x07refused\x18\x06 \x01(\x04\x12\x0e\n\x06\x66orked\x18\x07 \x01(\x04\x32r\n\x0fTransferService\x12_\n\x06Import\x12\x1b.verifield.v1.ImportRequest\x1a\x1c.verifield.v1.ImportResponse\"\x16\xea\xda\x18\x12\n\x10transfers.import(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.transfer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMPORTREQUEST']._serialized_start=53
-  _globals['_IMPORTREQUEST']._serialized_end=85
-  _globals['_IMPORTRESPONSE']._serialized_start=87
-  _globals['_IMPORTRESPONSE']._serialized_end=166
-  _globals['_IMPORTSUMMARY']._serialized_start=169
-  _globals['_IMPORTSUMMARY']._serialized_end=309
-  _globals['_TRANSFERSERVICE']._serialized_start=311
-  _globals['_TRANSFERSERVICE']._serialized_end=401
+  _globals['_IMPORTREQUEST'].fields_by_name['content']._loaded_options = None
+  _globals['_IMPORTREQUEST'].fields_by_name['content']._serialized_options = b'\272H\006z\004\030\200\200\003'
+  _globals['_TRANSFERSERVICE'].methods_by_name['Import']._loaded_options = None
+  _globals['_TRANSFERSERVICE'].methods_by_name['Import']._serialized_options = b'\352\332\030\022\n\020transfers.import'
+  _globals['_IMPORTREQUEST']._serialized_start=109
+  _globals['_IMPORTREQUEST']._serialized_end=152
+  _globals['_IMPORTRESPONSE']._serialized_start=154
+  _globals['_IMPORTRESPONSE']._serialized_end=233
+  _globals['_IMPORTSUMMARY']._serialized_start=236
+  _globals['_IMPORTSUMMARY']._serialized_end=376
+  _globals['_TRANSFERSERVICE']._serialized_start=378
+  _globals['_TRANSFERSERVICE']._serialized_end=492
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,103 @@
+"""How often somebody may call: moving windows of a minute, kept by each server for itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from limits import RateLimitItemPerMinute
+from limits.strategies import MovingWindowRateLimiter
+
+from cloud.access.rules import Rule
+from cloud.access.windows import MAX_KEYS, Windows
+from cloud.errors import Reason, ServiceError
+
+IPV6_SITE_BITS = 64
+"""A single machine chooses addresses within its /64 as it likes."""
+
+_IPV4 = re.compile(r"ipv4:([0-9.]+):[0-9]+")
+_IPV6 = re.compile(r"ipv6:\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]:[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Calls a minute. ``read``, ``write``: of a person or a token; ``device``: of a device; ``open``: what
+    needs no proof, of an address; ``failed``: calls of an address whose proof was not good."""
+
+    read: int
+    write: int
+    device: int
+    open: int
+    failed: int
+
+
+class RateLimits:
+    """``clock``: seconds of a clock that never jumps."""
+
+    def __init__(self, rates: Rates, clock: Callable[[], float], *, max_keys: int = MAX_KEYS) -> None:
+        self._clock = clock
+        self.windows = Windows(clock, max_keys=max_keys)
+        self._limiter = MovingWindowRateLimiter(self.windows)
+        self._items = {
+            name: RateLimitItemPerMinute(getattr(rates, name), namespace=name)
+            for name in ("read", "write", "device", "open", "failed")
+        }
+
+    def take(self, name: str, who: str) -> None:
+        """Count one call of ``who`` in the class ``name`` (a field of Rates).
+
+        Raises:
+            ServiceError: RATE_LIMITED, with the time after which there is room again.
+        """
+        if not self._limiter.hit(self._items[name], who):
+            raise self._refusal(name, who)
+
+    def check(self, name: str, who: str) -> None:
+        """Count nothing, and refuse where there is no room.
+
+        Raises:
+            ServiceError: RATE_LIMITED.
+        """
+        if not self._limiter.test(self._items[name], who):
+            raise self._refusal(name, who)
+
+    def note(self, name: str, who: str) -> None:
+        """Count one where there is room, and refuse nothing."""
+        self._limiter.hit(self._items[name], who)
+
+    def _refusal(self, name: str, who: str) -> ServiceError:
+        item = self._items[name]
+        free_at = self._limiter.get_window_stats(item, who).reset_time
+        return ServiceError(
+            Reason.RATE_LIMITED,
+            f"More than {item.amount} calls of this kind in a minute.",
+            {"class": name, "limit": str(item.amount), "window_s": str(item.get_expiry())},
+            retry_s=max(free_at - self._clock(), 0.001),
+        )
+
+
+def class_of(rule: Rule | None) -> str:
+    """The class of a method, a field of Rates; None: of one that is closed."""
+    if rule is None:
+        return "write"
+    if rule.open:
+        return "open"
+    if rule.device:
+        return "device"
+    return "read" if rule.permission and rule.permission.value.endswith(".read") else "write"
+
+
+def address_of(peer: str) -> str:
+    """The address in gRPC's name of a peer, of IPv6 the network of one machine; else the name itself."""
+    peer = unquote(peer)
+    if found := _IPV4.fullmatch(peer):
+        return found[1]
+    if found := _IPV6.fullmatch(peer):
+        try:
+            return str(ipaddress.ip_network((found[1], IPV6_SITE_BITS), strict=False))
+        except ValueError:
+            return peer
+    return peer

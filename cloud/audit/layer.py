@@ -1,0 +1,79 @@
+"""Puts into the audit trail what changes nothing: refused calls, and reads of personal data.
+
+Refusals of calls that anybody may make, and of devices, are not among them. Devices are many, and one that
+was revoked may ask for years: their calls stand in the log of calls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from google.rpc import code_pb2
+
+from cloud.access.call import Call
+from cloud.access.roles import Permission
+from cloud.access.rules import Rules
+from cloud.audit.trail import Trail
+from cloud.errors import ServiceError
+
+UNKNOWN = "unknown"
+"""The caller where nobody was recognised: all of them are one, or they could fill the chain."""
+
+PERSONAL_READS = frozenset({Permission.USERS_READ})
+"""Who has one of these may read what belongs to persons."""
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED})
+
+
+class AuditLayer:
+    """Stands outside of the layer that refuses, and inside of the one that maps errors."""
+
+    def __init__(self, trail: Trail, rules: Rules) -> None:
+        self._trail = trail
+        self._rules = rules
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        return self._audited(call)
+
+    def check(self, call: Call, request: object) -> None:
+        """Note a read of personal data before anything is read.
+
+        Raises:
+            ServiceError: STORE_UNAVAILABLE: it could not be noted.
+        """
+        permission = self._permission(call)
+        if permission in PERSONAL_READS:
+            about, method = str(getattr(request, "user_id", "")), call.method.rpartition("/")[2]
+            self._trail.record_read(
+                action=permission.value,
+                # Nothing but an id of ours gets into the chain, whatever the caller sent.
+                subject=f"users/{about}" if _ID.fullmatch(about) else method,
+                caller=caller_of(call),
+                request_id=call.request_id,
+            )
+
+    def _permission(self, call: Call) -> Permission | None:
+        rule = self._rules.find(call.method)
+        return rule.permission if rule else None
+
+    @asynccontextmanager
+    async def _audited(self, call: Call) -> AsyncIterator[None]:
+        try:
+            yield
+        except ServiceError as error:
+            if error.status in _REFUSALS and self._permission(call):
+                self._trail.record_refusal(
+                    method=call.method if call.caller else UNKNOWN,
+                    reason=error.reason.value,
+                    caller=caller_of(call),
+                    request_id=call.request_id,
+                )
+            raise
+
+
+def caller_of(call: Call) -> str:
+    """KIND/NAME of who calls, as the chain keeps it."""
+    return f"{call.caller.kind}/{call.caller.name}" if call.caller else UNKNOWN

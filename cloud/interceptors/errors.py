@@ -1,0 +1,56 @@
+"""Turns what a call raised into what its caller reads: one rich status (google.rpc.Status)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import grpc
+from google.rpc.error_details_pb2 import RequestInfo
+from sqlalchemy.exc import OperationalError
+from structlog.typing import FilteringBoundLogger
+
+from cloud.access.call import Call, Refused
+from cloud.api.statuses import LANGUAGE_KEY, to_status
+from cloud.errors import Reason, ServiceError
+
+_ERROR_ID_BYTES = 6
+
+
+class ErrorLayer:
+    """Answers carry a reason and a hint; what nobody expected carries an id, under which the log explains."""
+
+    def __init__(self, log: FilteringBoundLogger, random_bytes: Callable[[int], bytes]) -> None:
+        self._log = log
+        self._random_bytes = random_bytes
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        return self._mapped(call)
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""
+
+    @asynccontextmanager
+    async def _mapped(self, call: Call) -> AsyncIterator[None]:
+        try:
+            yield
+        except grpc.aio.AbortError:  # the service itself has ended the call
+            raise
+        except Exception as error:
+            refusal = self._to_refusal(error, call)
+            status = to_status(refusal, accept_language=call.one(LANGUAGE_KEY))
+            status.details.add().Pack(RequestInfo(request_id=call.request_id))
+            raise Refused(refusal, status) from error
+
+    def _to_refusal(self, error: Exception, call: Call) -> ServiceError:
+        if isinstance(error, ServiceError):
+            return error
+        error_id = self._random_bytes(_ERROR_ID_BYTES).hex()
+        self._log.error("call failed", method=call.method, error_id=error_id, exc_info=error)
+        if isinstance(error, OperationalError):
+            return ServiceError(
+                Reason.STORE_UNAVAILABLE, "The database does not answer.", {"error_id": error_id}
+            )
+        return ServiceError(
+            Reason.INTERNAL, f"Something unexpected went wrong (error id {error_id}).", {"error_id": error_id}
+        )

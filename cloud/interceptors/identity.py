@@ -1,0 +1,130 @@
+"""Who calls, and whether they may: two layers, with the limits of a caller between them.
+
+    open methods           anybody; what they need as proof is in the request
+    a client certificate   of a device or of a person, by its purpose; no token beside it
+    a bearer token         the operator's own (break-glass), else one of the configured issuer
+
+The contract names what each method needs (``cloud.access.rules``); what it does not name is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from cryptography import x509
+
+from cloud.access.call import Call, Caller, Kind
+from cloud.access.callers import Callers, is_operators
+from cloud.access.roles import Role, permissions_of
+from cloud.access.rules import Rule, Rules
+from cloud.devices.peer import device_of_peer
+from cloud.devices.tokens import OPERATOR_PREFIX, check_operator_token
+from cloud.errors import Reason, ServiceError
+from cloud.sources import Sources
+
+TOKEN_NAME = "operator-token"  # noqa: S105 (how its calls are named in logs and in the audit chain)
+
+AUTHORIZATION = "authorization"
+
+
+class IdentityLayer:
+    """``operator_sha256``: digest of the operator's token."""
+
+    def __init__(self, rules: Rules, callers: Callers, sources: Sources, *, operator_sha256: bytes) -> None:
+        self._rules = rules
+        self._callers = callers
+        self._sources = sources
+        self._operator_sha256 = operator_sha256
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        return self._identified(call)
+
+    def check(self, call: Call, request: object) -> None:  # noqa: ARG002
+        """A stream does not outlive what proved its caller."""
+        if call.caller is None or call.caller.valid_until is None:
+            return
+        if self._sources.now() > call.caller.valid_until:
+            if call.certificate_pem is not None:
+                raise ServiceError(Reason.CLIENT_CERTIFICATE_REFUSED, "The client certificate has expired.")
+            raise ServiceError(
+                Reason.SIGN_IN_TOKEN_REFUSED, "The sign-in token has expired.", {"check": "EXPIRED"}
+            )
+
+    @asynccontextmanager
+    async def _identified(self, call: Call) -> AsyncIterator[None]:
+        rule = self._rules.find(call.method)
+        if rule is None or not rule.open:
+            call.caller = await self._identify(call)
+        yield
+
+    async def _identify(self, call: Call) -> Caller:
+        if call.auth.get("x509_pem_cert"):
+            if AUTHORIZATION in call.metadata:
+                raise ServiceError(
+                    Reason.IDENTITY_AMBIGUOUS, "The call has a client certificate and a token."
+                )
+            return await self._by_certificate(call)
+        authorization = call.one(AUTHORIZATION)
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        signed_in = scheme.lower() == "bearer" and token and not token.startswith(OPERATOR_PREFIX)
+        if signed_in and self._callers.takes_tokens:
+            return await self._callers.by_token(token)
+        check_operator_token(authorization, expected_sha256=self._operator_sha256)
+        return Caller(Kind.SERVICE_TOKEN, TOKEN_NAME, frozenset({Role.SUPERUSER}))
+
+    async def _by_certificate(self, call: Call) -> Caller:
+        certificate = _parse(call.certificate_pem)
+        if certificate is not None and is_operators(certificate):
+            return await self._callers.by_certificate(certificate)
+        device_id = device_of_peer(call.auth, now=self._sources.now())
+        ends = certificate.not_valid_after_utc if certificate is not None else None
+        return Caller(Kind.DEVICE, device_id, valid_until=ends)
+
+
+class PermissionLayer:
+    """Lets through who may call a method; behind the limits of a caller, so that asking in vain has one."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        return self._permitted(call)
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""
+
+    @asynccontextmanager
+    async def _permitted(self, call: Call) -> AsyncIterator[None]:
+        rule = self._rules.find(call.method)
+        if rule is None or not rule.open:
+            check_may(call.caller, rule)
+        yield
+
+
+def check_may(caller: Caller | None, rule: Rule | None) -> None:
+    """Check that a caller may call a method with this rule; None: nobody known, and one that is closed.
+
+    Raises:
+        ServiceError: METHOD_CLOSED, PERMISSION_MISSING.
+    """
+    if rule is not None and rule.open:
+        return
+    if caller is None or rule is None or rule.device != (caller.kind is Kind.DEVICE):
+        raise ServiceError(Reason.METHOD_CLOSED, "This method is not for such callers.")
+    if rule.permission is not None and rule.permission not in permissions_of(caller.roles):
+        raise ServiceError(
+            Reason.PERMISSION_MISSING,
+            f"This call needs the permission {rule.permission.value}.",
+            {"permission": rule.permission.value},
+        )
+
+
+def _parse(pem: bytes | None) -> x509.Certificate | None:
+    if pem is None:
+        return None
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return None
