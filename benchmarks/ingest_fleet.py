@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from benchmarks.cloud_service import Identity, Service
-from edge.decision import Decision
-from edge.model import Outcome
+from edge.model import Decision, Outcome
 from tests.support.appliance import statement_of, verified_evidence
 from verifield.dsse import pae, parse_envelope
 from verifield.statement import STATEMENT_TYPE, encode_statement
@@ -86,7 +85,7 @@ def write_fleet(path: Path, fleet: Fleet) -> None:
 
 def read_fleet(path: Path) -> Fleet:
     """Read what this benchmark's own :func:`write_fleet` wrote."""
-    fleet: Fleet = pickle.loads(path.read_bytes())  # noqa: S301
+    fleet: Fleet = pickle.loads(path.read_bytes())
     return fleet
 
 

@@ -1,12 +1,12 @@
 """The load on the service, as a process of its own: signs everything first, then sends, and counts answers.
 
-``python -m benchmarks.ingest_load PLAN``. It writes one JSON object a line on standard output: ``ready``, when
-all is signed and connected, ``begin`` and ``end`` of what is measured, and ``result``. It starts when a line
-comes on standard input.
+``python -m benchmarks.ingest_load PLAN``. It writes one JSON object a line on standard output: ``ready``,
+when all is signed and connected, ``begin`` and ``end`` of what is measured, and ``result``. It starts when a
+line comes on standard input.
 
-Closed loop: each device sends its next batch when the last one was answered. Open loop (a rate): batches are
-sent at their times, whatever became of those before, and waits are counted from the times at which they should
-have been sent.
+Closed loop: each device sends its next batch when the last one was answered. Open loop (a rate): batches
+are sent at their times, whatever became of those before, and waits are counted from the times at which they
+should have been sent.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ async def run(plan: Plan) -> None:
 
 
 def tell_result(load: Load, *, seconds: float, used: float) -> None:
-    assert load.begun and load.ended, "too few records to measure anything"
+    assert load.begun
+    assert load.ended, "too few records to measure anything"
     span, records = load.ended[0] - load.begun[0], load.ended[1] - load.begun[1]
     tell(
         "result",

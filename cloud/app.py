@@ -38,6 +38,7 @@ from cloud.devices.tokens import OPERATOR_PREFIX, SECRET_BYTES, encode_token, is
 from cloud.devices.tpm_credential import load_tpm_roots
 from cloud.errors import SetupError
 from cloud.feed.pull import Feed
+from cloud.feed.vault import TaskVault
 from cloud.interceptors import CallInterceptor
 from cloud.keyfiles import write_private
 from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
@@ -111,6 +112,7 @@ async def _serve_opened(
     now: asyncio.Event | None = None,
 ) -> None:
     metrics = opened.telemetry.metrics
+    opened.sequencer.on_fault(lambda fault: log.error("log inconsistent", why=fault.message, hint=fault.hint))
     vitals = find_vitals(
         config,
         sources,
@@ -187,7 +189,7 @@ def open_data(config: Config, sources: Sources, telemetry: Telemetry | None = No
             metrics=telemetry.metrics,
             tracing=telemetry.tracing,
         ),
-        feed=Feed(authority, sources),
+        feed=Feed(authority, sources, TaskVault(ring, sources)),
         media=MediaIntake(store, MediaFolder(config.media_folder), sources),
         telemetry=telemetry,
         ring=ring,

@@ -92,7 +92,7 @@ class Config(AccessSettings, BaseSettings):
         Field(ge=4, le=500),
         Told(
             "The most connections of this server to PostgreSQL.",
-            "A PostgreSQL allows 100 in all by default; each server needs one for each call that it works on.",
+            "A PostgreSQL allows 100 in all by default; each server needs one for each call under way.",
         ),
     ] = 16
     require_durable_database: Annotated[

@@ -6,9 +6,11 @@
 4  the audit chain tells of it
 
 What is kept can be read by nobody who has the database alone. Callers, ids and requests stand there as
-keyed digests; the answer (it may hold a join token, or what belongs to a person) is sealed under a key that
-is made of the service's secret and the request id. Where the secret is lost, nothing is found any more.
-A refusal undoes the transaction and is not kept: asking again means trying again.
+keyed digests, the subject as the audit chain has it; the answer (it may hold a join token, or what belongs
+to a person) is sealed under a key that is made of the service's secret and the request id. Where the secret
+is lost, nothing is found any more.
+A refusal undoes the transaction and is not kept: asking again means trying again. What was answered about a
+person goes with the person: who asks again then asks anew.
 """
 
 from __future__ import annotations
@@ -82,12 +84,15 @@ class Mutations:
         message = cast("Message", request)
         request_id = request.request_id.lower()
 
+        def about(answer: Response) -> str:
+            return subject if isinstance(subject, str) else subject(answer)
+
         def change(connection: Connection) -> Response:
             answer = work(connection)
             chain.record(
                 connection,
                 action=action,
-                subject=subject if isinstance(subject, str) else subject(answer),
+                subject=about(answer),
                 caller=caller,
                 request_id=request_id or call.request_id,
                 now_us=to_us(self._sources.now()),
@@ -96,7 +101,8 @@ class Mutations:
             return answer
 
         def once(connection: Connection) -> Response:
-            return self._once(connection, message, caller=caller, request_id=request_id, change=change)
+            identity = "\0".join((caller, message.DESCRIPTOR.full_name, request_id)).encode()
+            return self._once(connection, message, identity, change=change, about=about)
 
         return await asyncio.to_thread(self._store.run, once if request_id else change)
 
@@ -104,12 +110,11 @@ class Mutations:
         self,
         connection: Connection,
         request: Message,
+        identity: bytes,
         *,
-        caller: str,
-        request_id: str,
         change: Callable[[Connection], Response],
+        about: Callable[[Response], str],
     ) -> Response:
-        identity = "\0".join((caller, request.DESCRIPTOR.full_name, request_id)).encode()
         now_us = to_us(self._sources.now())
         key, mac = self._digest(b"key", identity), self._digest(b"request", _without_id(request))
         rows.drop_old(connection, key, before_us=to_us(from_us(now_us) - KEPT_FOR), limit=CLEANED_AT_ONCE)
@@ -121,7 +126,8 @@ class Mutations:
         packed = AnyMessage()
         packed.Pack(answer, deterministic=True)
         nonce = self._sources.random_bytes(_NONCE_BYTES)
-        rows.put_answer(connection, key, nonce + sealer.encrypt(nonce, packed.SerializeToString(), key + mac))
+        sealed = nonce + sealer.encrypt(nonce, packed.SerializeToString(), key + mac)
+        rows.put_answer(connection, key, sealed, subject=about(answer))
         return answer
 
     def _digest(self, purpose: bytes, data: bytes) -> bytes:

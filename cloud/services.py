@@ -17,7 +17,7 @@ from cloud.access.callers import Callers, Issuer
 from cloud.access.fetch import get, open_context
 from cloud.access.jwks import IssuerKeys, parse_json
 from cloud.access.oidc import Trust
-from cloud.access.rates import RateLimits, Rates
+from cloud.access.rates import Places, RateLimits, Rates
 from cloud.access.roles import Role
 from cloud.access.rules import Rules
 from cloud.attestations.bundles import Bundles
@@ -139,6 +139,7 @@ def make_layers(opened: Opened, config: Config, sources: Sources, log: Filtering
         ),
         time.monotonic,
     )
+    places = Places()
     callers = Callers(opened.store, opened.ring, sources, opened.issuer)
     return [
         TelemetryLayer(opened.telemetry.metrics, opened.telemetry.tracing),
@@ -147,9 +148,9 @@ def make_layers(opened: Opened, config: Config, sources: Sources, log: Filtering
         ErrorLayer(log, sources.random_bytes),
         DeadlineLayer(config.max_call_s),
         AuditLayer(opened.audit.trail, rules),
-        AddressLayer(limits, rules, log),
-        IdentityLayer(rules, callers, sources, operator_sha256=opened.operator_sha256),
-        CallerLayer(limits, rules),
+        AddressLayer(limits, places, rules, log),
+        IdentityLayer(rules, callers, sources, operator_sha256=opened.operator_sha256, places=places),
+        CallerLayer(limits, places, rules),
         PermissionLayer(rules),
         ValidationLayer(),
     ]

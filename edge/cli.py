@@ -24,6 +24,7 @@ COMMANDS = (
     "verify",
     "manual",
     "compare",
+    "scan",
     "doctor",
     "sync",
     "export",

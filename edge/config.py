@@ -37,7 +37,7 @@ class EdgeConfig(BaseSettings):
     models_dir: Path | None = None  # None: the user's cache folder
     camera: str = "v4l2:0"
     allow_simulated_camera: bool = False  # production refuses files and streams
-    reader_port: str = "auto"  # auto: the only device under /dev/serial/by-id
+    reader_port: str = "auto"  # auto: the card reader among the devices under /dev/serial/by-id
     reader_baud: Annotated[Literal["auto", 115200, 57600, 38400, 19200, 9600], BeforeValidator(_number)] = (
         "auto"  # looked for
     )

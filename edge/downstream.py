@@ -50,8 +50,10 @@ class StateDownstream:
         self._state.finish_wipe(self._wipe)
         return self._state.pull_cursor()
 
-    def take(self, page: PullResponse, *, arrival: Arrival) -> None:
+    def take(self, page: PullResponse, *, arrival: Arrival, by_hand: bool = False) -> None:
         """Store a page whole, and act upon orders in it; what is refused is told and stays visible.
+
+        ``by_hand``: it lay on a stick, for nobody knows how long; ``arrival`` is when it was read.
 
         Raises:
             CloudError: PULL_ANSWER: the page does not say when it was written.
@@ -67,11 +69,12 @@ class StateDownstream:
                 wipe=self._wipe,
                 restarted=page.restarted,
                 more=page.more,
+                by_hand=by_hand,
             )
         )
 
-    def note_word(self, server_time: datetime, arrival: Arrival) -> None:
-        self._state.note_word(server_time, arrival)
+    def note_word(self, server_time: datetime, arrival: Arrival, *, by_hand: bool = False) -> None:
+        self._state.note_word(server_time, arrival, by_hand=by_hand)
 
     def revoked(self) -> None:
         self._state.note_revoked()

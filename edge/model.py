@@ -151,6 +151,10 @@ class Arrival:
     monotonic_ns: int
 
 
+BY_HAND = Arrival("by-hand", 0)
+"""Of a word that lay on a stick: it says nothing about when this boot's clock stood where."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClockMark:
     """What the clocks showed together at the newest record whose time was not SUSPECT. ``wall``: aware."""
@@ -180,6 +184,18 @@ class Contact:
     def until(self, now: Arrival) -> Contact:
         """The same word, with the time until ``now`` counted."""
         return Contact(self.server_time, self.arrival, now, self._elapsed_ns(now))
+
+    def after_word_by_hand(self, server_time: datetime, now: Arrival) -> Contact:
+        """What is known once a word was read that had lain on a stick, for nobody knows how long.
+
+        One that is not newer is no new word, and the time that was certain before stays so.
+        """
+        if self.server_time is None:
+            return Contact(server_time, BY_HAND, now)
+        if server_time <= self.server_time:
+            return self.until(now)
+        since = self.server_time + self.elapsed(now) - server_time
+        return Contact(server_time, BY_HAND, now, max(0, since // timedelta(microseconds=1)) * 1000)
 
     def _elapsed_ns(self, now: Arrival) -> int:
         counted_ns = self.mark.monotonic_ns if self.mark.boot_id == now.boot_id else 0

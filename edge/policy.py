@@ -39,6 +39,8 @@ class MatchPolicy:
     """Source: all-against-all on Labeled Faces in the Wild, 29.6 million impostor comparisons.
 
     The chip photo's domain borrows the stricter operating point until it has its own calibration.
+    ``accept_printed_photo``: where nothing can decode the chip's photo, the one printed on the card may
+    stand in for it.
     """
 
     live_live: MatchThreshold = MatchThreshold(0.415, 1e-4)
@@ -199,6 +201,7 @@ def _match(message: pb.MatchPolicy) -> MatchPolicy:
         live_chip_photo=MatchThreshold(
             message.live_chip_photo_threshold, message.live_chip_photo_false_match_rate
         ),
+        accept_printed_photo=message.accept_printed_photo,
     )
 
 

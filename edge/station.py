@@ -7,9 +7,8 @@ import logging
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 from edge.answers import NotSignedIn, SessionAnswers, SignedIn, Step
 from edge.attest.clock import bounded_now, judge_validity
@@ -17,7 +16,8 @@ from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
 from edge.desk import Lines, TerminalDesk
-from edge.errors import EdgeError, HardwareError, SetupError
+from edge.documents import TYPING_S, Given, Typed, check_given, open_documents
+from edge.errors import SetupError
 from edge.face_capture import Eyes, FaceCapture
 from edge.interview import Interview
 from edge.model import (
@@ -35,12 +35,7 @@ from edge.operators.service import Operators
 from edge.outbox.records import BegunSession, StoredRecord
 from edge.pipeline import ID_BYTES, Guard, Pipeline
 from edge.policy import Policy
-from edge.ports import Camera, CardReader, Clock, Desk, PhotoDecoder
-from edge.reader.checkup import Finding, Level, check_reader
-from edge.reader.lasting import LastingReader
-from edge.reader.photo import NoPhotoDecoder, PictureDecoder, SimulatorPhotoDecoder
-from edge.reader.reader import SamVReader
-from edge.reader.vendor_photo import VendorPhotoDecoder
+from edge.ports import Camera, CardReader, Clock, Desk
 from edge.readiness import check_ready, forget_earlier, note_peripheral
 from edge.recorder import Recorder
 from edge.screen import open_screens
@@ -48,8 +43,6 @@ from edge.session.plan import SessionPlan, plan_session
 from edge.state.store import StateStore
 from edge.vision import Vision
 from verifield.errors import VerifieldError
-
-SERIAL_BY_ID = Path("/dev/serial/by-id")
 
 _log = logging.getLogger(__name__)
 
@@ -61,32 +54,41 @@ def open_vision(config: EdgeConfig) -> Vision:
 
 @contextmanager
 def open_pipeline(
-    config: EdgeConfig, recorder: Recorder, state: StateStore, *, operator: str | None = None
+    config: EdgeConfig,
+    recorder: Recorder,
+    state: StateStore,
+    *,
+    operator: str | None = None,
+    given: Given | None = None,
 ) -> Iterator[Pipeline]:
     """Open models, camera and reader; what they find is attested by ``recorder``.
 
-    ``operator``: who signs in at the terminal, also where the policy asks for nobody.
+    ``operator``: who signs in at the terminal, also where the policy asks for nobody. ``given``: what
+    stands in the place of the card reader, or completes what it reads.
 
     Raises:
-        SetupError: MODEL_MISSING and the like, CAMERA_NOT_ALLOWED, or POLICY_INCOMPLETE.
+        SetupError: MODEL_MISSING and the like, CAMERA_NOT_ALLOWED, PRINTED_PHOTO_NOT_ACCEPTED, or
+            POLICY_INCOMPLETE.
         HardwareError: NO_CAMERA, NO_READER and the like.
     """
     policy, clock = recorder.policy, recorder.clock
-    plan = _plan(config, recorder, operator)
+    check_given(given, policy)
+    card_timeout_s = TYPING_S if isinstance(given, Typed) else config.card_timeout_s
+    plan = _plan(config, recorder, operator, card_timeout_s=card_timeout_s)
     vision = open_vision(config)
     with (
         closing(_open_allowed_camera(config, clock)) as camera,
-        closing(_open_reader(config)) as reader,
         recorder.outbox.open_for_sessions(),
+        ExitStack() as opened,
     ):
         eyes = _open_eyes(config, policy, clock, camera, vision)
-        operators = Operators(
-            state.operators,
-            key_store=recorder.identity.key_store,
-            clock=clock,
-            live_live=policy.match.live_live,
-        )
+        operators = _open_operators(recorder, state)
         desk = _open_desk(config, operators, eyes, operator=operator)
+        pinned = state.pinned(PeripheralKind.READER)
+        reader = open_documents(
+            config, given, desk=desk, detector=vision.detector, clock=clock, pinned=pinned
+        )
+        opened.callback(reader.close)
         station = Station(recorder, state, camera, reader)
         kept = policy.retention.confirmed_records
         forget_earlier(
@@ -107,7 +109,7 @@ def open_pipeline(
             attest=station.attest,
             plan=plan,
             random=secrets.token_bytes,
-            card_timeout_s=config.card_timeout_s,
+            card_timeout_s=card_timeout_s,
             capture_timeout_s=config.capture_timeout_s,
         )
 
@@ -187,6 +189,15 @@ class CameraFaceCheck:
         return LiveFace(liveness.decision, face.probe)
 
 
+def _open_operators(recorder: Recorder, state: StateStore) -> Operators:
+    return Operators(
+        state.operators,
+        key_store=recorder.identity.key_store,
+        clock=recorder.clock,
+        live_live=recorder.policy.match.live_live,
+    )
+
+
 def _open_desk(config: EdgeConfig, operators: Operators, eyes: Eyes, *, operator: str | None) -> Desk:
     """The terminal that this process runs in. Without a PIN it is the face that counts."""
 
@@ -199,9 +210,11 @@ def _open_desk(config: EdgeConfig, operators: Operators, eyes: Eyes, *, operator
     )
 
 
-def _plan(config: EdgeConfig, recorder: Recorder, operator: str | None) -> SessionPlan:
+def _plan(
+    config: EdgeConfig, recorder: Recorder, operator: str | None, *, card_timeout_s: float
+) -> SessionPlan:
     plan = plan_session(
-        recorder.policy, card_timeout_s=config.card_timeout_s, capture_timeout_s=config.capture_timeout_s
+        recorder.policy, card_timeout_s=card_timeout_s, capture_timeout_s=config.capture_timeout_s
     )
     return plan if operator is None else dataclasses.replace(plan, steps=plan.steps | {Step.OPERATOR})
 
@@ -226,58 +239,3 @@ def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
             hint="Use a camera attached to this device; for trials set allow_simulated_camera = true.",
         )
     return camera
-
-
-def check_up_reader(config: EdgeConfig) -> Iterator[Finding]:
-    """Look at the card reader for ``verifield-edge doctor``; a port that is not clear is a finding too."""
-    try:
-        port, decoder = _reader_port(config), _photo_decoder(config)
-    except EdgeError as error:
-        yield Finding(error.code, Level.FAIL, error.message, error.hint)
-        return
-    baud = None if config.reader_baud == "auto" else config.reader_baud
-    yield from check_reader(port, baud=baud, expected_sam_id=config.reader_sam_id, decoder=decoder)
-
-
-def _open_reader(config: EdgeConfig) -> CardReader:
-    def reopen(sam_id: str | None) -> CardReader:
-        return SamVReader.open(
-            _reader_port(config),
-            baud=None if config.reader_baud == "auto" else config.reader_baud,
-            decoder=_photo_decoder(config),
-            expected_sam_id=sam_id,
-        )
-
-    return LastingReader(reopen, expected_sam_id=config.reader_sam_id)
-
-
-def _reader_port(config: EdgeConfig) -> str:
-    if config.reader_port != "auto":
-        return config.reader_port
-    found = sorted(SERIAL_BY_ID.glob("*")) if SERIAL_BY_ID.is_dir() else []
-    if len(found) == 1:
-        return str(found[0])
-    names = ", ".join(path.name for path in found) or "none"
-    raise HardwareError(
-        "NO_READER",
-        f"The card reader's port is not clear: found {names} under {SERIAL_BY_ID}.",
-        hint="Plug the reader in, or name its port with reader_port or --reader.",
-    )
-
-
-def _photo_decoder(config: EdgeConfig) -> PhotoDecoder:
-    match config.photo_decoder:
-        case "simulator":
-            return SimulatorPhotoDecoder()
-        case "pictures":
-            return PictureDecoder()
-        case "none":
-            return NoPhotoDecoder()
-        case abi:
-            if config.photo_library is None or not config.photo_library_symbol:
-                raise SetupError(
-                    "PHOTO_LIBRARY",
-                    f"The photo decoder {abi} needs a vendor's library and the name of its function.",
-                    hint="Set photo_library and photo_library_symbol.",
-                )
-            return VendorPhotoDecoder(config.photo_library, abi, config.photo_library_symbol)

@@ -66,7 +66,7 @@ def waiting_tasks(state: StateStore, bounds: TimeBounds) -> list[WaitingTask]:
         StorageError: STATE_CORRUPT, or the data key is away.
     """
     state.drop_expired(by=bounds.not_before)
-    found = [_to_task(item, bounds) for kind in TASK_KINDS for item in state.items(kind)]
+    found = [_to_task(item, bounds, state) for kind in TASK_KINDS for item in state.items(kind)]
     return sorted(found, key=lambda task: (task.expires, task.task_id))
 
 
@@ -79,7 +79,7 @@ def find_task(state: StateStore, task_id: str, bounds: TimeBounds) -> WaitingTas
     state.drop_expired(by=bounds.not_before)
     for kind in TASK_KINDS:
         if item := state.item(kind, task_id):
-            return _to_task(item, bounds)
+            return _to_task(item, bounds, state)
     raise InputError(
         "TASK_UNKNOWN",
         "No such task waits at this device: it was withdrawn, has expired, or is another device's.",
@@ -87,10 +87,11 @@ def find_task(state: StateStore, task_id: str, bounds: TimeBounds) -> WaitingTas
     )
 
 
-def _to_task(item: DownItem, bounds: TimeBounds) -> WaitingTask:
+def _to_task(item: DownItem, bounds: TimeBounds, state: StateStore) -> WaitingTask:
     try:
         task = (parse_account_task if item.kind is ItemKind.ACCOUNT else parse_contract_task)(item.content)
     except VerifieldError:  # checked when it came, and sealed since: an older version wrote it
+        state.pull_anew()
         raise StorageError(
             "STATE_CORRUPT",
             "A task that is stored here is none.",

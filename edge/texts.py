@@ -112,11 +112,23 @@ ASKS: dict[Ask, dict[Language, str]] = {
 }
 
 FIELDS: dict[str, dict[Language, str]] = {
+    "document_name": {"zh": "证件上的姓名", "es": "Nombre en el documento", "en": "Name on the document"},
+    "document_number": {"zh": "证件号码", "es": "Número del documento", "en": "Number of the document"},
+    "document_valid_from": {
+        "zh": "有效期起（如 2020-01-31）",
+        "es": "Válido desde (p. ej. 2020-01-31)",
+        "en": "Valid from (as 2020-01-31)",
+    },
+    "document_valid_to": {
+        "zh": "有效期止（如 2040-01-31，或：长期）",
+        "es": "Válido hasta (p. ej. 2040-01-31, o: largo plazo)",
+        "en": "Valid to (as 2040-01-31, or: long-term)",
+    },
     "phone": {"zh": "手机号码", "es": "Teléfono móvil", "en": "Mobile phone number"},
     "email": {"zh": "电子邮箱", "es": "Correo electrónico", "en": "E-mail address"},
     "address": {"zh": "联系地址", "es": "Dirección", "en": "Postal address"},
 }
-"""Names of customer fields that have a label; another one is shown by its name."""
+"""Labels of what a desk asks for: the elements of a document, and customer fields; others show their name."""
 
 OUTCOMES: dict[Outcome, dict[Language, str]] = {
     Outcome.VERIFIED: {

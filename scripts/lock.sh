@@ -9,3 +9,4 @@ compile() {
 }
 compile --extra edge --extra cloud --extra demo --extra build --output-file locks/run.lock
 compile --all-extras --constraint locks/run.lock --output-file locks/dev.lock
+.venv/bin/python -m scripts.cloud_lock

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.models.store import ModelStore
+from tests.support.databases import KINDS, migrated
 from tests.support.postgres import NoPostgresError, fresh_database
 
 
@@ -37,24 +38,25 @@ def postgres_url() -> Iterator[str]:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=KINDS)
 def module_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """As ``database_url``, one for all tests of a module."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('database') / 'verifield.db'}"
-        return
-    try:
-        with fresh_database() as url:
-            yield url
-    except NoPostgresError as error:
-        pytest.skip(str(error))
+    with migrated(request.param, tmp_path_factory.mktemp("database")) as url:
+        yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new, empty database of each kind that the cloud service supports."""
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new database of each kind that the cloud service supports, with all tables and nothing in them."""
+    with migrated(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """As ``database_url``, without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'verifield.db'}"
     url: str = request.getfixturevalue("postgres_url")

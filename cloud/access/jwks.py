@@ -63,7 +63,7 @@ class IssuerKeys:
             ServiceError: SIGN_IN_UNAVAILABLE: there are no keys, and the issuer does not answer.
         """
         known = self._current().get(key_id)
-        if self._may_ask() and (known is None or self._age() > FRESH_FOR):
+        if self._may_ask() and (known is None or not self._is_fresh()):
             self._asking = asyncio.create_task(self._ask())
         if known is not None:
             return known
@@ -85,10 +85,14 @@ class IssuerKeys:
     def _age(self) -> timedelta:
         return self._now() - self._fetched if self._fetched is not None else timedelta.max
 
+    def _is_fresh(self) -> bool:
+        return timedelta() <= self._age() <= FRESH_FOR
+
     def _may_ask(self) -> bool:
         if self._asking is not None and not self._asking.done():
             return False
-        return self._tried is None or self._now() - self._tried >= MIN_INTERVAL
+        # A clock that was set back must not make us wait for the old time.
+        return self._tried is None or not timedelta() <= self._now() - self._tried < MIN_INTERVAL
 
     async def _ask(self) -> None:
         self._tried = self._now()

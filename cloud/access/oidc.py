@@ -114,7 +114,7 @@ def check_token(token: str, key: jwt.PyJWK, *, trust: Trust, now: datetime) -> S
     except jwt.PyJWTError as error:
         raise refused("FORM") from error
     subject = claims["sub"]
-    if not 0 < len(subject) <= MAX_SUBJECT_CHARS:
+    if not 0 < len(subject) <= MAX_SUBJECT_CHARS or not _is_text(subject):
         raise refused("CLAIMS")
     return SignIn(
         issuer=trust.issuer,
@@ -127,6 +127,11 @@ def check_token(token: str, key: jwt.PyJWK, *, trust: Trust, now: datetime) -> S
 def refused(check: str) -> ServiceError:
     """A refusal of a token; ``check``: stable code of what does not hold."""
     return ServiceError(Reason.SIGN_IN_TOKEN_REFUSED, "The sign-in token is not good here.", {"check": check})
+
+
+def _is_text(value: str) -> bool:
+    """JSON can name half of a character."""
+    return value.encode(errors="replace").decode() == value
 
 
 def _check_times(claims: Mapping[str, object], *, now: datetime) -> datetime:

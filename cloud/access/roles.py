@@ -35,7 +35,7 @@ class Permission(StrEnum):
     MEDIA_READ = "media.read"  # pictures, encrypted as they came
     POLICIES_PUBLISH = "policies.publish"
     POLICIES_READ = "policies.read"
-    SERVICE_READ = "service.read"  # the inside of the running service: channelz
+    SERVICE_READ = "service.read"  # the inside of the running service: status, and who is connected
     TRANSFERS_IMPORT = "transfers.import"
     USERS_MANAGE = "users.manage"
     USERS_READ = "users.read"
@@ -63,8 +63,9 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             _P.USERS_MANAGE,
             _P.USERS_READ,
         },
-        # Sees everything and changes nothing; a signed head pins down what was seen.
-        Role.AUDITOR: frozenset(one for one in Permission if one.value.endswith(".read")) | {_P.AUDIT_SIGN},
+        # Sees who did what and changes nothing; a signed head pins down what was seen. Pictures of persons
+        # and the inside of the service are no part of that.
+        Role.AUDITOR: _LOOK | {_P.AUDIT_READ, _P.AUDIT_SIGN, _P.USERS_READ},
         Role.SUPERUSER: frozenset(Permission),
     }
 )

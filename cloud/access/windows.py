@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from limits.storage import MovingWindowSupport, Storage
 
-MAX_KEYS = 4096
-"""Then the one that was quiet longest is forgotten. Whoever has more addresses than this is not stopped by a
-limit for each address: the limit on calls at once (cloud.server) is."""
+MAX_KEYS = 16_384
+"""More than the devices of one server (ten thousand), 13 MB. Then the one that was quiet longest is
+forgotten: whoever has more addresses than this is not stopped by a limit for each address."""
 
 
 class Windows(Storage, MovingWindowSupport):
-    """When what was taken, by key. Not for several threads."""
+    """When what was taken, by key; all for windows of one length. Not for several threads."""
 
     def __init__(self, clock: Callable[[], float], *, max_keys: int = MAX_KEYS) -> None:
         super().__init__()
@@ -35,9 +35,7 @@ class Windows(Storage, MovingWindowSupport):
             return False
         taken.extend([self._clock()] * amount)
         self._taken[key] = taken
-        self._taken.move_to_end(key)
-        if len(self._taken) > self._max_keys:
-            self._taken.popitem(last=False)
+        self._forget(expiry)
         return True
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
@@ -46,11 +44,23 @@ class Windows(Storage, MovingWindowSupport):
         return (taken[0] if taken else self._clock()), len(taken)
 
     def _within(self, key: str, expiry: int) -> deque[float]:
-        taken = self._taken.get(key, deque())
+        taken = self._taken.get(key)
+        if taken is None:
+            return deque()
+        self._taken.move_to_end(key)  # who is refused is not quiet either
         begin = self._clock() - expiry
         while taken and taken[0] <= begin:
             taken.popleft()
         return taken
+
+    def _forget(self, expiry: int) -> None:
+        """Drop what no longer counts, from the one that was quiet longest on, and that one if it must be."""
+        begin = self._clock() - expiry
+        while self._taken:
+            taken = next(iter(self._taken.values()))
+            if taken and taken[-1] > begin and len(self._taken) <= self._max_keys:
+                return
+            self._taken.popitem(last=False)
 
     # The rest of the library's interface is for windows of other kinds.
 

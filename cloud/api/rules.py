@@ -16,6 +16,10 @@ from cloud.errors import FieldViolation, Reason, ServiceError
 MAX_VIOLATIONS = 16
 """Told in one answer: more help nobody, and the answer must stay below the limit for metadata (8 KiB)."""
 
+MAX_EXPLAINED_BYTES = 4096
+"""Of a larger message only the first broken rule is told: to find all, a list that is too long would be
+looked through to its end, which holds everybody up for seconds. Requests of operators are smaller."""
+
 MAX_PATH_CHARS = 128
 """Paths are as deep as our messages; map keys and the like never make them longer in an answer."""
 
@@ -29,7 +33,7 @@ def check_rules(message: Message) -> None:
         ServiceError: REQUEST_INVALID, with the fields that break a rule; values are never repeated.
     """
     try:
-        found = _validator.collect_violations(message)
+        found = _validator.collect_violations(message, fail_fast=message.ByteSize() > MAX_EXPLAINED_BYTES)
     except EvaluationError as error:  # a value that a rule cannot be worked out for
         raise ServiceError(Reason.REQUEST_INVALID, "A rule cannot be worked out for this request.") from error
     if found:

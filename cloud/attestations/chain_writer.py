@@ -1,7 +1,8 @@
 """Writes what the rules of ``ingest`` and ``advance`` decide of a batch into a device's chain.
 
 What is decided in memory is written at once where a later step asks the store for it (side records,
-alarms, staging), and at the end where none does (the chain, the head), once the records' places in the log are known.
+alarms, staging), and at the end where none does (the chain, the head), once the records' places in the
+log are known.
 """
 
 from __future__ import annotations
@@ -195,9 +196,7 @@ class ChainWriter:
         """What was appended has its leaves in the log from ``first_index`` on: into the chain with it."""
         if not self.appended:
             return
-        chain_rows.add_appended(
-            connection, self.appended, first_index=first_index, received_us=self._now_us
-        )
+        chain_rows.add_appended(connection, self.appended, first_index=first_index, received_us=self._now_us)
         devices.set_head(
             connection,
             self._device_id,

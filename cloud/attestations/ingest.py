@@ -22,8 +22,8 @@
 
 Step 7 keeps a device from claiming what nobody checked: a receipt would carry the claim to verifiers.
 Only bytes whose signature holds are parsed as a statement, and the bytes received are what is stored.
-Steps 1 to 5 are in ``cloud.attestations.record``. What is INVALID or FORK is kept beside the chain; where there is no room even for that, the answer is
-OUT_OF_ORDER, so that the device keeps it.
+Steps 1 to 5 are in ``cloud.attestations.record``. What is INVALID or FORK is kept beside the chain; where
+there is no room even for that, the answer is OUT_OF_ORDER, so that the device keeps it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Delivery:
 
 
 class Intake:
-    """``take`` is for the log's groups: ``Sequencer.transact(partial(intake.take, batch=batch), key=device)``."""
+    """``take`` is a work for the log's groups, with the device as its key."""
 
     def __init__(self, authority: Authority, sources: Sources, *, receipt_leaf_sha256: bytes) -> None:
         self._authority = authority
@@ -152,7 +152,7 @@ class Intake:
         *,
         now_us: int,
     ) -> tuple[bytes, int]:
-        """A receipt for what was confirmed before, and the size of its tree: the last one while it is young."""
+        """A receipt for what was confirmed before, and its tree's size: the last one while it is young."""
         row = attestations.newest_receipt(connection, batch.device_id, since_us=now_us - RECEIPT_AGAIN_US)
         if row is not None and row.certificate_sha256 == self._receipt_leaf_sha256:
             last = _parse_receipt(row.envelope)
@@ -202,19 +202,20 @@ def _earliest_us(connection: Connection, batch: Batch, *, clock_us: int) -> int:
     Where this machine's clock was set back, devices have counted on: a receipt of an earlier time than that
     would contradict its own record for ever.
     """
-    said: dict[bytes, datetime | None] = {}
-    earliest_us = 0
+    counted: dict[bytes, set[int]] = {}
     for record in batch.records:
-        if isinstance(record, Refused) or record.since_receipt_ns is None:
+        if isinstance(record, Record) and record.since_receipt_ns is not None:
+            counted.setdefault(record.cited_receipt, set()).add(record.since_receipt_ns)
+    earliest_us = 0
+    for cited, spans_ns in counted.items():
+        server_time = _server_time(connection, cited, device_id=batch.device_id)
+        if server_time is None:
             continue
-        cited = record.cited_receipt
-        if cited not in said:
-            said[cited] = _server_time(connection, cited, device_id=batch.device_id)
-        server_time = said[cited]
-        if server_time is not None:
-            counted = earliest_time(server_time, since_receipt_ns=record.since_receipt_ns)
-            if to_us(counted) <= clock_us + MAX_CLOCK_STEP_US:
-                earliest_us = max(earliest_us, to_us(counted))
+        for span_ns in sorted(spans_ns, reverse=True):  # the longest one that can be true decides
+            made_us = to_us(earliest_time(server_time, since_receipt_ns=span_ns))
+            if made_us <= clock_us + MAX_CLOCK_STEP_US:
+                earliest_us = max(earliest_us, made_us)
+                break
     return earliest_us
 
 

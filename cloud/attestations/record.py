@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +18,7 @@ from verifield.chain import Excuse, envelope_sha256, excuses_of
 from verifield.cosign import check_cosignature
 from verifield.dsse import MAX_ENVELOPE_BYTES, check_signature, parse_envelope
 from verifield.errors import VerifieldError
-from verifield.leaf import log_leaf
+from verifield.leaf import log_leaf_of
 from verifield.merkle import leaf_hash
 from verifield.rules import MAX_COUNTER
 from verifield.statement import STATEMENT_TYPE, parse_statement
@@ -111,9 +110,9 @@ class Refused:
 
 
 def verify_record(
-    envelope: bytes, *, key: ec.EllipticCurvePublicKey, certificate_der: bytes, device_id: str
+    envelope: bytes, *, key: ec.EllipticCurvePublicKey, certificate_sha256: bytes, device_id: str
 ) -> Record | Refused:
-    """Steps 1 to 5. ``key`` is that of ``certificate_der``, which the caller has checked."""
+    """Steps 1 to 5. ``key`` is that of the certificate, which the caller has checked."""
     digest = envelope_sha256(envelope)
     try:
         parsed = parse_envelope(envelope)  # step 1
@@ -130,8 +129,8 @@ def verify_record(
         statement,
         envelope=envelope,
         digest=digest,
-        leaf=leaf_hash(log_leaf(parsed, certificate_der)),
-        certificate_sha256=sha256(certificate_der).digest(),
+        leaf=leaf_hash(log_leaf_of(parsed, certificate_sha256=certificate_sha256)),
+        certificate_sha256=certificate_sha256,
     )
 
 

@@ -1,9 +1,9 @@
 """The deliveries that are open: how many there may be, and who gives way.
 
 Whoever dawdles holds memory and a place: one that sends slowly, and one that does not read its answer. While
-there are places, a stream may wait for its device for half an hour. When all are taken, the one that has waited
-longest gives way to a new one, if it has waited for longer than patience lasts; so slow clients, however
-many, push out each other and not those who have something to deliver.
+there are places, a stream may wait for its device for half an hour. When all are taken, the one that has
+waited longest gives way to a new one, if it has waited for longer than patience lasts; so slow clients,
+however many, push out each other and not those who have something to deliver.
 """
 
 from __future__ import annotations

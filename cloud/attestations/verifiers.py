@@ -124,10 +124,8 @@ class VerifierProcesses:
         """Verify in a process of its own what some process did not live to answer: one batch at a time."""
         async with self._alone:
             try:
-                if self._closed:
-                    raise _Died
                 self._on_death()
-                worker = await _Worker.start(self._root)
+                worker = await self._start()
                 try:
                     return await worker.ask(frame)
                 finally:
@@ -145,13 +143,16 @@ class VerifierProcesses:
         async with self._starting:
             for place, worker in enumerate(self._workers):
                 if worker is None or worker.dead:
-                    if self._closed:
-                        raise _Died
                     if worker is not None:
                         await worker.stop()
-                    self._workers[place] = started = await _Worker.start(self._root)
+                    self._workers[place] = started = await self._start()
                     return started
         return await self._idlest()
+
+    async def _start(self) -> _Worker:
+        if self._closed:
+            raise _Died
+        return await _Worker.start(self._root)
 
 
 class _Died(Exception):

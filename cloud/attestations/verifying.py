@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography import x509
@@ -46,9 +47,8 @@ def verify_records(signer: Signer, envelopes: Sequence[bytes]) -> list[Record | 
     key = load_der_public_key(signer.key_spki)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("a checked signer has a key on P-256")
+    certificate = sha256(signer.chain[0]).digest()
     return [
-        verify_record(
-            envelope, key=key, certificate_der=signer.chain[0], device_id=signer.device_id
-        )
+        verify_record(envelope, key=key, certificate_sha256=certificate, device_id=signer.device_id)
         for envelope in envelopes
     ]

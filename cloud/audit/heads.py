@@ -94,7 +94,9 @@ class HeadSigner:
         draft: list[tuple[int, bytes, int]] = []
 
         def work(connection: Connection) -> bytes | None:
+            # Of a run that was undone nothing may be left.
             draft.clear()
+            signed.clear()
             end = rows.read_end(connection)
             if not end.seq or not (asked or self._is_due(connection)):
                 return None
@@ -138,7 +140,8 @@ class HeadSigner:
             if first is None:
                 return False
             since_us = first.time_us
-        return self._sources.now() - from_us(since_us) >= SIGN_EVERY
+        # In the future it is where the clock was wrong for a while: that must not end the signing.
+        return abs(self._sources.now() - from_us(since_us)) >= SIGN_EVERY
 
 
 def sign_head(head: pb.AuditHead, key: ec.EllipticCurvePrivateKey) -> bytes:

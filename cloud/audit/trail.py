@@ -3,6 +3,7 @@
 They do not get a transaction each. Equal ones are counted in memory and written together, at most
 FLUSH_S after the first of them, and once more when the service ends. What is lost by a crash is therefore
 at most what was read within that second; while events cannot be written, nothing personal can be read.
+Where it is not known whether they were written, because the connection broke, they are written again.
 A caller who is refused again and again costs one event in REPEAT_S, with the count.
 """
 
@@ -29,6 +30,8 @@ FLUSH_S = 1.0
 REPEAT_S = 60.0
 """Between two events about the same refusal: a guesser must not fill the disk."""
 
+_REPEAT_US = int(REPEAT_S * 1e6)
+
 MAX_GROUPS = 1000
 """Different events that wait: a page of the chain. More callers at once than this have to wait."""
 
@@ -50,6 +53,8 @@ class Note:
 
 @dataclass(slots=True)
 class _Group:
+    """``due_us`` 0: at once, whatever the clock says."""
+
     count: int
     request_id: str
     due_us: int
@@ -75,7 +80,7 @@ class Trail:
             ServiceError: STORE_UNAVAILABLE while the last events could not be written, or too many wait.
         """
         note = Note(pb.AUDIT_OUTCOME_READ, action, subject, caller)
-        if self._fault or not self._add(note, request_id, wait_us=0):
+        if self._fault or not self._add(note, request_id):
             raise ServiceError(
                 Reason.STORE_UNAVAILABLE, "Nothing personal is read while the audit trail cannot be written."
             )
@@ -84,10 +89,10 @@ class Trail:
         """Note that a call was refused."""
         note = Note(pb.AUDIT_OUTCOME_REFUSED, REFUSED, method, caller, reason)
         now_us = to_us(self.sources.now())
-        quiet_us = self._written.get(note, 0) + int(REPEAT_S * 1e6) - now_us
-        if not self._add(note, request_id, wait_us=max(0, quiet_us)):
+        due_us = self._written.get(note, -_REPEAT_US) + _REPEAT_US
+        if not self._add(note, request_id, due_us=max(now_us, due_us)):
             others = Note(pb.AUDIT_OUTCOME_REFUSED, REFUSED, OTHERS, OTHERS)
-            self._add(others, request_id, wait_us=0, beyond=True)
+            self._add(others, request_id, beyond=True)
 
     async def run(self, stop: asyncio.Event, log: FilteringBoundLogger) -> None:
         """Write what is due until ``stop`` is set, and then the rest."""
@@ -120,7 +125,7 @@ class Trail:
         if self._fault:
             log.warning("audit_trail", error=self._fault, waiting=len(self._groups))
 
-    def _add(self, note: Note, request_id: str, *, wait_us: int, beyond: bool = False) -> bool:
+    def _add(self, note: Note, request_id: str, *, due_us: int = 0, beyond: bool = False) -> bool:
         with self._mutex:
             group = self._groups.get(note)
             if group is not None:
@@ -128,13 +133,18 @@ class Trail:
                 return True
             if len(self._groups) >= MAX_GROUPS and not beyond:
                 return False
-            self._groups[note] = _Group(1, request_id, to_us(self.sources.now()) + wait_us)
+            self._groups[note] = _Group(1, request_id, due_us)
             return True
 
     def _take(self, *, everything: bool) -> dict[Note, _Group]:
         now_us = to_us(self.sources.now())
         with self._mutex:
-            taken = {note: one for note, one in self._groups.items() if everything or one.due_us <= now_us}
+            # What is due later than anything can be: the clock was set back meanwhile.
+            taken = {
+                note: one
+                for note, one in self._groups.items()
+                if everything or not now_us < one.due_us <= now_us + _REPEAT_US
+            }
             for note in taken:
                 del self._groups[note]
         return taken
@@ -148,8 +158,8 @@ class Trail:
 
     def _remember(self, taken: dict[Note, _Group]) -> None:
         now_us = to_us(self.sources.now())
-        oldest = now_us - int(REPEAT_S * 1e6)
-        self._written = {note: at for note, at in self._written.items() if at > oldest} | {
+        oldest = now_us - _REPEAT_US
+        self._written = {note: at for note, at in self._written.items() if oldest < at <= now_us} | {
             note: now_us for note in taken if note.outcome == pb.AUDIT_OUTCOME_REFUSED
         }
 

@@ -111,6 +111,11 @@ class Walk:
             text = f"The chain is said to end with event {end.seq}, and does with {self.end.seq}."
             self.add(Fault.END_CHANGED, end.seq, text)
 
+    def finish_before(self, end: ChainEnd) -> None:
+        """As :meth:`finish`, where more may have been added since ``end``, one of the marks, was told."""
+        if end.seq >= self.end.seq or self.digests.get(end.seq, b"") != end.sha256:
+            self.finish(end)
+
     def match(self, head: pb.AuditHead, *, whose: str) -> None:
         """Compare with a head whose signature was checked (steps 4 and 6)."""
         if head.seq > self.end.seq:

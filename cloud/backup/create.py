@@ -12,7 +12,6 @@ A backup that was broken off has no name and no manifest; the next one removes w
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import tarfile
 import tempfile
@@ -28,9 +27,11 @@ from sqlalchemy.engine import make_url
 
 from cloud.authority import Authority
 from cloud.backup import manifest as paper
-from cloud.backup.manifest import DATABASE_FILE, KEYS_FILE, LIST_FILE, MANIFEST_FILE, MEDIA_FOLDER
+from cloud.backup.files import write_new
+from cloud.backup.manifest import DATABASE_FILE, KEYS_FILE, LIST_FILE, MANIFEST_FILE
+from cloud.backup.media import copy_media, files_of
 from cloud.backup.postgres import dumping, export_snapshot
-from cloud.backup.secrecy import KEY_BYTES, plain_stream, seal_stream, wrap_key, write_pieces
+from cloud.backup.secrecy import KEY_BYTES, plain_stream, seal_stream, wrap_key
 from cloud.backup.sqlite import Progress, copy_database
 from cloud.backup.state import State, read_state, reading_copy
 from cloud.config import Config
@@ -43,7 +44,11 @@ from cloud.store.engines import open_engines
 from verifield.v1 import backup_pb2 as pb
 
 _UNFINISHED = ".unfinished-"
-_PARTS = "parts"
+_ASIDE = ".verifield-backup-"
+_LOCK = ".lock"
+
+ROOM_LEFT_BYTES = 256 * 1024**2
+"""On the disk of a SQLite database, beside the copy that is made there: the service goes on writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def create_backup(config: Config, folder: Path, terms: Terms, sources: Sources) 
         )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(folder / ".lock"), locked(keys / LOCK_FILE), _unfinished(folder) as place:
+        with locked(folder / _LOCK), locked(keys / LOCK_FILE), _unfinished(folder) as place:
             made = _Maker(config, place, terms, sources).make()
     except OSError as error:
         raise SetupError(
@@ -104,10 +109,17 @@ class _Maker:
         sqlite = url.get_backend_name() == "sqlite"
         state = self._copy_sqlite(Path(str(url.database))) if sqlite else self._dump_postgres()
         self._copy_keys()
-        self._copy_media()
+        before = _newest_backup(self._place.parent)
+        self._files += copy_media(
+            self._config.media_folder,
+            self._place,
+            earlier=files_of(before, roots=[authority.root]),
+            before=before,
+            progress=self._terms.progress,
+        )
         listed = paper.encode_list(self._files)
         manifest = pb.BackupManifest(
-            backup_id=paper.backup_name(taken, self._sources.random_bytes(4)),
+            backup_id=paper.backup_name(taken, self._sources.random_bytes(2)),
             taken_us=to_us(taken),
             engine=pb.BACKUP_ENGINE_SQLITE if sqlite else pb.BACKUP_ENGINE_POSTGRESQL,
             schema_version=state.schema_version,
@@ -119,8 +131,8 @@ class _Maker:
         if self._terms.recipient and self._key:
             manifest.wrapped_key = wrap_key(self._key, self._terms.recipient)
             manifest.recipient_key = self._terms.recipient.public_bytes_raw()
-        _write(self._place / LIST_FILE, iter([listed]))
-        _write(self._place / MANIFEST_FILE, iter([paper.sign_manifest(manifest, authority)]))
+        write_new(self._place / LIST_FILE, [listed])
+        write_new(self._place / MANIFEST_FILE, [paper.sign_manifest(manifest, authority)])
         sync_folder(self._place)
         final = self._place.with_name(manifest.backup_id)
         self._place.rename(final)
@@ -129,7 +141,10 @@ class _Maker:
 
     def _copy_sqlite(self, source: Path) -> State:
         # What is not sealed yet stays on the disk of the service, which has it anyway.
-        with tempfile.TemporaryDirectory(dir=source.parent, prefix=".backup-") as aside:
+        for left in source.parent.glob(f"{_ASIDE}*"):  # by a backup that was killed; there is one at a time
+            shutil.rmtree(left)
+        _check_room(source)
+        with tempfile.TemporaryDirectory(dir=source.parent, prefix=_ASIDE) as aside:
             copy = Path(aside) / DATABASE_FILE
             copy_database(source, copy, progress=self._terms.progress)
             with reading_copy(copy) as connection:
@@ -163,32 +178,10 @@ class _Maker:
         data.seek(0)
         self._add(KEYS_FILE, data)
 
-    def _copy_media(self) -> None:
-        source = self._config.media_folder
-        folders = sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
-        earlier = _newest_backup(self._place.parent)
-        for number, folder in enumerate(folders):
-            self._terms.progress("media", number, len(folders))
-            for path in sorted(folder.iterdir()):
-                if path.name != _PARTS and not path.name.startswith("."):
-                    self._copy_medium(path, f"{MEDIA_FOLDER}/{folder.name}/{path.name}", earlier)
-        self._terms.progress("media", len(folders), len(folders))
-
-    def _copy_medium(self, path: Path, name: str, earlier: Path | None) -> None:
-        target = self._place / name
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        before = earlier / name if earlier else None
-        if before and before.exists() and before.stat().st_size == path.stat().st_size:
-            os.link(before, target)
-        else:
-            with path.open("rb") as file:
-                _write(target, plain_stream(file))
-        self._files.append(paper.FileEntry(name, target.stat().st_size, bytes.fromhex(path.name)))
-
     def _add(self, name: str, source: IO[bytes]) -> None:
         pieces = seal_stream(source, key=self._key, name=name) if self._key else plain_stream(source)
         target = self._place / name
-        _write(target, pieces)
+        write_new(target, pieces)
         with target.open("rb") as written:
             size, digest = paper.digest_of(written)
         self._files.append(paper.FileEntry(name, size, digest))
@@ -207,15 +200,19 @@ def list_names(folder: Path) -> list[str]:
     return [entry.name for entry in entries if (entry / MANIFEST_FILE).exists() and entry.name[0] != "."]
 
 
-def prune(folder: Path, keep: int) -> list[str]:
-    """Delete the oldest backups of a folder, never its newest ``keep`` (1 or more); return their names."""
-    names = list_names(folder)
-    doomed = names[: max(0, len(names) - max(1, keep))]
-    for name in doomed:
-        # Without its name first: what is half deleted must not look like a backup.
-        aside = folder / f"{_UNFINISHED}{name}"
-        (folder / name).rename(aside)
-        shutil.rmtree(aside)
+def prune(folder: Path, keep: int, *, made: str = "") -> list[str]:
+    """Delete the oldest backups of a folder, never its newest ``keep`` (1 or more); return their names.
+
+    ``made``: the one that was just made stays, also where the clock says that it is old.
+    """
+    with locked(folder / _LOCK):  # another one that is made now would take what is deleted for broken off
+        names = list_names(folder)
+        doomed = [name for name in names[: max(0, len(names) - max(1, keep))] if name != made]
+        for name in doomed:
+            # Without its name first: what is half deleted must not look like a backup.
+            aside = folder / f"{_UNFINISHED}{name}"
+            (folder / name).rename(aside)
+            shutil.rmtree(aside)
     return doomed
 
 
@@ -235,9 +232,19 @@ def _newest_backup(folder: Path) -> Path | None:
     return folder / names[-1] if names else None
 
 
-def _write(path: Path, pieces: Iterator[bytes]) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        write_pieces(file, pieces)
-        file.flush()
-        os.fsync(file.fileno())
+def _check_room(database: Path) -> None:
+    """A backup must not be what fills the disk of the service.
+
+    Raises:
+        SetupError: BACKUP_FAILED.
+    """
+    log = database.with_name(f"{database.name}-wal")
+    size = sum(path.stat().st_size for path in (database, log) if path.exists())
+    free = shutil.disk_usage(database.parent).free
+    if free < size + ROOM_LEFT_BYTES:
+        raise SetupError(
+            "BACKUP_FAILED",
+            f"The disk of the database has {free >> 20} MiB left; its copy needs {size >> 20} MiB, and the "
+            f"service {ROOM_LEFT_BYTES >> 20} MiB.",
+            hint="Make room there, or move the database to a larger disk.",
+        )

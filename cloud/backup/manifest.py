@@ -81,8 +81,9 @@ class Backup:
 
 
 def backup_name(taken: datetime, random: bytes) -> str:
-    """Name of a backup's folder: names ascend with time."""
-    return f"{taken.astimezone(UTC):%Y%m%dT%H%M%SZ}-{random[:4].hex()}"
+    """Name of a backup's folder: names ascend with time, also within a second."""
+    at = taken.astimezone(UTC)
+    return f"{at:%Y%m%dT%H%M%SZ}-{at.microsecond:05x}{random.hex()[:3]}"
 
 
 def encode_list(files: Iterable[FileEntry]) -> bytes:

@@ -7,17 +7,19 @@
 5  the whole log is checked against its checkpoints, the whole audit chain against its heads
 6  the folder gets its name
 
-A restore that was broken off, or found something wrong, leaves the target as it was.
+A restore that was broken off, or found something wrong, leaves the folder as it was; a PostgreSQL database
+keeps what was loaded. A damaged file of a device does not hold up the rest: it is left out, and told of.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -28,14 +30,17 @@ from sqlalchemy.engine import make_url
 from cloud.audit.check import check_chain
 from cloud.audit.walk import Report
 from cloud.authority import Authority
+from cloud.backup.files import write_new
 from cloud.backup.manifest import (
     DATABASE_FILE,
     KEYS_FILE,
     MEDIA_FOLDER,
     Backup,
+    FileEntry,
     check_file,
     open_backup,
 )
+from cloud.backup.media import restore_media
 from cloud.backup.postgres import load_dump
 from cloud.backup.secrecy import damaged, plain_stream, unseal_stream, unwrap_key, write_pieces
 from cloud.backup.sqlite import Progress
@@ -72,6 +77,7 @@ class Restored:
 
     log: LogReport
     audit: Report
+    lost_media: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -115,9 +121,7 @@ def restore_backup(
         SetupError: RESTORE_NOT_EMPTY, RESTORE_TARGET, BACKUP_...: see the module's steps.
     """
     backup = open_backup(folder, roots=check.roots)
-    for number, entry in enumerate(backup.files, 1):
-        check_file(folder, entry)
-        check.progress("files", number, len(backup.files))
+    lost = _check_files(backup, check.progress)
     key = _key_of(backup, check)
     if backup.is_sealed and key is None:
         raise SetupError(
@@ -128,10 +132,16 @@ def restore_backup(
     _check_target(backup, data, database)
     try:
         data.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=data.parent, prefix=f".{data.name}.restoring-"))
+        prefix = f".{data.name}.restoring-"
+        for left in (path for path in data.parent.iterdir() if path.name.startswith(prefix)):
+            shutil.rmtree(left)  # with keys in it, by a restore that was killed
+        aside = Path(tempfile.mkdtemp(dir=data.parent, prefix=prefix))
         try:
+            sound = [one for one in backup.files if _is_medium(one) and one.path not in lost]
+            restore_media(backup.folder, aside, sound, check.progress)
             restored = _fill(backup, aside, key, check, sources, database=database)
             if restored.holds:
+                os.sync()  # before it has its name: of all files and folders that were written
                 with suppress(FileNotFoundError):
                     data.rmdir()  # empty, as was checked
                 aside.rename(data)
@@ -144,7 +154,7 @@ def restore_backup(
             f"The folder {data} cannot be written ({error.strerror or type(error).__name__}).",
             hint="Check that its parent folder may be written, and that the disk has room.",
         ) from error
-    return restored
+    return replace(restored, lost_media=lost)
 
 
 def _fill(
@@ -157,7 +167,6 @@ def _fill(
     database: str | None,
 ) -> Restored:
     _unpack_keys(backup, key, aside)
-    _copy_media(backup, aside, check.progress)
     if backup.manifest.engine == pb.BACKUP_ENGINE_SQLITE:
         copy = aside / DATABASE_NAME
         _unpack(backup, DATABASE_FILE, key, copy)
@@ -257,6 +266,24 @@ def _compare(state: State, backup: Backup) -> None:
         raise damaged(DATABASE_FILE)
 
 
+def _check_files(backup: Backup, progress: Progress) -> tuple[str, ...]:
+    """Check every digest (step 1); return which media are damaged."""
+    lost = []
+    for number, entry in enumerate(backup.files, 1):
+        try:
+            check_file(backup.folder, entry)
+        except SetupError:
+            if not _is_medium(entry):
+                raise
+            lost.append(entry.path)
+        progress("files", number, len(backup.files))
+    return tuple(lost)
+
+
+def _is_medium(entry: FileEntry) -> bool:
+    return entry.path.startswith(f"{MEDIA_FOLDER}/")
+
+
 def _key_of(backup: Backup, check: Check) -> bytes | None:
     if not backup.is_sealed or check.identity is None:
         return None
@@ -272,9 +299,8 @@ def _opened(backup: Backup, name: str, key: bytes | None) -> Iterator[Iterator[b
 
 
 def _unpack(backup: Backup, name: str, key: bytes | None, target: Path) -> None:
-    with _opened(backup, name, key) as pieces, target.open("xb") as file:
-        target.chmod(0o600)
-        write_pieces(file, pieces)
+    with _opened(backup, name, key) as pieces:
+        write_new(target, pieces)
 
 
 def _unpack_keys(backup: Backup, key: bytes | None, data: Path) -> None:
@@ -289,12 +315,3 @@ def _unpack_keys(backup: Backup, key: bytes | None, data: Path) -> None:
                 tar.extractall(data, filter="data")
         except (tarfile.TarError, OSError) as error:
             raise damaged(KEYS_FILE) from error
-
-
-def _copy_media(backup: Backup, data: Path, progress: Progress) -> None:
-    media = [entry for entry in backup.files if entry.path.startswith(f"{MEDIA_FOLDER}/")]
-    for number, entry in enumerate(media, 1):
-        target = data / entry.path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(backup.folder / entry.path, target)
-        progress("media", number, len(media))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from cloud.errors import SetupError
 
@@ -27,9 +28,10 @@ def copy_database(source: Path, target: Path, *, progress: Progress) -> None:
     Raises:
         SetupError: BACKUP_FAILED.
     """
+    address = f"file:{quote(str(source))}?mode=rw"
     try:
         with (
-            closing(sqlite3.connect(f"file:{source}?mode=rw", uri=True, timeout=_BUSY_S)) as reader,
+            closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S)) as reader,
             closing(sqlite3.connect(target, timeout=_BUSY_S)) as writer,
         ):
             reader.isolation_level = None

@@ -187,13 +187,12 @@ def _verify_online(data: Path, roots: Sequence[Any], heads: Sequence[audit_pb2.S
     with open_client(target) as client, progress_bars() as bars:
         end = client.call(client.audit.GetAuditHead, pb.GetAuditHeadRequest())
         own = judge_heads(_all_heads(client), heads, roots=roots)
-        walk = Walk(own.marks)
+        walk = Walk(own.marks | {end.seq})
         for page in client.receive(client.audit.ExportAuditEvents, pb.ExportAuditEventsRequest()):
             for content in page.events:
                 walk.step(content)
             bars("events", min(walk.end.seq, end.seq), end.seq)
-    if walk.end.seq <= end.seq:  # what was added meanwhile is behind the end that was told
-        walk.finish(ChainEnd(end.seq, end.sha256))
+    walk.finish_before(ChainEnd(end.seq, end.sha256))
     return conclude(walk, own)
 
 

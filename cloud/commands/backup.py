@@ -73,7 +73,7 @@ def create(
     config = settings(config_file, data, database)
     with progress_bars() as bars:
         made = create_backup(config, folder, Terms(key, bars), Sources.system())
-    values = _describe(made) | {"deleted": prune(folder, keep) if keep else []}
+    values = _describe(made) | {"deleted": prune(folder, keep, made=made.folder.name) if keep else []}
     _show(values, as_json=as_json)
 
 
@@ -186,16 +186,24 @@ def restore(
         "log_sound": done.log.sound,
         "log_size": done.log.tree_size,
         "audit": report_values(done.audit),
+        "lost_media": list(done.lost_media),
     }
     if as_json:
         print_json(values)
     else:
-        print_values(values | {"audit": f"{'holds' if done.audit.holds else 'DOES NOT HOLD'}"})
+        print_values(
+            values
+            | {
+                "audit": "holds" if done.audit.holds else "DOES NOT HOLD",
+                "lost_media": " ".join(done.lost_media) or "none",
+            }
+        )
     if not done.holds:
         sys.exit(ExitCode.UNSOUND)
 
 
 def _describe(backup: Backup) -> dict[str, Any]:
+    from cloud.backup.media import is_damaged  # noqa: PLC0415
     from cloud.sources import from_us  # noqa: PLC0415
     from verifield.note import parse_checkpoint  # noqa: PLC0415
     from verifield.v1 import backup_pb2  # noqa: PLC0415
@@ -210,6 +218,7 @@ def _describe(backup: Backup) -> dict[str, Any]:
         "log_size": parse_checkpoint(said.checkpoint).size if said.checkpoint else 0,
         "audit_seq": said.audit_seq,
         "files": len(backup.files),
+        "damaged_media": sum(map(is_damaged, backup.files)),
         "bytes": backup.size,
     }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cloud.commands.common import JsonOption, ends_with_exit_code, print_json, print_table
-from cloud.config import MASK, Config, Setting, load_config, parse_address, settings_of
 from cloud.errors import SetupError
+
+if TYPE_CHECKING:
+    from cloud.config import Config, Setting
 
 app = typer.Typer(help="The service's settings.", no_args_is_help=True)
 
@@ -20,6 +22,8 @@ FileOption = Annotated[Path | None, typer.Option("--config", help="TOML file wit
 @ends_with_exit_code
 def show(config_file: FileOption = None, as_json: JsonOption = False) -> None:
     """Print every setting with its value and where it comes from; passwords are masked."""
+    from cloud.config import load_config, settings_of  # noqa: PLC0415 (pydantic: 0.15 s)
+
     settings = settings_of(load_config(config_file), config_file)
     if as_json:
         print_json({one.name: {"value": shown(one), "source": one.source} for one in settings})
@@ -32,6 +36,8 @@ def show(config_file: FileOption = None, as_json: JsonOption = False) -> None:
 @ends_with_exit_code
 def check(config_file: FileOption = None, as_json: JsonOption = False) -> None:
     """Check all settings and the files and addresses that they name; nothing is started or changed."""
+    from cloud.config import load_config  # noqa: PLC0415
+
     check_settings(load_config(config_file))
     if as_json:
         print_json({"valid": True})
@@ -54,6 +60,8 @@ def hide_password(address: str) -> str:
     from sqlalchemy.engine import make_url  # noqa: PLC0415 (a third of a second)
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
+    from cloud.config import MASK  # noqa: PLC0415
+
     try:
         url = make_url(address)
     except ArgumentError:
@@ -71,6 +79,7 @@ def check_settings(config: Config) -> None:
     from sqlalchemy import create_engine  # noqa: PLC0415 (a third of a second)
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
+    from cloud.config import parse_address  # noqa: PLC0415
     from cloud.telemetry.scrape import check_exposure  # noqa: PLC0415
 
     if config.data.exists() and (not config.data.is_dir() or config.data.stat().st_mode & 0o022):

@@ -95,8 +95,13 @@ def rotate(
     config, sources = settings(config_file, data, database), Sources.system()
     ring = _ring(config)
     with opened_store(config) as store:
-        version = ring.rotate(family, now_us=to_us(sources.now()), random_bytes=sources.random_bytes)
-        store.run(lambda connection: _record(connection, "keys.rotate", f"{family}/{version}"))
+
+        def tell(version: int) -> None:
+            store.run(lambda connection: _record(connection, "keys.rotate", f"{family}/{version}"))
+
+        version = ring.rotate(
+            family, now_us=to_us(sources.now()), random_bytes=sources.random_bytes, tell=tell
+        )
     _tell({"family": family.value, "version": version}, as_json=as_json)
 
 
@@ -155,13 +160,15 @@ def retire(
     as_json: JsonOption = False,
 ) -> None:
     """Destroy an old version that nothing in the database needs; backups made with it need their own ring."""
+    from cloud.sources import Sources, to_us  # noqa: PLC0415
+
     config = settings(config_file, data, database)
     ring = _ring(config)
     with opened_store(config) as store:
-        # No server seals with an old version: what needs it can only become less.
         confirm(f"Destroy version {version} of the {family} key for ever?", yes=yes)
 
-        def destroy(connection: Connection) -> None:
+        # No server seals with an old version: what needs it can only become less.
+        def check(connection: Connection) -> None:
             uses = _count_uses(connection, family).get(version, 0)
             if uses:
                 raise SetupError(
@@ -171,8 +178,7 @@ def retire(
                 )
             _record(connection, "keys.retire", f"{family}/{version}")
 
-        store.run(destroy)
-        ring.retire(family, version)
+        ring.retire(family, version, now_us=to_us(Sources.system().now()), tell=lambda _: store.run(check))
     _tell({"family": family.value, "version": version}, as_json=as_json)
 
 
@@ -207,7 +213,8 @@ def erase(
             _record(connection, "persons.erase", f"persons/{person_id}")
 
         store.run(forget)
-    scrubbed = scrub(config.database_url, ["person_keys", *(one.table.name for one in tables)])
+    names = ["person_keys", "kept_answers", *(one.table.name for one in tables)]
+    scrubbed = scrub(config.database_url, names)
     _tell({"person_id": person_id, "erased": True, "scrubbed": scrubbed}, as_json=as_json)
 
 

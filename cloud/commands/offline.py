@@ -11,12 +11,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cloud.commands.common import err
-from cloud.config import Config, load_config
 from cloud.errors import SetupError
 
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from cloud.config import Config
     from cloud.store.database import Store
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file with settings.")]
@@ -36,6 +36,8 @@ def settings(config_file: Path | None, data: Path | None, database: str | None =
     Raises:
         SetupError: they are not valid.
     """
+    from cloud.config import load_config  # noqa: PLC0415 (pydantic: 0.15 s)
+
     return load_config(config_file, data=data, database=database)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -42,6 +43,7 @@ async def _serve(config: Config) -> None:
         stop.set()
 
     def announce(endpoint: Endpoint) -> None:
+        gc.freeze()  # what is here now stays until the end: it need not be looked at again and again
         _announce(endpoint)
         notifier.tell(READY)
 

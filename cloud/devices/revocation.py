@@ -47,6 +47,7 @@ def revoke(
     The device's row is locked by the caller: no certificate is issued to it meanwhile. ``reason`` is one of
     those that the contract knows.
     """
+    feed.lock_scope(connection, feed.SCOPE_ALL)  # what another server revokes at this moment is in the list
     revoked_us = max(to_us(sources.now()), issued.newest_revocation(connection) + 1)
     issued.revoke_issued(connection, device_id, revoked_us=revoked_us, reason=reason)
     devices.set_state(connection, device_id, DEVICE_STATE_REVOKED)

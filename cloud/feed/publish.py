@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from cloud.feed.vault import TaskVault
 from cloud.store import feed
 from verifield.rules import check_device_id, check_plain_name, check_uuid7
 from verifield.tasks import Task, encode_task
@@ -41,18 +42,18 @@ class Addressee:
         return cls(feed.task_scope(device_id))
 
 
-def publish_activation(connection: Connection, to: Addressee, task: AccountTask) -> None:
+def publish_activation(connection: Connection, to: Addressee, task: AccountTask, *, vault: TaskVault) -> None:
     """Hand down an account that awaits its activation, in place of the task of its id.
 
     Raises:
         verifield.errors.Malformed, Unknown: the task breaks a rule; nothing is changed.
     """
-    _publish(connection, to, DOWN_ITEM_KIND_ACCOUNT, task)
+    _publish(connection, to, DOWN_ITEM_KIND_ACCOUNT, task, vault=vault)
 
 
-def publish_contract(connection: Connection, to: Addressee, task: ContractTask) -> None:
+def publish_contract(connection: Connection, to: Addressee, task: ContractTask, *, vault: TaskVault) -> None:
     """Hand down a contract that awaits a signature; otherwise as :func:`publish_activation`."""
-    _publish(connection, to, DOWN_ITEM_KIND_CONTRACT, task)
+    _publish(connection, to, DOWN_ITEM_KIND_CONTRACT, task, vault=vault)
 
 
 def withdraw(connection: Connection, to: Addressee, task_id: str) -> bool:
@@ -71,6 +72,9 @@ def withdraw(connection: Connection, to: Addressee, task_id: str) -> bool:
     return found
 
 
-def _publish(connection: Connection, to: Addressee, kind: DownItemKind.ValueType, task: Task) -> None:
-    content = encode_task(task)
+def _publish(
+    connection: Connection, to: Addressee, kind: DownItemKind.ValueType, task: Task, *, vault: TaskVault
+) -> None:
+    row = feed.FeedRow(to.scope, 0, kind, task.task_id, encode_task(task), removed=False)
+    content = vault.seal(connection, row)
     feed.publish(connection, to.scope, kind=kind, item_id=task.task_id, content=content)

@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from cloud.authority import Authority
 from cloud.errors import Reason, ServiceError
+from cloud.feed.vault import TaskVault
 from cloud.sources import Sources
 from cloud.store import feed
 from cloud.store.devices import DeviceRow
@@ -60,9 +61,10 @@ class Cursor:
 class Feed:
     """Answers Pull."""
 
-    def __init__(self, authority: Authority, sources: Sources) -> None:
+    def __init__(self, authority: Authority, sources: Sources, vault: TaskVault) -> None:
         self._policy_chain = authority.chain_of(authority.policy.certificate)
         self._sources = sources
+        self._vault = vault
 
     def pull(
         self, connection: Connection, device: DeviceRow, *, cursor: str, page_size: int, tasks: bool = True
@@ -80,7 +82,7 @@ class Feed:
         stamp = Timestamp()
         stamp.FromDatetime(self._sources.now())
         return pb.PullResponse(
-            items=[_to_item(row) for row in items],
+            items=[_to_item(row) for row in self._vault.open_all(connection, items)],
             next_cursor=encode_cursor(after),
             more=more,
             server_time=stamp,

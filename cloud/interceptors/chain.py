@@ -1,7 +1,9 @@
 """The one gRPC interceptor: reads each call once, and runs the layers around it.
 
-Services of all four shapes are served alike. Answers of streams are written, not yielded: what surrounds
-a stream then ends in the call's own task, also where the caller went away.
+Services of all four shapes are served alike. To gRPC each of them takes a stream of requests: where there
+is one request only, it is read here, behind the layers. gRPC itself would wait for it as long as the caller
+likes, while nobody knows who that is, and the place would be taken. Answers of streams are written, not
+yielded: what surrounds a stream then ends in the call's own task, also where the caller went away.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from cloud.access.call import CALL, Call, Layer, Refused
+from cloud.errors import Reason, ServiceError
 from cloud.interceptors.reading import forgiving
 
 Details = grpc.HandlerCallDetails
@@ -38,42 +41,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # gRPC answers that there is no such method
             return None
-        if handler.request_streaming:
-            return self._wrap_request_stream(handler, handler_call_details)
-        return self._wrap_request(handler, handler_call_details)
-
-    def _wrap_request(self, handler: Handler, details: Details) -> Handler:
-        behaviour: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
-
-        async def one(request: object, context: Context) -> object:
-            call = _read_call(details, context)
-            async with self._surround(call, context):
-                self._check(call, request)
-                return await behaviour(request, context)
-
-        async def many(request: object, context: Context) -> None:
-            call = _read_call(details, context, streaming=True)
-            async with self._surround(call, context):
-                self._check(call, request)
-                await _write(behaviour(request, context), context)
-
-        shapes = forgiving(handler.request_deserializer), handler.response_serializer
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_as_any(many), *shapes)
-        return grpc.unary_unary_rpc_method_handler(_as_any(one), *shapes)
-
-    def _wrap_request_stream(self, handler: Handler, details: Details) -> Handler:
-        behaviour: Any = handler.stream_stream if handler.response_streaming else handler.stream_unary
+        details, behaviour = handler_call_details, _behaviour_of(handler)
+        single = not handler.request_streaming
 
         async def one(requests: AsyncIterator[object], context: Context) -> object:
-            call = _read_call(details, context, streaming=True)
+            call = _read_call(details, context, streaming=not single)
             async with self._surround(call, context):
-                return await behaviour(self._checked(call, requests), context)
+                given = await self._only(call, context) if single else self._checked(call, requests)
+                return await behaviour(given, context)
 
         async def many(requests: AsyncIterator[object], context: Context) -> None:
             call = _read_call(details, context, streaming=True)
             async with self._surround(call, context):
-                await _write(behaviour(self._checked(call, requests), context), context)
+                given = await self._only(call, context) if single else self._checked(call, requests)
+                await _write(behaviour(given, context), context)
 
         shapes = forgiving(handler.request_deserializer), handler.response_serializer
         if handler.response_streaming:
@@ -99,6 +80,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _check(self, call: Call, request: object) -> None:
         for layer in self._layers:
             layer.check(call, request)
+
+    async def _only(self, call: Call, context: Context) -> object:
+        """The one request of a call, checked; also one whose caller went away has none."""
+        request: object = await context.read()
+        if request is grpc.aio.EOF:
+            raise ServiceError(Reason.REQUEST_INVALID, "There is no request.", {"rule": "message.present"})
+        self._check(call, request)
+        return request
 
     def _checked(self, call: Call, requests: AsyncIterator[object]) -> _CheckedRequests:
         return _CheckedRequests(requests, lambda request: self._check(call, request))
@@ -160,6 +149,12 @@ def _read_metadata(details: Details) -> Mapping[str, tuple[str, ...]]:
         if isinstance(value, str):
             found[key] = (*found.get(key, ()), value)
     return found
+
+
+def _behaviour_of(handler: Handler) -> Any:
+    if handler.request_streaming:
+        return handler.stream_stream if handler.response_streaming else handler.stream_unary
+    return handler.unary_stream if handler.response_streaming else handler.unary_unary
 
 
 def _as_any(behaviour: Any) -> Any:

@@ -7,12 +7,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import grpc
 from google.rpc.error_details_pb2 import RequestInfo
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.typing import FilteringBoundLogger
 
 from cloud.access.call import Call, Refused
 from cloud.api.statuses import LANGUAGE_KEY, to_status
 from cloud.errors import Reason, ServiceError
+from cloud.store.faults import is_lost
 
 _ERROR_ID_BYTES = 6
 
@@ -47,10 +49,17 @@ class ErrorLayer:
             return error
         error_id = self._random_bytes(_ERROR_ID_BYTES).hex()
         self._log.error("call failed", method=call.method, error_id=error_id, exc_info=error)
-        if isinstance(error, OperationalError):
+        if _is_databases(error):
             return ServiceError(
                 Reason.STORE_UNAVAILABLE, "The database does not answer.", {"error_id": error_id}
             )
         return ServiceError(
             Reason.INTERNAL, f"Something unexpected went wrong (error id {error_id}).", {"error_id": error_id}
         )
+
+
+def _is_databases(error: Exception) -> bool:
+    """Whether the database does not work now: it is away, in another role, or has no connection free."""
+    if isinstance(error, OperationalError | PoolTimeoutError):
+        return True
+    return isinstance(error, DBAPIError) and is_lost(error)

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from cloud.access.call import Call, Caller, Kind
 from cloud.access.callers import Callers, is_operators
+from cloud.access.rates import Places, address_of
 from cloud.access.roles import Role, permissions_of
 from cloud.access.rules import Rule, Rules
 from cloud.devices.peer import device_of_peer
@@ -29,13 +30,16 @@ AUTHORIZATION = "authorization"
 
 
 class IdentityLayer:
-    """``operator_sha256``: digest of the operator's token."""
+    """``operator_sha256``: digest of the operator's token. ``places``: for those who are not known yet."""
 
-    def __init__(self, rules: Rules, callers: Callers, sources: Sources, *, operator_sha256: bytes) -> None:
+    def __init__(
+        self, rules: Rules, callers: Callers, sources: Sources, *, operator_sha256: bytes, places: Places
+    ) -> None:
         self._rules = rules
         self._callers = callers
         self._sources = sources
         self._operator_sha256 = operator_sha256
+        self._places = places
 
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
         return self._identified(call)
@@ -55,7 +59,10 @@ class IdentityLayer:
     async def _identified(self, call: Call) -> AsyncIterator[None]:
         rule = self._rules.find(call.method)
         if rule is None or not rule.open:
-            call.caller = await self._identify(call)
+            # A token may have to wait for the issuer's keys, which anybody can bring about. Apart from open
+            # calls: who watches health does not shut out those who sign in.
+            with self._places.take(f"unknown/{address_of(call.peer)}"):
+                call.caller = await self._identify(call)
         yield
 
     async def _identify(self, call: Call) -> Caller:

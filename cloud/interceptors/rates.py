@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 
 from google.rpc import code_pb2
 from structlog.typing import FilteringBoundLogger
 
 from cloud.access.call import Call
-from cloud.access.rates import RateLimits, address_of, class_of
+from cloud.access.rates import Places, RateLimits, address_of, class_of
 from cloud.access.rules import Rules
 from cloud.errors import Reason, ServiceError
 
@@ -18,14 +19,15 @@ STRANGERS = frozenset({Reason.USER_UNKNOWN, Reason.USER_DISABLED})
 
 
 class AddressLayer:
-    """Limits open methods for each address, and closes the others to one that keeps failing to say who it is.
+    """Limits open methods for each address, and closes the others to who keeps failing to say who it is.
 
-    Callers with a client certificate have shown a key of ours at the handshake: somebody behind the same
-    address who guesses tokens does not shut them out.
+    That is an address, or a client certificate: it has shown a key of ours at the handshake, and somebody
+    behind the same address who guesses tokens does not shut it out.
     """
 
-    def __init__(self, limits: RateLimits, rules: Rules, log: FilteringBoundLogger) -> None:
+    def __init__(self, limits: RateLimits, places: Places, rules: Rules, log: FilteringBoundLogger) -> None:
         self._limits = limits
+        self._places = places
         self._rules = rules
         self._log = log
 
@@ -39,19 +41,21 @@ class AddressLayer:
     async def _limited(self, call: Call) -> AsyncIterator[None]:
         address = address_of(call.peer)
         rule = self._rules.find(call.method)
-        anonymous = call.certificate_pem is None
         if rule is not None and rule.open:
             self._limits.take("open", address)
-        elif anonymous:
-            self._limits.check("failed", address)
+            with self._places.take(address):
+                yield
+            return
+        who = address if call.certificate_pem is None else _certificate_name(call.certificate_pem)
+        self._limits.check("failed", who)
         try:
             yield
         except ServiceError as error:
-            if _is_failure(error) and not (rule and rule.open):
-                self._note_failure(call, error, address if anonymous else None)
+            if _is_failure(error):
+                self._note_failure(call, error, who)
             raise
 
-    def _note_failure(self, call: Call, error: ServiceError, address: str | None) -> None:
+    def _note_failure(self, call: Call, error: ServiceError, who: str) -> None:
         self._log.warning(
             "authentication failed",
             method=call.method,
@@ -60,15 +64,15 @@ class AddressLayer:
             peer=call.peer,
             request_id=call.request_id,
         )
-        if address is not None:
-            self._limits.note("failed", address)
+        self._limits.note("failed", who)
 
 
 class CallerLayer:
-    """Limits each caller, by class of method."""
+    """Limits each caller, by class of method, and at once."""
 
-    def __init__(self, limits: RateLimits, rules: Rules) -> None:
+    def __init__(self, limits: RateLimits, places: Places, rules: Rules) -> None:
         self._limits = limits
+        self._places = places
         self._rules = rules
 
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
@@ -79,10 +83,17 @@ class CallerLayer:
 
     @asynccontextmanager
     async def _limited(self, call: Call) -> AsyncIterator[None]:
-        rule = self._rules.find(call.method)
+        place: AbstractContextManager[None] = nullcontext()
         if call.caller is not None:
-            self._limits.take(class_of(rule), f"{call.caller.kind}/{call.caller.name}")
-        yield
+            who = f"{call.caller.kind}/{call.caller.name}"
+            self._limits.take(class_of(self._rules.find(call.method)), who)
+            place = self._places.take(who)
+        with place:
+            yield
+
+
+def _certificate_name(pem: bytes) -> str:
+    return f"certificate/{hashlib.sha256(pem).hexdigest()}"
 
 
 def _is_failure(error: ServiceError) -> bool:

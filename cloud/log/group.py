@@ -157,4 +157,4 @@ def _judge(waiting: Waiting[Any], error: DBAPIError) -> Exception:
     return SpoiledError(waiting, error)
 
 
-_UNIQUE = "23505"  # for one work among others: maybe it met another one of its own group
+_UNIQUE = "23505"  # maybe it met another one of its own group

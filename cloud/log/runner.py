@@ -118,9 +118,12 @@ def _take(group: Group, outcome: Outcome) -> None:
 
 
 def _set_apart(works: list[Waiting[Any]], spoiled: SpoiledError, outcome: Outcome) -> list[Waiting[Any]]:
-    """The works without the one that spoiled them, which has a group of its own next, or has had it."""
+    """The works without the one that spoiled them, which has a group of its own next, or has had it.
+
+    Also one that was alone has: what was in its way may have come from another server.
+    """
     one = spoiled.waiting
-    if len(works) == 1:
+    if one.apart:
         outcome.failed.append((one, spoiled.cause))
     else:
         one.apart = True

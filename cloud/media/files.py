@@ -54,8 +54,10 @@ class MediaFolder:
 
     def chunks(self, device_id: str, digest: bytes) -> list[int]:
         """Which chunks of a file are here, ascending."""
-        folder = self._part(device_id, digest)
-        names = [entry.name for entry in folder.iterdir()] if folder.exists() else []
+        try:
+            names = [entry.name for entry in self._part(device_id, digest).iterdir()]
+        except FileNotFoundError:  # also one that became complete this moment
+            return []
         return sorted(int(name) for name in names if name.isdecimal())
 
     def put_chunk(self, device_id: str, digest: bytes, index: int, content: bytes) -> None:

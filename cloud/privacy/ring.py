@@ -12,10 +12,11 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from cloud.errors import SetupError
 from cloud.keyfiles import locked, write_private
@@ -27,6 +28,14 @@ LOCK_FILE = "privacy.lock"
 SEAL = "seal"
 INDEX = "index"
 FAMILIES = (SEAL, INDEX)
+
+RETIRE_AFTER = timedelta(minutes=10)
+"""From a new version to the end of an old one: longer than any transaction of the service lasts, and than a
+network's file system shows a server the file as it was."""
+
+
+def _tell_nobody(_version: int) -> None:
+    """Where the change of the ring is all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,11 @@ class KeyRing:
             SetupError: KEYS_UNUSABLE: it cannot be read or written.
         """
         ring = cls(keys)
-        try:
-            with locked(keys / LOCK_FILE):
+        # A backup holds the lock for as long as it copies: who only reads must not wait for it.
+        if not (keys / RING_FILE).exists():
+            with ring._changing():
                 if not (keys / RING_FILE).exists():
-                    _write(keys, [_new_key(family, 1, now_us, random_bytes) for family in FAMILIES])
-        except OSError as error:
-            raise _unusable(keys, error) from error
+                    ring._replace(_new_key(family, 1, now_us, random_bytes) for family in FAMILIES)
         ring.versions(SEAL)
         return ring
 
@@ -86,8 +94,15 @@ class KeyRing:
         """All versions, oldest first."""
         return sorted(self._load()[family].values(), key=lambda key: key.version)
 
-    def rotate(self, family: str, *, now_us: int, random_bytes: RandomBytes) -> int:
-        """Add a version, which is used from now on, and return it.
+    def rotate(
+        self,
+        family: str,
+        *,
+        now_us: int,
+        random_bytes: RandomBytes,
+        tell: Callable[[int], None] = _tell_nobody,
+    ) -> int:
+        """Add a version, which is used from now on, and return it. ``tell`` is called with it first.
 
         Raises:
             SetupError: the file cannot be written.
@@ -97,19 +112,24 @@ class KeyRing:
             version = max(key.version for key in keys if key.family == family) + 1
             if version > MAX_VERSION:
                 raise ValueError("the key ring has no more versions")
+            tell(version)
             self._replace([*keys, _new_key(family, version, now_us, random_bytes)])
         return version
 
-    def retire(self, family: str, version: int) -> None:
-        """Destroy an old version. That nothing needs it any more is for the caller to know.
+    def retire(
+        self, family: str, version: int, *, now_us: int, tell: Callable[[int], None] = _tell_nobody
+    ) -> None:
+        """Destroy an old version. That nothing needs it any more is for ``tell`` to see, called first.
 
         Raises:
-            SetupError: RING_VERSION_IN_USE for the newest, RING_VERSION_LOST for one that is not there, or
-                the file cannot be written.
+            SetupError: RING_VERSION_IN_USE for the newest, and while something that began before the newest
+                was made may still use an older one; RING_VERSION_LOST for one that is not there; or the file
+                cannot be written.
         """
         with self._changing():
             keys = self._all()
-            versions = [key.version for key in keys if key.family == family]
+            created = {key.version: key.created_us for key in keys if key.family == family}
+            versions = sorted(created)
             if version not in versions:
                 raise lost_version(family, version)
             if version == max(versions):
@@ -118,13 +138,24 @@ class KeyRing:
                     f"Version {version} of the {family} key is the newest, which is in use.",
                     hint="Rotate first: verifield-cloud keys rotate.",
                 )
+            if abs(now_us - created[versions[-1]]) < RETIRE_AFTER / timedelta(microseconds=1):
+                raise SetupError(
+                    "RING_VERSION_IN_USE",
+                    f"The newest {family} key was made less than {RETIRE_AFTER} ago: "
+                    "a transaction that is older may still seal with the one before.",
+                    hint="Wait that long, and run verifield-cloud keys reseal once more before.",
+                )
+            tell(version)
             self._replace([key for key in keys if (key.family, key.version) != (family, version)])
 
-    def _changing(self) -> Any:
-        try:
-            return locked(self._keys / LOCK_FILE)
-        except OSError as error:
-            raise _unusable(self._keys, error) from error
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._keys / LOCK_FILE))
+            except OSError as error:
+                raise _unusable(self._keys, error) from error
+            yield
 
     def _all(self) -> list[RingKey]:
         return [key for family in self._load().values() for key in family.values()]

@@ -149,7 +149,7 @@ def _read_end(connection: Connection, *, lock: bool) -> ChainEnd:
 
 
 def leaves_without_record(connection: Connection) -> list[int]:
-    """Places in the log that belong to no record: those of signed heads. Reads the whole index of the log."""
+    """Places in the log that belong to no record: those of signed heads."""
     query = select(log_leaves.c.log_index).where(log_leaves.c.device_id.is_(None))
     return list(connection.execute(query.order_by(log_leaves.c.log_index)).scalars())
 

@@ -62,6 +62,15 @@ def task_scope(device_id: str) -> str:
     return f"tasks:{device_id}"
 
 
+def lock_scope(connection: Connection, scope: str) -> None:
+    """Let nobody else publish in a scope until the transaction ends: for content that depends on other rows.
+
+    Where nothing was ever published there is no row to lock: of two first ones, the database asks the second
+    transaction again (``Store.run``).
+    """
+    connection.execute(select(feed_scopes.c.seq).where(feed_scopes.c.scope == scope).with_for_update())
+
+
 def publish(
     connection: Connection,
     scope: str,

@@ -65,9 +65,7 @@ def get_keys(connection: Connection, ring: KeyRing, person_ids: Collection[str])
 
 def destroy_key(connection: Connection, person_id: str, *, now_us: int) -> bool:
     """Empty a person's key for good; False where there is none (any more)."""
-    if connection.dialect.name == "sqlite":
-        # What is overwritten is zeroed in the file, not only unlinked.
-        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    _zero_what_goes(connection)
     change = (
         update(person_keys)
         .where(person_keys.c.person_id == person_id, person_keys.c.ring_version != _DESTROYED)
@@ -81,6 +79,7 @@ def rewrap(connection: Connection, ring: KeyRing, *, limit: int, random_bytes: R
 
     What was done is committed with the caller's transaction: called again, it goes on.
     """
+    _zero_what_goes(connection)
     newest = ring.current()
     query = (
         select(person_keys.c.person_id, person_keys.c.ring_version, person_keys.c.wrapped)
@@ -121,6 +120,12 @@ def check_ring(connection: Connection, ring: KeyRing) -> None:
     """
     for version in count_by_version(connection):
         ring.key(version)
+
+
+def _zero_what_goes(connection: Connection) -> None:
+    """Let SQLite zero in its file what is overwritten, also where it was built to leave it there."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
 
 
 def _place(person_id: str) -> Place:

@@ -16,13 +16,14 @@ BUCKETS = 16
 
 @dataclass(frozen=True, slots=True)
 class KeptRow:
-    """``answer`` is sealed; empty only inside the transaction that works it out."""
+    """``answer`` is sealed; with ``subject`` empty only inside the transaction that works it out."""
 
     request_key: bytes
     request_mac: bytes
     answer: bytes
     kept_us: int
     bucket: int
+    subject: str = ""
 
 
 def bucket_of(request_key: bytes) -> int:
@@ -47,11 +48,15 @@ def get_kept(connection: Connection, request_key: bytes) -> KeptRow | None:
     return KeptRow(**row._mapping) if row else None
 
 
-def put_answer(connection: Connection, request_key: bytes, answer: bytes) -> None:
-    """Fill in the answer of a claimed row."""
-    connection.execute(
-        update(kept_answers).where(kept_answers.c.request_key == request_key).values(answer=answer)
-    )
+def put_answer(connection: Connection, request_key: bytes, answer: bytes, *, subject: str) -> None:
+    """Fill in a claimed row."""
+    row = kept_answers.c.request_key == request_key
+    connection.execute(update(kept_answers).where(row).values(answer=answer, subject=subject))
+
+
+def forget_subject(connection: Connection, subject: str) -> int:
+    """Delete what was answered about a subject; return how many answers that were."""
+    return int(connection.execute(delete(kept_answers).where(kept_answers.c.subject == subject)).rowcount)
 
 
 def drop_old(connection: Connection, request_key: bytes, *, before_us: int, limit: int) -> int:

@@ -11,6 +11,7 @@ from cloud.privacy.blind import VERSION_BYTES, blind, first_of_version, version_
 from cloud.privacy.ring import INDEX, KeyRing
 from cloud.privacy.sealing import Place, unseal_text
 from cloud.store import persons
+from cloud.store.requests import forget_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,16 @@ class SealedTable:
 def forget_person(
     connection: Connection, tables: Iterable[SealedTable], person_id: str, *, now_us: int
 ) -> bool:
-    """Destroy a person's key, and empty what was sealed with it or found by; False where there was no key."""
+    """Destroy a person's key, empty what was sealed with it or found by, and forget answers about the person.
+
+    False where there was no key. Answers are found by their subject, which is TABLE/ID.
+    """
     destroyed = persons.destroy_key(connection, person_id, now_us=now_us)
     for one in tables:
         emptied = dict.fromkeys((*one.sealed, *(index.column for index in one.blinds)), None)
         connection.execute(update(one.table).where(one.table.c[one.person] == person_id).values(emptied))
+        # Behind the row's lock: what another transaction has just answered about it is there by now.
+        forget_subject(connection, f"{one.table.name}/{person_id}")
     return destroyed
 
 

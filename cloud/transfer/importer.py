@@ -7,6 +7,7 @@
     5  each batch is delivered, and its answer written into the answer file
     6  each chunk of a file is taken, where a record names the file; one that is complete is told
     7  what is new for the device since its cursor is written behind the answers, less what tells of people
+    8  the answer is sealed: who carries it to the device can change nothing in it
 
 Steps 1 to 4 come before anything is taken. The answer begins with the manifest of the file that it
 answers. A file that is imported again brings the same answers, with newer receipts.
@@ -26,18 +27,21 @@ from cloud.authority import Authority
 from cloud.errors import Reason, ServiceError
 from cloud.feed.pull import Feed
 from cloud.media.intake import MediaIntake
+from cloud.signing import sign_for_devices
 from cloud.sources import Sources
 from cloud.store.database import Store
 from verifield.errors import VerifieldError
 from verifield.transfer import (
+    ANSWER_TYPE,
     MAGIC,
     check_manifest,
+    encode_answer_manifest,
     frames_digest,
     read_frames,
     write_frame,
 )
 from verifield.v1 import sync_service_pb2 as sync_pb
-from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
+from verifield.v1.transfer_pb2 import AnswerManifest, AnswerSeal, TransferFrame, TransferManifest
 from verifield.v1.transfer_service_pb2 import ImportSummary
 
 MAX_DOWN_PAGES = 64
@@ -88,6 +92,7 @@ class Importer:
             elif await asyncio.to_thread(self._take_media, manifest.device_id, frame.media):  # step 6
                 write_frame(answer, TransferFrame(media_complete=frame.media.sha256))
         await asyncio.to_thread(self._write_down, manifest, answer)  # step 7
+        await asyncio.to_thread(self._seal, manifest, answer)  # step 8
         return _summary(manifest, counts)
 
     def _check(self, file: BinaryIO) -> tuple[TransferManifest, tuple[bytes, ...]]:
@@ -137,6 +142,22 @@ class Importer:
             cursor = page.next_cursor
             if not page.more:
                 return
+
+    def _seal(self, manifest: TransferManifest, answer: BinaryIO) -> None:
+        answer.seek(len(MAGIC))
+        found = frames_digest(answer)
+        written = AnswerManifest(
+            device_id=manifest.device_id,
+            transfer_id=manifest.transfer_id,
+            frames=found.frames,
+            frames_sha256=found.sha256,
+        )
+        written.server_time.FromDatetime(self.sources.now())
+        envelope = sign_for_devices(
+            self.authority, payload_type=ANSWER_TYPE, payload=encode_answer_manifest(written)
+        )
+        chain = self.authority.chain_of(self.authority.policy.certificate)
+        write_frame(answer, TransferFrame(seal=AnswerSeal(envelope=envelope, certificates=chain)))
 
 
 def _summary(manifest: TransferManifest, counts: Counter[int]) -> ImportSummary:

@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import Connection
 
 from cloud.access.call import Caller
-from cloud.access.callers import to_number, to_roles
+from cloud.access.callers import name_of_stranger, to_number, to_roles
 from cloud.access.roles import Role
 from cloud.authority import Authority
 from cloud.errors import Reason, ServiceError
@@ -45,7 +45,7 @@ class Desk:
         """Add a user and return the id.
 
         Raises:
-            ServiceError: ABOVE_OWN_ROLES, LOGIN_TAKEN, SUBJECT_TAKEN.
+            ServiceError: OWN_ROLES, ABOVE_OWN_ROLES, LOGIN_TAKEN, SUBJECT_TAKEN.
         """
         check_not_above(caller, to_roles(wanted.roles))
         if rows.get_by_login(connection, wanted.login) is not None:
@@ -64,7 +64,7 @@ class Desk:
             version=1,
         )
         row = self._with_personal(
-            connection, row, wanted.issuer, Personal(wanted.display_name, wanted.subject)
+            connection, row, wanted.issuer, Personal(wanted.display_name, wanted.subject), caller=caller
         )
         rows.add_user(connection, row, roles=wanted.roles)
         return user_id
@@ -91,7 +91,8 @@ class Desk:
         )
         if bool(issuer) != bool(personal.subject):
             raise ServiceError(Reason.UPDATE_MASK_INVALID, "Issuer and subject are changed together.")
-        rows.change_user(connection, self._next(self._with_personal(connection, row, issuer, personal)))
+        changed = self._with_personal(connection, row, issuer, personal, caller=caller)
+        rows.change_user(connection, self._next(changed))
 
     def set_roles(
         self, connection: Connection, user_id: str, wanted: Iterable[int], *, etag: str, caller: Caller
@@ -184,10 +185,11 @@ class Desk:
         return replace(row, version=row.version + 1, updated_us=to_us(self.sources.now()))
 
     def _with_personal(
-        self, connection: Connection, row: UserRow, issuer: str, personal: Personal
+        self, connection: Connection, row: UserRow, issuer: str, personal: Personal, *, caller: Caller
     ) -> UserRow:
         identity = self.vault.identity(issuer, personal.subject)
         if identity is not None:
+            check_not_self(caller, name_of_stranger(identity))
             taken = self.vault.identities(issuer, personal.subject)
             if rows.has_identity(connection, taken, besides=row.user_id):
                 raise ServiceError(Reason.SUBJECT_TAKEN, "Another user has this issuer and subject.")

@@ -12,7 +12,6 @@ from edge.model import CaptureRecord, ExpertScore, IdDocument, LivenessResult, M
 from verifield.commitments import Disclosure
 from verifield.v1 import attestation_pb2 as pb
 
-
 _PHOTO_ORIGINS = {
     PhotoOrigin.SAME: pb.PHOTO_ORIGIN_UNSPECIFIED,
     PhotoOrigin.PRINTED: pb.PHOTO_ORIGIN_PRINTED,

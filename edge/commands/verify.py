@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edge.app import open_recorder, open_state
+from edge.capture.pictures import read_picture
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -18,9 +20,10 @@ from edge.commands.common import (
     print_json,
 )
 from edge.config import load_config
+from edge.documents import Front, Given, Pictured, Typed
 from edge.errors import ExitCode
 from edge.interrupts import obey_stops
-from edge.model import Outcome
+from edge.model import Outcome, PhotoOrigin
 from edge.pipeline import Verification
 from edge.station import open_pipeline
 from edge.texts import OUTCOMES, Language
@@ -41,20 +44,33 @@ def verify(
     operator: Annotated[
         str | None, typer.Option(help="Who signs in first, also where the policy asks for nobody.")
     ] = None,
+    typed: Annotated[
+        bool, typer.Option("--typed", help="Read no card: ask for name, number and validity instead.")
+    ] = False,
+    pictures: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="FRONT BACK", help="Read no card: read pictures of both its sides instead."),
+    ] = None,
+    front: Annotated[
+        Path | None,
+        typer.Option(help="Picture of the card's front, whose portrait stands in for the chip's photo."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read a card, check the person, sign the record; status 0 only when VERIFIED, 1 for other outcomes.
 
     What the policy adds (consent, notices, customer data) is asked on the terminal; /stop ends the session.
+    What was typed or pictured never makes VERIFIED: two people decide about it with `manual`.
 
     Example: verifield-edge verify --camera v4l2:0 --reader /dev/serial/by-id/usb-reader
     """
+    given = _read_given(typed=typed, pictures=pictures, front=front)
     settings = load_config(config, data_dir=data, camera=camera, reader_port=reader)
     obey_stops()  # so that being stopped is attested as well
     with (
         open_recorder(settings) as recorder,
         open_state(settings, recorder.identity) as state,
-        open_pipeline(settings, recorder, state, operator=operator) as pipeline,
+        open_pipeline(settings, recorder, state, operator=operator, given=given) as pipeline,
     ):
         verification = pipeline.run()
     if as_json:
@@ -67,10 +83,21 @@ def verify(
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
 
+def _read_given(*, typed: bool, pictures: tuple[Path, Path] | None, front: Path | None) -> Given | None:
+    if typed + (pictures is not None) + (front is not None) > 1:
+        raise typer.BadParameter("give only one of --typed, --pictures and --front")
+    if pictures is not None:
+        return Pictured(tuple(read_picture(path) for path in pictures))
+    if front is not None:
+        return Front(read_picture(front))
+    return Typed() if typed else None
+
+
 def _to_json(verification: Verification) -> dict[str, Any]:
     record = verification.record
     match = verification.evidence.match
     liveness = verification.evidence.liveness
+    document = verification.evidence.document
     return {
         "outcome": verification.decision.outcome.value,
         "reasons": list(verification.decision.reasons),
@@ -79,6 +106,8 @@ def _to_json(verification: Verification) -> dict[str, Any]:
         "seq": record.seq,
         "envelope_sha256": record.sha256.hex(),
         "fault": None if verification.fault is None else fault_json(verification.fault),
+        "read_method": None if document is None else document.read_method.value,
+        "printed_photo": document is not None and document.photo_origin is PhotoOrigin.PRINTED,
         "match": None
         if match is None
         else {"score": match.score, "threshold": match.threshold, "fmr": match.false_match_rate},

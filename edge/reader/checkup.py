@@ -157,7 +157,7 @@ def _check_module(sam_id: str, expected: str | None) -> Finding:
             "READER_MODULE",
             Level.WARN,
             f"The module is {sam_id}, and any other would be taken as well.",
-            f'Pin it: reader_sam_id = "{sam_id}".',
+            f'Pin it by reader_sam_id = "{sam_id}", or with: verifield-edge doctor --pin',
         )
     return Finding("READER_MODULE", Level.OK, f"{sam_id}, as pinned")
 

@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
     "READER_CHANGED": (
         HardwareError,
         "This is not the card reader that the device was enrolled with.",
-        "Connect the enrolled reader, or enrol this one.",
+        "Connect the pinned reader, or pin this one: verifield-edge doctor --pin.",
     ),
     "NO_CARD": (HardwareError, "No card was laid on the reader in time.", _LAY_AGAIN),
     "CARD_NOT_READABLE": (InputError, "The card could not be read.", _LAY_AGAIN),
@@ -48,12 +48,24 @@ FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
     "SCAN_INCOMPLETE": (
         InputError,
         "Not everything could be read from the pictures.",
-        "Take the pictures again, sharper and straight from above, both sides; or type what is missing.",
+        "Take pictures of both sides again, sharper and straight from above; or type it: verify --typed.",
     ),
     "SCAN_OTHER_CARD": (
         InputError,
         "The picture shows another card than the one on the reader.",
         "Take a picture of the card that lies on the reader.",
+    ),
+    "NO_DOCUMENT_TYPED": (
+        InputError,
+        "The document was not typed, or not in time.",
+        "Begin again with the document at hand.",
+    ),
+    "PERSON_STOPPED": (InputError, "The person did not want to go on.", ""),
+    "OPERATOR_STOPPED": (InputError, "The operator stopped the session.", "Begin again when ready."),
+    "READERS_MANY": (
+        HardwareError,
+        "More than one card reader is connected, and none of them is pinned.",
+        "Name the port with reader_port or --reader, or pin one: verifield-edge doctor --reader PORT --pin",
     ),
     "TYPED_DATA_INVALID": (
         InputError,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, InputError
 from edge.model import DocumentType, IdDocument, ReadMethod
 from edge.reader.faults import fault
 from edge.reader.names import normalise_name
@@ -24,6 +24,9 @@ MAX_NAME_CHARS = 60
 """The longest name field of any card."""
 
 LONG_TERM = frozenset({"长期", "long-term", "largo plazo", "permanente"})
+
+ELEMENTS = ("name", "number", "valid_from", "valid_to")
+"""In the order in which a clerk finds them on a card: the names of :func:`typed_document`'s arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,8 @@ def typed_document(*, name: str, number: str, valid_from: str, valid_to: str) ->
     Raises:
         InputError: TYPED_DATA_INVALID with the name of the first field at fault, and never its value.
     """
-    clean = normalise_name(name.strip())
-    if not 0 < len(clean) <= MAX_NAME_CHARS or not clean.isprintable():
-        raise _invalid("name")
-    facts = number_facts(number.strip().upper())
-    begins = _date(valid_from, "valid from")
-    ends = None if valid_to.strip().lower() in LONG_TERM else _date(valid_to, "valid to")
+    clean, facts = _name(name), number_facts(number.strip().upper())
+    begins, ends = _date(valid_from, "valid from"), _end(valid_to)
     if begins < facts.birth or (ends is not None and ends <= begins):
         raise _invalid("validity")
     return IdDocument(
@@ -69,6 +68,23 @@ def typed_document(*, name: str, number: str, valid_from: str, valid_to: str) ->
     )
 
 
+def element_fits(element: str, text: str) -> bool:
+    """Whether ``text`` can be that one of :data:`ELEMENTS`, seen by itself."""
+    try:
+        match element:
+            case "name":
+                _name(text)
+            case "number":
+                number_facts(text.strip().upper())
+            case "valid_from":
+                _date(text, "valid from")
+            case "valid_to":
+                _end(text)
+    except InputError:
+        return False
+    return True
+
+
 def number_facts(number: str) -> NumberFacts:
     """Read a number of any of the four cards; an old one of 15 digits is brought to 18.
 
@@ -86,6 +102,17 @@ def number_facts(number: str) -> NumberFacts:
     # The country stands in a foreigner's number as three digits, which nothing else here needs.
     nationality = "" if kind is DocumentType.FOREIGNER_2023 else "CHN"
     return NumberFacts(kind, full, _birth(full[6:14]), sex, nationality)
+
+
+def _name(text: str) -> str:
+    clean = normalise_name(text.strip())
+    if not 0 < len(clean) <= MAX_NAME_CHARS or not clean.isprintable():
+        raise _invalid("name")
+    return clean
+
+
+def _end(text: str) -> date | None:
+    return None if text.strip().lower() in LONG_TERM else _date(text, "valid to")
 
 
 def _kind(number: str) -> DocumentType | None:

@@ -104,7 +104,12 @@ def m002_tasks(db: Database) -> None:
     db.execute("ALTER TABLE down_items ADD COLUMN stale INTEGER NOT NULL DEFAULT 0")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_what_the_device_knows, m002_tasks)
+def m003_pins(db: Database) -> None:
+    """Cameras and card readers that no other may take the place of."""
+    _create(db, "pins", {"kind": str, "peripheral_id": str}, pk="kind")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_what_the_device_knows, m002_tasks, m003_pins)
 """Oldest first. A released one is never changed: a new one follows."""
 
 

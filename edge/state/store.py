@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 
@@ -77,6 +77,11 @@ class StateStore:
         row = self._db.one("SELECT cursor FROM pull")
         return row["cursor"] if row else ""
 
+    def pull_anew(self) -> None:
+        """Let the next pull begin at the beginning: something that is stored here no longer counts."""
+        with self._db.writing():
+            self._db.put("pull", cursor="")
+
     def apply_pull(
         self,
         items: Iterable[sync_service_pb2.DownItem],
@@ -89,10 +94,12 @@ class StateStore:
         wipe: Callable[[], None],
         restarted: bool = False,
         more: bool = False,
+        by_hand: bool = False,
     ) -> PullOutcome:
-        """Take one page of news that came over our own connection, in one durable transaction.
+        """Take one page of news that the cloud surely wrote, in one durable transaction.
 
         ``restarted``: it is the first of everything that the cloud has for us. ``more``: others follow it.
+        ``by_hand``: it did not come over our own connection, so it is older, nobody knows how much.
         ``certificates``: of the policy key, DER, leaf first. ``wipe`` destroys the keys of all personal
         data; it is called after the order is durable, and must bear to be called again after a crash.
 
@@ -110,8 +117,11 @@ class StateStore:
                 self._db.put("pull", cursor=cursor)
                 if not more:
                     end_anew(self._db)
-            self._db.run("DELETE FROM revoked")  # the cloud speaks with us
-            self._put_contact(Contact(server_time, arrival, arrival))
+            if by_hand:
+                self._put_contact(self._by_hand(server_time, arrival))
+            else:
+                self._db.run("DELETE FROM revoked")  # the cloud speaks with us
+                self._put_contact(Contact(server_time, arrival, arrival))
         wiped = self.finish_wipe(wipe)
         if fault is not None and not wiped:
             raise fault
@@ -146,13 +156,13 @@ class StateStore:
         rows = self._db.all(
             "SELECT item_id, content FROM down_items WHERE kind = ? ORDER BY item_id", kind.value
         )
-        return [read_item(self._db, kind, **row) for row in rows]
+        return [self._read(kind, row) for row in rows]
 
     def item(self, kind: ItemKind, item_id: str) -> DownItem | None:
         row = self._db.one(
             "SELECT item_id, content FROM down_items WHERE kind = ? AND item_id = ?", kind.value, item_id
         )
-        return read_item(self._db, kind, **row) if row else None
+        return self._read(kind, row) if row else None
 
     def count(self, kind: ItemKind) -> int:
         """How many of that kind wait; needs no key."""
@@ -180,8 +190,7 @@ class StateStore:
         try:
             return read_policy(self._db, self._device_id, roots) or Policy()
         except ValueError as error:
-            with self._db.writing():
-                self._db.put("pull", cursor="")  # the next pull begins anew and brings it again
+            self.pull_anew()
             raise StorageError(
                 "STATE_POLICY_DAMAGED",
                 f"The stored policy is not what the cloud signed ({error}).",
@@ -219,11 +228,16 @@ class StateStore:
             self._put_contact(contact)
         return contact
 
-    def note_word(self, server_time: datetime, arrival: Arrival) -> None:
-        """Note a verified receipt's time; one that is not newer than the last word is no new word."""
+    def note_word(self, server_time: datetime, arrival: Arrival, *, by_hand: bool = False) -> None:
+        """Note a verified receipt's time; one that is not newer than the last word is no new word.
+
+        ``by_hand``: it lay on a stick before it was read, at ``arrival``.
+        """
         with self._db.writing():
             known = self.contact()
-            if known is None or known.server_time is None or server_time > known.server_time:
+            if by_hand:
+                self._put_contact(self._by_hand(server_time, arrival))
+            elif known is None or known.server_time is None or server_time > known.server_time:
                 self._put_contact(Contact(server_time, arrival, arrival))
 
     # Peripherals and earlier records
@@ -237,6 +251,16 @@ class StateStore:
         """Remember what is there now, once the event of the change is recorded."""
         with self._db.writing():
             self._db.upsert("peripherals", kind=kind.value, peripheral_id=peripheral_id)
+
+    def pinned(self, kind: PeripheralKind) -> str:
+        """Return the only peripheral of that kind that may be used; empty where any may."""
+        row = self._db.one("SELECT peripheral_id FROM pins WHERE kind = ?", kind.value)
+        return row["peripheral_id"] if row else ""
+
+    def pin(self, kind: PeripheralKind, peripheral_id: str) -> None:
+        """Let no other peripheral of that kind be used from now on; empty lets any."""
+        with self._db.writing():
+            self._db.upsert("pins", kind=kind.value, peripheral_id=peripheral_id)
 
     def pseudonym(self, document_type: DocumentType, number: str) -> str:
         """Name a document on this device only, so that its number cannot be found by trying all."""
@@ -265,6 +289,17 @@ class StateStore:
         """Delete what is older by the clock of then; return how many."""
         with self._db.writing():
             return self._db.run("DELETE FROM earlier WHERE at < ?", text_of(before))
+
+    def _read(self, kind: ItemKind, row: dict[str, Any]) -> DownItem:
+        try:
+            return read_item(self._db, kind, **row)
+        except StorageError as error:
+            if error.code == "DATA_KEY_WRONG":  # as a rule it is this row that a disk has changed
+                self.pull_anew()
+            raise
+
+    def _by_hand(self, server_time: datetime, now: Arrival) -> Contact:
+        return (self.contact() or Contact(None, now, now)).after_word_by_hand(server_time, now)
 
     def _put_contact(self, contact: Contact) -> None:
         self._db.put(

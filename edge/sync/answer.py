@@ -1,6 +1,6 @@
 """Delivery by hand, inwards: the file that came back. Importing it again changes nothing.
 
-1. The file is whole, and begins with a manifest that this device signed.
+1. The file is whole, begins with a manifest that this device signed, and the cloud has sealed the rest.
 2. The device remembers what that export held, and the answers are as many.
 3. The newest receipt passes the checks of ``edge.sync.receipts``.
 4. Marks, receipt, files and news are applied as if they had come over the network.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.errors import CloudError, InputError
-from edge.model import Arrival
+from edge.model import BY_HAND
 from edge.ports import Clock
 from edge.rpc import RpcFailure
 from edge.sync.batch import marks_of, sort_results
@@ -41,7 +41,7 @@ from edge.sync.uplink import parse_results
 from verifield.certificates import parse_certificate
 from verifield.chain import ChainHead
 from verifield.errors import VerifieldError
-from verifield.transfer import check_manifest, read_frames
+from verifield.transfer import check_manifest, check_seal, read_frames, read_seal
 from verifield.v1.sync_service_pb2 import DeliverResponse
 from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
 
@@ -49,9 +49,6 @@ MAX_TOMBSTONES = 16
 """At most so many refused records are given up by one import: more look like a fault of the cloud."""
 
 _DELIVERED = (Verdict.ACCEPTED, Verdict.ALREADY_HAVE, Verdict.STAGED)
-
-BY_HAND = Arrival("by-hand", 0)
-"""Of a receipt that lay on a stick: it says nothing about when this boot's clock stood where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +135,7 @@ def _read(importer: Importer, path: Path) -> _Answers:
                 answers.responses.append(frame.answer)
             elif frame.HasField("media_complete"):
                 answers.files.append(frame.media_complete)
+    _check_seal(importer, path, manifest)
     if entry is None:
         raise InputError(
             "TRANSFER_UNKNOWN",
@@ -181,6 +179,17 @@ def _check_manifest(importer: Importer, envelope: bytes) -> TransferManifest:
             f"The file is not an answer to an export of this device ({error.code}).",
             hint="Take the file that belongs to this device: its name begins with the device's id.",
         ) from None
+
+
+def _check_seal(importer: Importer, path: Path, manifest: TransferManifest) -> None:
+    """Most of an answer carries no signature of its own, and whoever had the stick could write it."""
+    try:
+        with path.open("rb") as file:
+            found, seal = read_seal(file)
+        check_seal(seal, roots=importer.parts.roots, found=found, answered=manifest)
+    except (VerifieldError, OSError) as error:
+        why = error.code if isinstance(error, VerifieldError) else "it cannot be read"
+        raise _damaged(f"it is not as the cloud sealed it ({why}).") from None
 
 
 def _check_receipt(importer: Importer, answers: _Answers) -> Word | None:
@@ -249,7 +258,7 @@ def _take_news(importer: Importer, path: Path, manifest: TransferManifest) -> bo
     with _frames(path) as frames:
         for frame in frames:
             if frame.HasField("down"):
-                downstream.take(frame.down, arrival=read_arrival(importer.clock))
+                downstream.take(frame.down, arrival=read_arrival(importer.clock), by_hand=True)
                 taken = True
     return taken
 

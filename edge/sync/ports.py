@@ -138,11 +138,14 @@ class Downstream(Protocol):
 
     def cursor(self) -> str: ...
 
-    def take(self, page: PullResponse, *, arrival: Arrival) -> None:
-        """Store a page whole, or nothing of it; act upon orders in it."""
+    def take(self, page: PullResponse, *, arrival: Arrival, by_hand: bool = False) -> None:
+        """Store a page whole, or nothing of it; act upon orders in it.
 
-    def note_word(self, server_time: datetime, arrival: Arrival) -> None:
-        """A verified receipt says what time it is there."""
+        ``by_hand``: it lay on a stick, for nobody knows how long; ``arrival`` is when it was read.
+        """
+
+    def note_word(self, server_time: datetime, arrival: Arrival, *, by_hand: bool = False) -> None:
+        """A verified receipt says what time it is there, or was, where it came by hand."""
 
     def revoked(self) -> None:
         """The cloud has revoked this device: no new session."""

@@ -13,7 +13,7 @@ from datetime import UTC, timedelta
 from cryptography import x509
 
 from edge.errors import EdgeError, StorageError
-from edge.model import Arrival, Position
+from edge.model import BY_HAND, Arrival, Position
 from edge.ports import Clock
 from edge.rpc import FailureKind, RpcFailure
 from edge.sync import says
@@ -90,7 +90,7 @@ class ReceiptTaker:
             raise
         server_time = receipt.server_time.ToDatetime(tzinfo=UTC)
         with suppress(EdgeError):  # the next receipt says it again
-            self.parts.downstream.note_word(server_time, read_arrival(self.clock))
+            self.parts.downstream.note_word(server_time, read_arrival(self.clock), by_hand=arrival == BY_HAND)
         # By the cloud's clock, so that a device's wrong one deletes nothing too early.
         backlog.purge(now=server_time, retention=self.parts.retention())
         self.confirmed += confirmed

@@ -42,7 +42,9 @@ MAX_CERTIFICATE_BYTES = 16 * 1024
 OID_ARC = "2.25.329800735698586629295641978511506172918"
 """Our arc, made from a UUID (ITU-T X.667), which needs no registration."""
 
-OPERATOR_CLIENT = x509.ObjectIdentifier("1.2.840.113556.1.8000.2554.61175.20864.29703.19809.34269.6590111.2312900")
+OPERATOR_CLIENT = x509.ObjectIdentifier(
+    "1.2.840.113556.1.8000.2554.61175.20864.29703.19809.34269.6590111.2312900"
+)
 """Extended key usage of a person's TLS client certificate, beside that of every TLS client: it keeps
 operators and devices, whose certificates come from the same authority, apart.
 

@@ -255,6 +255,8 @@ def _as_record(path: Path, report: Report) -> dict[str, object]:
         "not_after": _iso(facts.not_after) if facts else None,
         "key_protection": facts.key_protection if facts else None,
         "camera": facts.camera or None if facts else None,
+        "read_method": facts.read_method or None if facts else None,
+        "printed_photo": facts.printed_photo if facts else None,
         "log_index": facts.log_index if facts else None,
         "event": facts.event or None if facts else None,
         "witnesses": facts.witnesses if facts else None,

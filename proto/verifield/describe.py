@@ -31,6 +31,10 @@ _PERIPHERALS: dict[pb.PeripheralKind.ValueType, str] = {
     pb.PERIPHERAL_KIND_CAMERA: "camera",
     pb.PERIPHERAL_KIND_READER: "card reader",
 }
+_DOCUMENTS = {
+    "TYPED": "That there is such a document: its data were TYPED by a person.",
+    "SCANNED": "That the document is genuine: it was SCANNED from pictures, and no chip was read.",
+}
 
 
 def name_kind(kind: pb.RecordKind.ValueType) -> str:
@@ -51,6 +55,17 @@ def name_key_protection(protection: pb.KeyProtection.ValueType) -> str:
 def name_camera(camera: pb.CameraAssurance.ValueType) -> str:
     """Return the name without its prefix, empty where no camera was used."""
     return pb.CameraAssurance.Name(camera).removeprefix("CAMERA_ASSURANCE_") if camera else ""
+
+
+def name_read_method(statement: pb.Statement) -> str:
+    """Return the name without its prefix, empty where no document was read."""
+    method = statement.document.read_method
+    return pb.ReadMethod.Name(method).removeprefix("READ_METHOD_") if method else ""
+
+
+def is_photo_printed(statement: pb.Statement) -> bool:
+    """Whether the photo of a chip's document is the one printed on the card."""
+    return statement.document.photo_origin == pb.PHOTO_ORIGIN_PRINTED
 
 
 def is_degraded(statement: pb.Statement) -> bool:
@@ -172,7 +187,12 @@ def _open_about_time(facts: Facts) -> list[str]:
 
 
 def _open_about_world(facts: Facts) -> list[str]:
-    sentences = []
+    sentences = [_DOCUMENTS[facts.read_method]] if facts.read_method in _DOCUMENTS else []
+    if facts.printed_photo:
+        sentences.append(
+            "That the chip has the photo that was compared: it was printed on the card and pictured, and "
+            "only the number beside it binds it to the chip."
+        )
     if facts.key_protection == "SOFTWARE":
         sentences.append("That nobody copied the device's key: it was kept in software.")
     if facts.camera in {"HOST", "SIMULATED"}:

@@ -38,8 +38,9 @@ def check_evidence(statement: Statement) -> None:
         Malformed: a rule is broken; the sentence says which.
     """
     _check_operator(statement.operator, what="operator")
+    committed: list[str] = []
     if statement.HasField("document"):
-        _check_document(statement.document)
+        committed += _check_document(statement.document)
     if statement.HasField("capture"):
         require(bool(statement.assurance.camera), "assurance.camera is missing")
         _check_capture(statement.capture)
@@ -48,10 +49,10 @@ def check_evidence(statement: Statement) -> None:
     if statement.HasField("match"):
         _check_match(statement.match)
     if statement.HasField("session"):
-        _check_session(statement.session)
+        committed += _check_session(statement.session)
     if statement.HasField("gallery"):
         _check_gallery(statement.gallery)
-    _check_media(statement)
+    _check_media(statement, committed)
     _check_manual(statement)
     _check_outcome(statement)
 
@@ -65,10 +66,15 @@ def _check_operator(operator: pb.Operator, *, what: str) -> None:
     require(bool(operator.operator_id) or not factors, f"{what}.factors belong to nobody")
 
 
-def _check_document(document: pb.Document) -> None:
+def _check_document(document: pb.Document) -> list[str]:
+    """Return the fields that it commits to."""
     require(bool(document.type), "document.type is missing")
     require(bool(document.read_method), "document.read_method is missing")
-    check_commitments(document.fields, what="document.fields")
+    lent = document.photo_origin == pb.PHOTO_ORIGIN_PRINTED
+    require(
+        not lent or document.read_method == pb.READ_METHOD_CHIP, "a printed photo was lent to no chip's data"
+    )
+    return check_commitments(document.fields, what="document.fields")
 
 
 def _check_capture(capture: pb.Capture) -> None:
@@ -85,9 +91,10 @@ def _check_liveness(liveness: pb.Liveness) -> None:
     require(len(liveness.experts) <= MAX_ITEMS, "liveness.experts has too many entries")
     check_names(*(expert.name for expert in liveness.experts), what="liveness.experts.name")
     for expert in liveness.experts:
-        check_finite((expert.score, expert.threshold))
+        score, threshold = expert.score, expert.threshold
+        check_finite((score, threshold))
         check_digest(expert.model_sha256, what="an expert's model_sha256", required=False)
-        scored = expert.HasField("score") and expert.score >= expert.threshold
+        scored = score >= threshold and expert.HasField("score")
         require(expert.passed == scored, "an expert's decision contradicts its score")
     challenge = liveness.challenge
     if liveness.HasField("challenge"):
@@ -113,14 +120,15 @@ def _check_match(match: pb.Match) -> None:
     require(matched == (match.score >= match.threshold), "match.decision contradicts its score")
 
 
-def _check_session(session: pb.Session) -> None:
+def _check_session(session: pb.Session) -> list[str]:
+    """Return the fields that it commits to."""
     require(len(session.session_id) == NONCE_BYTES, f"session.session_id has not {NONCE_BYTES} bytes")
     require(len(session.notices) <= MAX_ITEMS, "session.notices has too many entries")
     consent = [session.consent] if session.HasField("consent") else []
     for text in (*consent, *session.notices):
         check_names(text.text_id, what="a text's text_id")
         check_digest(text.text_sha256, what="a text's text_sha256")
-    check_commitments(session.fields, what="session.fields")
+    return check_commitments(session.fields, what="session.fields")
 
 
 def _check_gallery(gallery: pb.GallerySearch) -> None:
@@ -138,7 +146,7 @@ def _check_gallery(gallery: pb.GallerySearch) -> None:
     require(bool(names) or not found, "somebody was found in the gallery, but no candidate is named")
 
 
-def _check_media(statement: Statement) -> None:
+def _check_media(statement: Statement, committed: list[str]) -> None:
     names = [media.name for media in statement.media]
     require(len(names) <= MAX_ITEMS, "media has too many entries")
     require(len(set(names)) == len(names), "media has a name twice")
@@ -148,8 +156,7 @@ def _check_media(statement: Statement) -> None:
         check_digest(media.sha256, what="media.sha256")
         require(0 < media.size_bytes <= MAX_MEDIA_BYTES, "media.size_bytes is out of range")
         check_digest(media.content_commitment, what="media.content_commitment")
-    fields = [item.field for part in (statement.document, statement.session) for item in part.fields]
-    fields += [MEDIA_PREFIX + name for name in names]
+    fields = committed + [MEDIA_PREFIX + name for name in names]
     require(len(set(fields)) == len(fields), "two commitments have the same field name")
 
 

@@ -16,5 +16,11 @@ def log_leaf(envelope: Envelope, certificate_der: bytes) -> bytes:
     It binds the signed content, the first signature and the signer's certificate:
     prefix || SHA-256(PAE) || SHA-256(signature) || SHA-256(certificate).
     """
-    parts = (pae(envelope.payload_type, envelope.payload), envelope.signatures[0].sig, certificate_der)
-    return LEAF_PREFIX + b"".join(hashlib.sha256(part).digest() for part in parts)
+    return log_leaf_of(envelope, certificate_sha256=hashlib.sha256(certificate_der).digest())
+
+
+def log_leaf_of(envelope: Envelope, *, certificate_sha256: bytes) -> bytes:
+    """The same, where the certificate's digest is known: it is that of thousands of records."""
+    content = hashlib.sha256(pae(envelope.payload_type, envelope.payload)).digest()
+    signature = hashlib.sha256(envelope.signatures[0].sig).digest()
+    return LEAF_PREFIX + content + signature + certificate_sha256

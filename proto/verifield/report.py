@@ -39,7 +39,8 @@ class Facts:
     and ``not_after`` bound the time of the record; None where nothing bounds it. ``wall_time`` is what
     the device's own clock showed. ``witnesses`` counts other devices. ``policy_version`` is None where
     no policy was brought. ``decided_by`` (two pseudonyms) and ``accepted`` belong to manual decisions.
-    ``disclosed`` was proved; personal data.
+    ``read_method`` is CHIP, TYPED or SCANNED, empty where no document was read; ``printed_photo``: the
+    photo is the printed one, not the chip's. ``disclosed`` was proved; personal data.
     """
 
     attestation_id: str
@@ -63,6 +64,8 @@ class Facts:
     decided_by: tuple[str, ...]
     accepted: bool | None
     degraded: bool
+    read_method: str
+    printed_photo: bool
     disclosed: tuple[Disclosure, ...]
 
 

@@ -102,8 +102,8 @@ def check_position(position: pb.ChainPosition, *, what: str) -> None:
     check_digest(position.envelope_sha256, what=f"{what}.envelope_sha256")
 
 
-def check_commitments(commitments: Sequence[pb.Commitment], *, what: str) -> None:
-    """Raise Malformed unless they stand in ascending order of plain field names, each once."""
+def check_commitments(commitments: Sequence[pb.Commitment], *, what: str) -> list[str]:
+    """Return their field names; raise Malformed unless those are plain, each once and in ascending order."""
     names = [commitment.field for commitment in commitments]
     if len(names) > MAX_ITEMS:
         raise broken(f"{what} has too many entries")
@@ -113,3 +113,4 @@ def check_commitments(commitments: Sequence[pb.Commitment], *, what: str) -> Non
         raise broken(f"{what} is not in ascending order")
     if any(len(commitment.digest) != DIGEST_BYTES for commitment in commitments):
         raise broken(f"a commitment's digest has not {DIGEST_BYTES} bytes")
+    return names

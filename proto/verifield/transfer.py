@@ -5,7 +5,8 @@
 
 A device's file begins with the frame of its signed manifest, which holds the number and the digest
 of all bytes behind it. A writer therefore writes its frames to a spool file first, and measures them
-with :func:`frames_digest`; a reader measures what lies behind the manifest in the same way.
+with :func:`frames_digest`; a reader measures what lies behind the manifest in the same way. The service's
+answer ends with a seal, which holds the same of all frames before it: who carries the file changes nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from verifield.errors import Forged, Malformed
 from verifield.profile import device_id_of
 from verifield.rules import DIGEST_BYTES, MAX_COUNTER, check_device_id, check_uuid7
 from verifield.signed import check_signed
-from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
+from verifield.v1.transfer_pb2 import AnswerManifest, AnswerSeal, TransferFrame, TransferManifest
 from verifield.wire import check_all_known, parse_message, parse_time
 
 TRANSFER_TYPE = "application/vnd.verifield.transfer.v1+protobuf"
+ANSWER_TYPE = "application/vnd.verifield.transfer-answer.v1+protobuf"
 
 MAGIC = b"VERIFIELD-TRANSFER-1\n"
 
@@ -81,9 +83,7 @@ def read_frames(file: BinaryIO) -> Iterator[TransferFrame]:
         Unknown: a frame of a newer version.
     """
     if file.read(len(MAGIC)) != MAGIC:
-        raise Malformed(
-            "NOT_A_TRANSFER", "This is no transfer file.", hint="Choose the file that the device wrote."
-        )
+        raise _no_transfer()
     for number, data in enumerate(_read_lengths(file)):
         frame = parse_message(
             TransferFrame, data[_LENGTH.size :], what="transfer frame", max_bytes=MAX_FRAME_BYTES
@@ -105,6 +105,64 @@ def frames_digest(file: BinaryIO) -> FramesDigest:
         digest.update(data)
         count += 1
     return FramesDigest(count, digest.digest())
+
+
+def read_seal(file: BinaryIO) -> tuple[FramesDigest, AnswerSeal]:
+    """Read MAGIC, measure all frames of an answer but the last, and return that one.
+
+    Raises:
+        Malformed: cut short, past a limit, or it does not end with a seal.
+        Unknown: the last frame is of a newer version.
+    """
+    if file.read(len(MAGIC)) != MAGIC:
+        raise _no_transfer()
+    digest, count, last = hashlib.sha256(), -1, b""
+    for data in _read_lengths(file):
+        digest.update(last)
+        count, last = count + 1, data
+    frame = parse_message(
+        TransferFrame, last[_LENGTH.size :], what="transfer frame", max_bytes=MAX_FRAME_BYTES
+    )
+    if not frame.HasField("seal"):
+        raise Malformed("SEAL", "The answer does not end with the service's seal.")
+    return FramesDigest(count, digest.digest()), frame.seal
+
+
+def encode_answer_manifest(manifest: AnswerManifest) -> bytes:
+    """Return the bytes to sign for a seal.
+
+    Raises:
+        Malformed, Unknown: it breaks a rule that :func:`check_seal` would refuse.
+    """
+    check_all_known(manifest, what="answer manifest")
+    _check_answer_shape(manifest)
+    return manifest.SerializeToString(deterministic=True)
+
+
+def check_seal(
+    seal: AnswerSeal, *, roots: Sequence[x509.Certificate], found: FramesDigest, answered: TransferManifest
+) -> datetime:
+    """Check that the service wrote the frames that were ``found``, in answer to that file; return when.
+
+    Raises:
+        Malformed: not a seal, or a certificate is damaged.
+        Forged: not signed by the first certificate's key, of other frames, or in answer to another file.
+        Untrusted: nothing valid leads from the certificate to a root.
+        Unknown: of another type or version.
+    """
+    chain = tuple(seal.certificates)
+    payload = check_signed(
+        seal.envelope, payload_type=ANSWER_TYPE, certificates=chain, what="seal of the answer"
+    )
+    manifest = parse_message(AnswerManifest, payload, what="answer manifest", max_bytes=MAX_ENVELOPE_BYTES)
+    _check_answer_shape(manifest)
+    written = parse_time(manifest.server_time, what="answer's time")
+    check_chain(chain, roots=roots, at=written, purpose=Purpose.POLICY)
+    if (manifest.device_id, manifest.transfer_id) != (answered.device_id, answered.transfer_id):
+        raise Forged("SEAL", "The seal is of the answer to another file.")
+    if FramesDigest(manifest.frames, manifest.frames_sha256) != found:
+        raise Forged("SEAL", "The frames are not those that the service has sealed.")
+    return written
 
 
 def encode_manifest(manifest: TransferManifest) -> bytes:
@@ -159,6 +217,19 @@ def _check_shape(manifest: TransferManifest) -> None:
         raise Malformed("MANIFEST", "The transfer manifest lacks its time or digest, or passes a limit.")
 
 
+def _check_answer_shape(manifest: AnswerManifest) -> None:
+    check_device_id(manifest.device_id)
+    check_uuid7(manifest.transfer_id, what="transfer_id")
+    parse_time(manifest.server_time, what="answer's time")
+    sound = (
+        manifest.HasField("server_time")
+        and manifest.frames <= MAX_FRAMES
+        and len(manifest.frames_sha256) == DIGEST_BYTES
+    )
+    if not sound:
+        raise Malformed("SEAL", "The seal lacks its time or digest, or passes a limit.")
+
+
 def _check_frame(frame: TransferFrame) -> None:
     if frame.WhichOneof("content") is None:
         raise Malformed("FRAME", "A frame of the transfer file is empty.")
@@ -178,6 +249,12 @@ def _read_lengths(file: BinaryIO) -> Iterator[bytes]:
         if len(body) < length:
             raise _cut_short()
         yield header + body
+
+
+def _no_transfer() -> Malformed:
+    return Malformed(
+        "NOT_A_TRANSFER", "This is no transfer file.", hint="Choose the file that the device wrote."
+    )
 
 
 def _cut_short() -> Malformed:

@@ -171,5 +171,7 @@ def _facts(run: Run) -> Facts:
         else (),
         accepted=statement.manual.accepted if statement.HasField("manual") else None,
         degraded=describe.is_degraded(statement),
+        read_method=describe.name_read_method(statement),
+        printed_photo=describe.is_photo_printed(statement),
         disclosed=run.disclosed,
     )

@@ -240,10 +240,10 @@ def test_commands_show_what_to_do_in_the_language_of_the_terminal(cloud: Running
 
 
 def test_tools_see_the_rules(cloud: RunningCloud) -> None:
-    described = run(
-        *("grpcurl", "-cacert", cloud.endpoint.root, cloud.endpoint.listen),
-        *("describe", "verifield.v1.CreateJoinTokenRequest"),
-    )
+    call = ("grpcurl", "-cacert", cloud.endpoint.root, cloud.endpoint.listen, "describe")
+    described = run(*call, "verifield.v1.CreateJoinTokenRequest")
     assert described.returncode == 0, described.stderr
     assert "buf.validate.field" in described.stdout
     assert "pattern" in described.stdout
+    for symbol, known in (("DeviceService.ListDevices", True), ("DeviceService.No", False), ("No.No", False)):
+        assert (run(*call, f"verifield.v1.{symbol}").returncode == 0) is known, symbol

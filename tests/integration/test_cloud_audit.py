@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -15,10 +16,11 @@ import structlog.testing
 from sqlalchemy import Connection, text
 
 from cloud.audit import chain, trail
-from cloud.audit.heads import check_head, head_leaf, sign_head
+from cloud.audit.heads import HeadSigner, check_head, head_leaf, sign_head
 from cloud.audit.trail import Trail
 from cloud.audit.walk import Fault, Walk
 from cloud.errors import Reason, ServiceError
+from cloud.log.leaves import OwnLeaves
 from cloud.sources import to_us
 from cloud.store import audit as rows
 from cloud.store import log as log_rows
@@ -236,6 +238,41 @@ def test_heads_are_signed_once_a_day_by_themselves(book: AuditBook) -> None:
     assert (report.heads, report.kept_heads) == (2, 2)
 
 
+def test_a_head_whose_transaction_was_undone_is_not_handed_out(
+    book: AuditBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is run again; by then another server has signed, and no further head is due."""
+    book.add(1)
+    book.clock.offset += timedelta(days=1)
+    other = HeadSigner(book.store, OwnLeaves(book.sequencer, name="other"), book.authority, book.sources)
+
+    class Undone:
+        """A log whose first transaction fails after all that it was given was run."""
+
+        async def append(
+            self, work: Callable[[Connection], bytes | None], keep: Callable[[Connection, int], None]
+        ) -> None:
+            with suppress(LookupError), book.store.writing() as connection:
+                assert work(connection)
+                keep(connection, 10**6)
+                raise LookupError("another server was first")
+            assert await other.sign() is not None
+            with book.store.writing() as connection:
+                assert work(connection) is None
+
+    monkeypatch.setattr(book.signer, "_log", Undone())
+    assert book.sign_if_due() is None
+    assert book.check().holds
+
+
+def test_a_clock_that_was_far_ahead_once_does_not_end_the_signing(book: AuditBook) -> None:
+    book.add(1)
+    book.clock.offset += timedelta(days=3650)
+    assert book.sign_if_due() is not None
+    book.clock.offset -= timedelta(days=3650)
+    assert book.sign_if_due() is not None
+
+
 def test_a_leaf_of_a_head_is_never_taken_for_that_of_a_record(book: AuditBook) -> None:
     book.add(1)
     signed = book.sign()
@@ -342,6 +379,22 @@ def test_a_refused_caller_costs_one_event_a_minute(book: AuditBook) -> None:
     assert (first.action, first.outcome, count_of(first)) == ("calls.refused", pb.AUDIT_OUTCOME_REFUSED, "1")
     assert count_of(second) == "1000"
     assert {fact.key: fact.value for fact in second.facts}["reason"] == "ROLE_MISSING"
+
+
+def test_notes_do_not_wait_for_a_clock_that_was_set_back(book: AuditBook) -> None:
+    notes = make_trail(book)
+
+    def refuse() -> None:
+        notes.record_refusal(method="/s/M", reason="ROLE_MISSING", caller="user/one", request_id="r")
+
+    refuse()
+    assert asyncio.run(notes.flush()) == 1
+    refuse()  # waits for its minute
+    notes.record_read(action="users.read", subject="one", caller="user/one", request_id="r")
+    book.clock.offset -= timedelta(days=1)
+    assert asyncio.run(notes.flush()) == 2
+    refuse()
+    assert asyncio.run(notes.flush()) == 0  # a minute is one again
 
 
 def test_ever_new_refusals_end_in_one_count(book: AuditBook, monkeypatch: pytest.MonkeyPatch) -> None:

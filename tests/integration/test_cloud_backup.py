@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -17,10 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from cloud.backup import create, manifest
 from cloud.backup.create import Terms, create_backup, list_names, prune
+from cloud.backup.media import is_damaged
 from cloud.backup.restore import Check, Restored, restore_backup, verify_backup
 from cloud.config import Config
 from cloud.errors import SetupError
 from cloud.sources import Sources
+from tests.support.authority import NOW
 from tests.support.cloud import CloudDevice, FakeClock, RunningCloud, next_envelopes, running_cloud
 from tests.support.field_office import FieldOffice
 from tests.support.postgres import fresh_database
@@ -278,7 +282,9 @@ def test_nothing_is_overwritten(filled: Place) -> None:
     assert caught.value.code == "RESTORE_NOT_EMPTY"
     assert sorted(path.name for path in filled.data.iterdir()) == before
     (filled.base / "empty").mkdir()
+    shutil.copytree(filled.data / "keys", filled.base / ".empty.restoring-killed")
     assert restore_backup(backup.folder, filled.base / "empty", filled.check, filled.sources).holds
+    assert not list(filled.base.glob(".empty*"))
 
 
 def test_a_database_that_was_changed_before_its_backup_is_restored_nowhere(filled: Place) -> None:
@@ -314,6 +320,110 @@ def test_media_are_shared_by_backups_and_come_back(filled: Place) -> None:
     verify_backup(first.folder, filled.check)
 
 
+def put_medium(place: Place, content: bytes) -> Path:
+    folder = place.data / "media" / "device-1"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / sha256(content).hexdigest()
+    path.write_bytes(content)
+    return path
+
+
+def test_a_medium_that_is_damaged_at_the_service_does_not_take_the_backup_with_it(filled: Place) -> None:
+    damaged, sound = put_medium(filled, b"one"), put_medium(filled, b"another")
+    damaged.write_bytes(b"0ne")
+    backup = filled.backup()
+    [entry] = [entry for entry in backup.files if is_damaged(entry)]
+    assert entry.path.endswith(damaged.name)
+    verify_backup(backup.folder, filled.check)
+    done = restore_backup(backup.folder, filled.base / "restored", filled.check, filled.sources)
+    assert (done.holds, done.lost_media) == (True, ())
+    media = filled.base / "restored" / "media" / "device-1"
+    assert {path.read_bytes() for path in media.iterdir()} == {b"0ne", sound.read_bytes()}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in media.iterdir()} == {0o600}
+    # Once it is whole again at the service, the next backup has it whole.
+    damaged.write_bytes(b"one")
+    again = filled.backup()
+    assert not any(map(is_damaged, again.files))
+    assert (again.folder / entry.path).read_bytes() == b"one"
+
+
+def test_a_medium_that_is_damaged_among_the_backups_is_left_out_and_told_of(filled: Place) -> None:
+    rotten, sound = put_medium(filled, b"one"), put_medium(filled, b"another")
+    backup = filled.backup()
+    name = f"media/device-1/{rotten.name}"
+    (backup.folder / name).write_bytes(b"0ne")
+    with pytest.raises(SetupError) as caught:
+        verify_backup(backup.folder, filled.check)
+    assert caught.value.code == "BACKUP_DAMAGED"
+    done = restore_backup(backup.folder, filled.base / "restored", filled.check, filled.sources)
+    assert (done.holds, done.lost_media) == (True, (name,))
+    [left] = (filled.base / "restored" / "media" / "device-1").iterdir()
+    assert left.name == sound.name
+    # Where it was taken away, the next backup copies it anew.
+    (backup.folder / name).unlink()
+    verify_backup(filled.backup().folder, filled.check)
+
+
+def test_what_does_not_belong_among_the_media_stays_out(filled: Place) -> None:
+    """A backup that lists it could never be opened."""
+    path = put_medium(filled, b"one")
+    path.with_name("notes.txt").write_bytes(b"by a person")
+    (filled.data / "media" / "lost+found").mkdir()
+    (filled.data / "media" / "lost+found" / path.name).write_bytes(b"one")
+    backup, _ = verify_backup(filled.backup().folder, filled.check)
+    assert [entry.path for entry in backup.files][2:] == [f"media/device-1/{path.name}"]
+
+
+def test_where_there_are_no_hard_links_media_are_copied(
+    filled: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_medium(filled, b"one")
+    filled.backup()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    verify_backup(filled.backup().folder, filled.check)
+
+
+def test_a_backup_leaves_room_to_the_service_and_nothing_beside_its_database(
+    filled: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = filled.data / ".verifield-backup-killed"
+    shutil.copytree(filled.data / "keys", left)
+    size = (filled.data / "verifield.db").stat().st_size
+    wal = filled.data / "verifield.db-wal"
+    size += wal.stat().st_size if wal.exists() else 0
+    for missing in (1, 0):
+        free = size + create.ROOM_LEFT_BYTES - missing
+        usage = shutil._ntuple_diskusage(2 * free, free, free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path, usage=usage: usage)
+        if missing:
+            with pytest.raises(SetupError) as caught:
+                filled.backup()
+            assert caught.value.code == "BACKUP_FAILED"
+        else:
+            filled.backup()
+    assert not list(filled.data.glob(".verifield-backup-*"))
+
+
+def test_the_backup_that_was_just_made_stays_whatever_the_clock_says(filled: Place) -> None:
+    old = filled.backup().folder.name
+    filled.clock.offset -= timedelta(days=400)
+    made = filled.backup().folder.name
+    assert list_names(filled.backups) == [made, old]
+    assert prune(filled.backups, 1, made=made) == []
+    assert prune(filled.backups, 1) == [made]
+
+
+def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    place = Place(tmp_path, tmp_path / "50% #1", None)
+    with place.running() as cloud:
+        cloud.join_token()
+    verify_backup(place.backup().folder, place.check)
+
+
 def test_backups_are_listed_by_age_and_the_oldest_go_first(filled: Place) -> None:
     names = []
     for _ in range(3):
@@ -323,6 +433,14 @@ def test_backups_are_listed_by_age_and_the_oldest_go_first(filled: Place) -> Non
     assert prune(filled.backups, 2) == names[:1]
     assert prune(filled.backups, 0) == names[1:2]  # the newest always stays
     assert list_names(filled.backups) == names[2:]
+
+
+def test_names_ascend_with_time_also_within_a_second() -> None:
+    """Else --keep deletes another one than the oldest."""
+    times = [NOW + timedelta(microseconds=step) for step in (0, 1, 15, 16, 65536, 999_999, 1_000_000)]
+    names = [manifest.backup_name(at, bytes([255 - number, 0])) for number, at in enumerate(times)]
+    assert names == sorted(names)
+    assert len({len(name) for name in names}) == 1
 
 
 def test_a_backup_that_broke_off_leaves_none_and_is_cleaned_away(

@@ -37,7 +37,7 @@ def device(cloud: RunningCloud, request: pytest.FixtureRequest) -> CloudDevice:
 def publish(cloud: RunningCloud, scope: str, *items: str, content: bytes = b"x") -> None:
     with cloud.database() as connection:
         for item in items:
-            feed.publish(connection, scope, kind=pb.DOWN_ITEM_KIND_ACCOUNT, item_id=item, content=content)
+            feed.publish(connection, scope, kind=pb.DOWN_ITEM_KIND_DIRECTIVE, item_id=item, content=content)
 
 
 def own(device: CloudDevice) -> str:
@@ -98,7 +98,7 @@ def test_a_removed_item_is_told(cloud: RunningCloud, device: CloudDevice) -> Non
     publish(cloud, own(device), "a")
     cursor = cloud.pull(device, size=100).next_cursor
     with cloud.database() as connection:
-        feed.publish(connection, own(device), kind=pb.DOWN_ITEM_KIND_ACCOUNT, item_id="a", removed=True)
+        feed.publish(connection, own(device), kind=pb.DOWN_ITEM_KIND_DIRECTIVE, item_id="a", removed=True)
     [item] = cloud.pull(device, cursor).items
     assert (item.item_id, item.removed, item.content) == ("a", True, b"")
 

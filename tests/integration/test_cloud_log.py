@@ -253,3 +253,16 @@ def test_the_chain_of_a_bundle_with_a_hole_verifies(cloud: RunningCloud) -> None
     for envelope in (first, third, chain.envelopes[-1]):
         bundle = get_bundle(cloud, envelope)
         assert verify_bundle(bundle.SerializeToString(), roots=roots).verdict == "verified"
+
+
+def test_a_log_that_was_changed_is_told_once_to_whoever_runs_the_service(tmp_path: Path) -> None:
+    with running_cloud(tmp_path / "data") as cloud:
+        with cloud.database() as connection:
+            connection.exec_driver_sql("UPDATE log_head SET note = 'other'")
+        for _ in range(2):
+            with pytest.raises(ClientError) as caught:
+                cloud.operator.call(cloud.operator.log.GetCheckpoint, log_service_pb2.GetCheckpointRequest())
+            assert caught.value.code == "LOG_INCONSISTENT"
+        [told] = [call for call in cloud.log.calls if call.kwargs["event"] == "log inconsistent"]
+        assert told.method_name == "error"
+        assert "another checkpoint" in told.kwargs["why"]

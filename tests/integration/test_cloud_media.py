@@ -236,3 +236,11 @@ def test_a_file_that_is_on_disk_counts_also_where_its_row_was_not_written(tmp_pa
         assert find(cloud, device, content).complete
         with cloud.database() as connection:
             assert connection.exec_driver_sql("SELECT count(complete_us) FROM media").scalar() == 1
+
+
+def test_a_file_may_become_complete_while_its_chunks_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of its chunks goes then, also right behind a look whether it is there."""
+    monkeypatch.setattr(Path, "exists", lambda _path: True)
+    assert MediaFolder(tmp_path).chunks("device-1", bytes(32)) == []

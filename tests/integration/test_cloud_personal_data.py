@@ -6,9 +6,11 @@ import json
 import os
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,17 +20,24 @@ from typer.testing import CliRunner
 
 from cloud.backup.postgres import conninfo, find_tool
 from cloud.cli import build_app
-from cloud.errors import SetupError
+from cloud.errors import ClientError, SetupError
+from cloud.feed.publish import Addressee, publish_activation, withdraw
+from cloud.feed.vault import TaskVault
 from cloud.privacy.blind import blind, candidates
 from cloud.privacy.masks import mask_id_number
 from cloud.privacy.normal import normal_id_number
-from cloud.privacy.ring import INDEX, KeyRing
+from cloud.privacy.ring import INDEX, RETIRE_AFTER, KeyRing
 from cloud.privacy.sealing import Place, SealBrokenError, seal_text, unseal_text
-from cloud.store import persons
+from cloud.sources import Sources
+from cloud.store import feed, persons, requests
 from cloud.store.database import Store, StoreOptions
-from cloud.store.scrub import scrub
+from cloud.store.scrub import POSTGRES_TRIES, scrub
 from cloud.store.sealed import BlindColumn, SealedTable, count_blinds, forget_person, renew_blinds
+from tests.support.authority import NOW
 from tests.support.cloud import running_cloud
+from tests.support.tasks import account_task
+from verifield.rules import MAX_COUNTER
+from verifield.tasks import encode_task
 from verifield.v1 import audit_service_pb2, user_service_pb2
 
 NUMBER = "11010119900307123X"
@@ -216,12 +225,79 @@ def test_rotation_goes_in_pieces_and_on_where_it_was_broken_off(office: Office) 
     assert all(office.find(number) for person, number in numbers.items() if person != "person-9")
     assert [(rewrap(), renew()) for _ in range(3)] == [(4, 4), (1, 1), (0, 0)]
     assert uses() == ({2: 10}, {2: 10})
-    office.ring.retire("seal", 1)
-    office.ring.retire(INDEX, 1)
+    later_us = 2 + RETIRE_AFTER // timedelta(microseconds=1)
+    office.ring.retire("seal", 1, now_us=later_us)
+    office.ring.retire(INDEX, 1, now_us=later_us)
     del numbers["person-9"]
     for person_id, number in numbers.items():
         assert office.read(person_id) == number
         assert office.find(number) == [f"{person_id} {mask_id_number(number)}"]
+
+
+def test_a_task_shows_nobody_and_comes_down_as_it_was(office: Office) -> None:
+    """With digest and salt of a commitment anybody finds the number in an hour."""
+    vault, to = TaskVault(office.ring, Sources.system()), Addressee.site("site-1")
+    task = account_task("one")
+    for life in (1, 2):  # published, and published again in its place
+        task.expire_time.FromDatetime(NOW + timedelta(days=life))
+        with office.store.writing() as connection:
+            publish_activation(connection, to, task, vault=vault)
+    with office.store.reading() as connection:
+        [stored] = feed.read_behind(connection, to.scope, seq=0, through=MAX_COUNTER)
+        [row] = vault.open_all(connection, [stored])
+        assert row.content == encode_task(task)
+        for moved in (replace(stored, item_id="other"), replace(stored, kind=stored.kind + 1)):
+            with pytest.raises(SealBrokenError):
+                vault.open_all(connection, [moved])
+    content = dump(office.url)
+    assert task.task_id.encode() in content
+    for secret in (task.person.number_salt, task.person.number_digest, task.person.masked_name.encode()):
+        assert secret not in content
+    assert office.store.run(lambda connection: withdraw(connection, to, task.task_id))
+    with office.store.reading() as connection:
+        [gone] = feed.read_behind(connection, to.scope, seq=0, through=MAX_COUNTER)
+        assert vault.open_all(connection, [gone]) == [gone]
+        assert gone.content == b""
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_view_from_before_keeps_what_was_erased_and_is_told_of(office: Office) -> None:
+    """A backup, for example: as long as it sees the old rows they cannot go."""
+    office.add("person-1", NUMBER)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    with office.store.reading() as connection:
+        connection.execute(text("SELECT count(*) FROM person_keys")).scalar_one()  # a view begins with it
+        assert office.forget("person-1")
+        assert not scrub(office.url, ["person_keys", "test_people"], sleep=pause)
+        assert len(pauses) == POSTGRES_TRIES
+    assert scrub(office.url, ["person_keys", "test_people"], sleep=pause)
+    assert len(pauses) == POSTGRES_TRIES
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_is_answered_while_a_person_is_erased_goes_too(office: Office) -> None:
+    office.add("person-1", NUMBER)
+    erasing = threading.Thread(target=office.forget, args=("person-1",))
+    with office.store.writing() as connection:
+        connection.execute(update(PEOPLE).values(country="CO"))
+        key = os.urandom(32)
+        requests.claim(connection, requests.KeptRow(key, bytes(32), b"", 1, requests.bucket_of(key)))
+        requests.put_answer(connection, key, b"sealed", subject="test_people/person-1")
+        erasing.start()
+        for _ in range(3000):
+            if connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+                break
+            erasing.join(0.01)
+        else:
+            raise AssertionError("it does not wait")
+    erasing.join(60)
+    with office.store.reading() as connection:
+        assert requests.get_kept(connection, key) is None
+    assert office.read("person-1") is None
 
 
 def test_an_older_ring_stops_the_start(office: Office) -> None:
@@ -244,19 +320,18 @@ def test_a_whole_service_leaves_nothing_personal_in_its_files_and_logs(tmp_path:
     data = tmp_path / "data"
     with running_cloud(data) as cloud:
         users, call = cloud.operator.users, cloud.operator.call
-        made = call(
-            users.CreateUser,
-            user_service_pb2.CreateUserRequest(
-                request_id="0190f5c0-0000-7000-8000-000000000001",
-                user=user_service_pb2.User(
-                    login="zhang",
-                    display_name=NAME,
-                    issuer="https://issuer.example",
-                    subject=subject,
-                    roles=[user_service_pb2.ROLE_VIEWER],
-                ),
+        wish = user_service_pb2.CreateUserRequest(
+            request_id="0190f5c0-0000-7000-8000-000000000001",
+            user=user_service_pb2.User(
+                login="zhang",
+                display_name=NAME,
+                issuer="https://issuer.example",
+                subject=subject,
+                roles=[user_service_pb2.ROLE_VIEWER],
             ),
-        ).user
+        )
+        made = call(users.CreateUser, wish).user
+        assert call(users.CreateUser, wish).user == made
         found = call(users.GetUser, user_service_pb2.GetUserRequest(user_id=made.user_id)).user
         assert (found.display_name, found.subject) == (NAME, subject)
         lines = repr(cloud.log.calls)
@@ -268,6 +343,8 @@ def test_a_whole_service_leaves_nothing_personal_in_its_files_and_logs(tmp_path:
     with closing(sqlite3.connect(data / "verifield.db")) as raw:
         raw.execute("VACUUM")  # what a person with a copy would do
     with running_cloud(data) as cloud:
+        users, call = cloud.operator.users, cloud.operator.call
+        assert call(users.CreateUser, wish).user == made
         events = cloud.operator.call(
             cloud.operator.audit.ListAuditEvents, audit_service_pb2.ListAuditEventsRequest()
         ).events
@@ -286,3 +363,7 @@ def test_a_whole_service_leaves_nothing_personal_in_its_files_and_logs(tmp_path:
             cloud.operator.users.GetUser, user_service_pb2.GetUserRequest(user_id=made.user_id)
         ).user
         assert (found.login, found.display_name, found.subject) == ("zhang", "", "")
+        # Who asks again is not told again what was answered about the person before.
+        with pytest.raises(ClientError) as caught:
+            call(users.CreateUser, wish)
+        assert NAME not in str(caught.value)

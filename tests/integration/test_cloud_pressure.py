@@ -39,17 +39,6 @@ ROOM = 64 * 1024
 
 
 @dataclass
-class Held:
-    """What the service of a test holds, seen from outside; ``now`` is the clock of its streams."""
-
-    now: float = 0.0
-    streams: list[Streams] = field(default_factory=list)
-    windows: list[Watched] = field(default_factory=list)
-    answers: Answers = field(default_factory=lambda: Answers())
-    gate: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass
 class Answers:
     """How many answers were begun to be sent, and how many were."""
 
@@ -77,6 +66,17 @@ class Watched(Window):
         self.most_waiting = max(self.most_waiting, self.bytes_waiting)
         await entering
         self.most_in_work = max(self.most_in_work, self.bytes_in_work)
+
+
+@dataclass
+class Held:
+    """What the service of a test holds, seen from outside; ``now`` is the clock of its streams."""
+
+    now: float = 0.0
+    streams: list[Streams] = field(default_factory=list)
+    windows: list[Watched] = field(default_factory=list)
+    answers: Answers = field(default_factory=Answers)
+    gate: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -64,7 +63,11 @@ def empty(desk: Desk, device: Device, *, witnessed: int = 0) -> Delivery:
 def test_a_batch_without_news_gets_the_last_receipt_again(desk: Desk, clock: Clock, chain: Chain) -> None:
     envelopes = [chain.add(), chain.add()]
     first = desk.take(chain.device, envelopes)
-    for again in (empty(desk, chain.device), desk.take(chain.device, envelopes[:1]), empty(desk, chain.device)):
+    for again in (
+        empty(desk, chain.device),
+        desk.take(chain.device, envelopes[:1]),
+        empty(desk, chain.device),
+    ):
         assert again.receipt == first.receipt
         assert again.tree_size == first.tree_size
     assert stored(desk, chain.device) == 1

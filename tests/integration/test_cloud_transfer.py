@@ -140,7 +140,7 @@ def test_files_come_with_their_records_and_others_are_left_out(cloud: RunningClo
 
 def test_what_is_new_for_the_device_comes_back(cloud: RunningCloud) -> None:
     device = cloud.enroll()
-    kind, scope = sync_pb.DOWN_ITEM_KIND_ACCOUNT, feed.device_scope(device.device_id)
+    kind, scope = sync_pb.DOWN_ITEM_KIND_DIRECTIVE, feed.device_scope(device.device_id)
     with cloud.database() as connection:
         for number in range(120):
             feed.publish(connection, scope, kind=kind, item_id=str(number), content=b"x")

@@ -21,6 +21,7 @@ from cloud.audit.layer import UNKNOWN, AuditLayer
 from cloud.audit.trail import Trail
 from cloud.cli import build_app
 from cloud.errors import ExitCode
+from cloud.privacy.ring import RETIRE_AFTER, RING_FILE
 from tests.support.cloud import FakeClock, RunningCloud, next_envelopes, running_cloud
 from tests.support.released import write_0001
 from verifield.v1 import audit_service_pb2 as pb
@@ -226,6 +227,15 @@ def test_migrate_shows_asks_copies_and_brings_forward(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def age_ring(data: Path, by: timedelta) -> None:
+    """Make all versions of the ring older."""
+    path = data / "keys" / RING_FILE
+    content = json.loads(path.read_bytes())
+    for key in (key for family in content.values() for key in family):
+        key["created_us"] -= by // timedelta(microseconds=1)
+    path.write_text(json.dumps(content))
+
+
 def test_keys_are_rotated_beside_a_running_service(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_cloud(data) as cloud:
@@ -254,6 +264,13 @@ def test_keys_are_rotated_beside_a_running_service(tmp_path: Path) -> None:
             assert error["code"] == "RING_VERSION_IN_USE"
         assert run("keys", "reseal", *where) == {"seal": 1, "index": 1}
         assert run("keys", "reseal", *where) == {"seal": 0, "index": 0}
+        for family in ("seal", "index"):
+            # A transaction that began before the rotation could still seal with the first version.
+            error = run("keys", "retire", family, 1, "--yes", *where, code=ExitCode.SETUP)["error"]
+            assert error["code"] == "RING_VERSION_IN_USE"
+        age_ring(data, RETIRE_AFTER)
+        for family, version in (("seal", 2), ("index", 9)):
+            run("keys", "retire", family, version, "--yes", *where, code=ExitCode.SETUP)
         for family in ("seal", "index"):
             run("keys", "retire", family, 1, "--yes", *where)
         assert uses() == [("seal", 2, 1), ("index", 2, 1)]

@@ -92,11 +92,11 @@ def read_in_pieces(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
 
 @pytest.mark.parametrize(("size", "chunk"), [(0, 10), (1, 10), (256, 100), (700, 256), (700, 10_000)])
 def test_an_old_log_goes_on(
-    database_url: str, size: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, size: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tree = write_0002(database_url, size)
+    tree = write_0002(empty_database_url, size)
     read_in_pieces(monkeypatch, chunk)
-    with open_log(database_url) as log:
+    with open_log(empty_database_url) as log:
         with log.store.reading() as connection:
             found = rows.list_leaves(connection, 0)
             tiles = [rows.get_tile(connection, 0, index) for index in range(size // TILE_WIDTH)]
@@ -141,14 +141,14 @@ def test_a_log_with_a_hole_is_not_brought_forward(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_an_old_log_that_does_not_fit_its_checkpoint_is_not_opened(database_url: str) -> None:
-    write_0002(database_url, 300)
-    engine = create_engine(database_url)
+def test_an_old_log_that_does_not_fit_its_checkpoint_is_not_opened(empty_database_url: str) -> None:
+    write_0002(empty_database_url, 300)
+    engine = create_engine(empty_database_url)
     with engine.begin() as connection:
         connection.execute(
             text("UPDATE log_leaves SET leaf_hash = :hash WHERE log_index = 3"), {"hash": DIGEST}
         )
     engine.dispose()
-    with pytest.raises(SetupError) as caught, open_log(database_url):
+    with pytest.raises(SetupError) as caught, open_log(empty_database_url):
         pass
     assert caught.value.code == "LOG_INCONSISTENT"

@@ -23,7 +23,8 @@ from cloud.log.view import View, read_view
 from cloud.store import log as rows
 from cloud.store.retries import MAX_RUNS, Retries
 from cloud.telemetry.metrics import Metrics
-from tests.support.logs import SIGNER, Log, Sealed, adding, leaves, many, migrated, open_log, sealed
+from tests.support.databases import migrated
+from tests.support.logs import SIGNER, Log, Sealed, adding, leaves, many, open_log, sealed
 from verifield.merkle import check_consistency, check_inclusion, inclusion_proof
 from verifield.note import check_checkpoint
 
@@ -173,6 +174,19 @@ def test_what_the_database_refuses_is_its_callers_alone(log: Log, statement: str
     assert isinstance(done[1], error)
     assert runs == 2, "once more apart: another work of its group might have been in its way"
     assert noted(log) == ["a", "c", "there"]
+    log.check()
+
+
+def test_a_work_that_was_alone_is_run_once_more(log: Log) -> None:
+    """What was in its way may have come from another server, and be seen in the next run."""
+    runs: list[str] = []
+    [answer] = log.run(log.sequencer.transact(failing(1, "23505", runs, name="a"), key="a"))
+    assert (answer.first, len(runs)) == (0, 2)
+    runs.clear()
+    with pytest.raises(OperationalError):
+        log.run(log.sequencer.transact(failing(2, "23505", runs, name="a"), key="a"))
+    assert len(runs) == 2
+    assert log.stored() == leaves("a")
     log.check()
 
 

@@ -18,7 +18,8 @@ from cloud.errors import Reason, ServiceError
 from cloud.log import group as groups
 from cloud.log.sequencer import Entry, SignedCheckpoint
 from cloud.store.retries import Retries
-from tests.support.logs import Log, Sealed, adding, leaves, many, migrated, open_log, sealed
+from tests.support.databases import migrated
+from tests.support.logs import Log, Sealed, adding, leaves, many, open_log, sealed
 from tests.support.postgres import shared_server
 from verifield.merkle import check_consistency
 from verifield.note import parse_checkpoint

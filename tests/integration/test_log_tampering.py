@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from cloud.errors import Reason, ServiceError, SetupError
-from tests.support.logs import SIGNER, Log, leaves, many, migrated, open_log
+from tests.support.databases import migrated
+from tests.support.logs import SIGNER, Log, leaves, many, open_log
 from verifield.merkle import MerkleTree
 from verifield.note import Checkpoint, sign_checkpoint
 

@@ -16,8 +16,9 @@ from cloud.log.verify import FaultKind, LogReport, verify_log
 from cloud.store import log as rows
 from cloud.store.database import Store
 from tests.support.cloud import next_envelopes
+from tests.support.databases import migrated
 from tests.support.intake import Desk, open_desk
-from tests.support.logs import adding, leaves, migrated, open_store
+from tests.support.logs import adding, leaves, open_store
 from verifield.merkle import MerkleTree
 from verifield.note import Checkpoint, sign_checkpoint
 

@@ -142,16 +142,17 @@ def _other_tree(size: int) -> MerkleTree:
 
 
 @pytest.fixture
-def lie(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None, str], None]:
+def lie(cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None, str], None]:
     """Let the service tell this lie (a name of Lies) with each receipt from now on; None ends it."""
+    authority = Authority.open(cloud.data, server_names=("localhost",), now=cloud.clock.now())
     honest = Deliverer._answer
     now_told: list[str | None] = [None]
     about: list[str] = [""]
 
-    def answer(self: Deliverer, *arguments: Any, **options: Any) -> pb.DeliverResponse:
-        response = honest(self, *arguments, **options)
+    async def answer(self: Deliverer, *arguments: Any, **options: Any) -> pb.DeliverResponse:
+        response = await honest(self, *arguments, **options)
         if now_told[0] is not None and response.receipt:
-            getattr(Lies(self._authority, about[0]), now_told[0])(response)
+            getattr(Lies(authority, about[0]), now_told[0])(response)
         return response
 
     monkeypatch.setattr(Deliverer, "_answer", answer)

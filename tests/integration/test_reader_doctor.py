@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,7 @@ def look(
     return {finding.check: finding for finding in found}
 
 
+@pytest.mark.req("E034")
 def test_a_reader_without_fault(tmp_path: Path) -> None:
     with simulated(tmp_path, baud=57600) as device:
         found = look(device, processes(tmp_path))
@@ -67,6 +69,7 @@ def test_a_reader_without_fault(tmp_path: Path) -> None:
     assert SAM_ID in found["READER_MODULE"].what
 
 
+@pytest.mark.req("E034")
 def test_what_should_be_looked_at(tmp_path: Path) -> None:
     with simulated(tmp_path) as device:
         terminal = os.path.realpath(device.path)
@@ -80,6 +83,7 @@ def test_what_should_be_looked_at(tmp_path: Path) -> None:
     assert all(finding.hint for finding in found.values() if finding.level is not Level.OK)
 
 
+@pytest.mark.req("E034")
 def test_what_fails(tmp_path: Path) -> None:
     silent = Fault(FaultKind.SILENT, on=Target.ANY, times=ALWAYS)
     dialect = Fault(FaultKind.DIALECT, on=Target.ANY, times=ALWAYS)
@@ -122,6 +126,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (finding["check"], finding["level"]) == ("READER_PORT", "FAIL")
 
 
+@pytest.mark.req("E037")
 def test_traffic_is_told_without_a_value_from_a_card(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,3 +145,19 @@ def test_traffic_is_told_without_a_value_from_a_card(
     assert "bytes that are no reply" in said
     for value in (document.name, document.number, document.address, card.text.hex()[:32], SAM_ID):
         assert value not in said
+
+
+def test_the_page_shows_what_the_doctor_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the name of the program that the simulator runs in."""
+    page = (Path(__file__).parents[2] / "docs" / "documents.md").read_text(encoding="utf-8")
+    shown = page.split("$ verifield-edge doctor --reader usb-reader\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    device = ReaderPty.open(ReaderModule(sam_id=SAM_ID), link=Path("usb-reader"), baud=115200)
+    monkeypatch.setattr("edge.reader.checkup.os.getpid", lambda: 0)  # the simulator runs in this process
+    try:
+        done = CliRunner().invoke(app, ["doctor", "--reader", "usb-reader", "--data", str(tmp_path / "data")])
+    finally:
+        device.close()
+    assert done.exit_code == 0
+    said = re.sub(r"is open in .* as well", "is open in python as well", done.output)
+    assert said == shown

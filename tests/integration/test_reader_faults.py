@@ -49,7 +49,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "fragments after 40 ms": (Fault(FaultKind.FRAGMENTED, chunk=100, gap_s=0.04), OWN),
     "the record comes twice": (Fault(FaultKind.DUPLICATE), OWN),
     "every reply comes twice": (Fault(FaultKind.DUPLICATE, **ON_ANY), "READER_SILENT"),
-    "one command in eleven is lost": (Fault(FaultKind.SILENT, on=Target.ANY, times=ALWAYS, every=11), OWN),
+    "one command in eight is lost": (Fault(FaultKind.SILENT, on=Target.ANY, times=ALWAYS, every=8), OWN),
     # the module
     "busy until a reset": (Fault(FaultKind.BUSY, on=Target.FIND), OWN),
     "stuck until the power is off": (Fault(FaultKind.STUCK, on=Target.FIND), "READER_SILENT"),

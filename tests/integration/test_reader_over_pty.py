@@ -91,6 +91,7 @@ def read(reader: SamVReader, screen: RecordingScreen) -> IdDocument:
     return reader.read_document(READ_TIMEOUT_S, screen)
 
 
+@pytest.mark.req("E032")
 def test_a_good_read_gives_text_photo_and_sam_id(tmp_path: Path, cards: dict[str, Card]) -> None:
     with simulated(tmp_path) as device, opened(device) as reader:
         device.place(cards["astronaut"])
@@ -135,6 +136,7 @@ def test_a_card_that_comes_later_is_asked_for(tmp_path: Path, cards: dict[str, C
         assert screen.prompts == [Prompt.PLACE_CARD]
 
 
+@pytest.mark.req("E032")
 def test_a_card_must_be_lifted_before_the_next_read(tmp_path: Path, cards: dict[str, Card]) -> None:
     with simulated(tmp_path) as device, opened(device) as reader:
         device.place(cards["astronaut"])
@@ -177,6 +179,7 @@ RECOVERABLE = {
 }
 
 
+@pytest.mark.req("E032")
 @pytest.mark.parametrize("case", sorted(RECOVERABLE))
 def test_a_fault_delays_the_read_and_the_document_is_the_right_one(
     tmp_path: Path, cards: dict[str, Card], case: str
@@ -188,6 +191,7 @@ def test_a_fault_delays_the_read_and_the_document_is_the_right_one(
     assert document.number == number_on(cards["astronaut"])
 
 
+@pytest.mark.req("E032")
 @pytest.mark.parametrize("delay_s", [2.25, 2.6, 3.5])
 def test_a_late_reply_never_gives_the_next_person_the_previous_card(
     tmp_path: Path, cards: dict[str, Card], delay_s: float
@@ -203,6 +207,7 @@ def test_a_late_reply_never_gives_the_next_person_the_previous_card(
     assert document.number == number_on(cards["grace_hopper"])
 
 
+@pytest.mark.req("E032")
 def test_a_checksum_that_is_always_wrong_ends_without_a_document(
     tmp_path: Path, cards: dict[str, Card]
 ) -> None:
@@ -268,6 +273,7 @@ def test_a_port_at_which_nothing_answers(tmp_path: Path) -> None:
     assert caught.value.code == "READER_SILENT"
 
 
+@pytest.mark.req("E032")
 def test_another_speed_is_not_understood(tmp_path: Path) -> None:
     with (
         simulated(tmp_path, baud=57600) as device,
@@ -289,6 +295,7 @@ def test_another_module_than_the_enrolled_one(tmp_path: Path) -> None:
     assert caught.value.code == "READER_CHANGED"
 
 
+@pytest.mark.req("E032")
 @pytest.mark.parametrize("moment", ["waiting for a card", "in the middle of the record"])
 def test_unplugging_is_noticed(tmp_path: Path, cards: dict[str, Card], moment: str) -> None:
     errors: list[EdgeError] = []
@@ -330,6 +337,7 @@ def test_a_reader_that_is_plugged_in_again_works_under_the_same_name(
     assert not os.path.lexists(tmp_path / "reader")
 
 
+@pytest.mark.req("E037")
 def test_neither_logs_nor_errors_hold_a_value_from_a_card(
     tmp_path: Path, cards: dict[str, Card], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -361,6 +369,7 @@ def test_neither_logs_nor_errors_hold_a_value_from_a_card(
         assert value not in said
 
 
+@pytest.mark.req("E037")
 def test_nothing_of_a_card_stays_in_the_reader(tmp_path: Path, cards: dict[str, Card]) -> None:
     with simulated(tmp_path) as device, opened(device) as reader:
         device.place(cards["astronaut"])
@@ -369,6 +378,7 @@ def test_nothing_of_a_card_stays_in_the_reader(tmp_path: Path, cards: dict[str, 
         assert not reader._dialogue._held
 
 
+@pytest.mark.req("E034")
 @pytest.mark.parametrize("baud", SPEEDS)
 def test_the_speed_is_found(tmp_path: Path, cards: dict[str, Card], baud: int) -> None:
     with simulated(tmp_path, baud=baud) as device, opened(device, baud=None) as reader:
@@ -376,6 +386,7 @@ def test_the_speed_is_found(tmp_path: Path, cards: dict[str, Card], baud: int) -
         assert read(reader, RecordingScreen()).number == number_on(cards["astronaut"])
 
 
+@pytest.mark.req("E032")
 @pytest.mark.parametrize("dialect", range(3))
 def test_another_protocol_is_named(tmp_path: Path, dialect: int) -> None:
     foreign = Fault(FaultKind.DIALECT, on=Target.ANY, times=ALWAYS, offset=dialect)
@@ -398,6 +409,7 @@ def lasting(device: ReaderPty) -> LastingReader:
     return LastingReader(reopen, expected_sam_id=None)
 
 
+@pytest.mark.req("E032", "E034")
 @pytest.mark.parametrize(
     ("on", "keep"), [(Target.FIND, 0), (Target.SELECT, 5), (Target.READ, 700), (Target.READ, 1295)]
 )
@@ -426,6 +438,7 @@ def test_a_cable_that_stays_out_is_said_when_the_time_is_over(tmp_path: Path) ->
         reader.close()
 
 
+@pytest.mark.req("E032")
 def test_another_module_behind_the_same_name_is_refused(tmp_path: Path, cards: dict[str, Card]) -> None:
     changed = Fault(FaultKind.OTHER_SAM, on=Target.SAM_ID, every=2)
     pull = Fault(FaultKind.UNPLUG, on=Target.FIND, delay_s=0.2, keep=0)

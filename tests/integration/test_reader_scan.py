@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from edge.capture.detector import YuNetDetector
+from edge.cli import app
 from edge.errors import InputError
 from edge.model import ReadMethod
 from edge.models.store import ModelStore
@@ -90,3 +95,61 @@ def test_the_corners_are_found_and_the_card_is_straightened(seed: int) -> None:
     assert straight.shape == (SIZE[1], SIZE[0], 3)
     seen, drawn = (np.asarray(one, float).mean(axis=2) for one in (straight, side))
     assert np.corrcoef(seen.ravel(), drawn.ravel())[0, 1] > 0.9
+
+
+def call(*args: object) -> Result:
+    return CliRunner().invoke(app, ["scan", *map(str, args)])
+
+
+def test_the_command_masks_what_it_read_unless_told(tmp_path: Path, model_store: ModelStore) -> None:
+    for name, side, seed in (("front.png", draw_front(CARD), 1), ("back.png", draw_back(CARD), 51)):
+        cv2.imwrite(str(tmp_path / name), photograph(side, seed=seed))
+    sides = (tmp_path / "front.png", tmp_path / "back.png")
+    data = ("--data", tmp_path / "data", "--json")
+    done = call(*sides, *data)
+    assert done.exit_code == 0
+    answer = json.loads(done.stdout)
+    assert answer["portrait"] is True
+    assert answer["missing"] == []
+    assert CARD.name not in done.output
+    assert CARD.number not in done.output
+    assert answer["number"] == "1101************2X"
+    shown = json.loads(call(*sides, *data, "--show").stdout)
+    assert (shown["name"], shown["number"]) == (CARD.name, CARD.number)
+    half = call(sides[0], *data)
+    assert half.exit_code == 1
+    assert json.loads(half.stdout)["missing"] == ["valid_from", "valid_to"]
+    assert not (tmp_path / "data").exists()  # nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "NOT_A_PICTURE"),
+        (b"\xff\xd8\xff\xe0" + bytes(400), "NOT_A_PICTURE"),
+        (None, "NOT_A_PICTURE"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xff\xff\x00\x00\xff\xff\x08\x02\x00\x00\x00", None),
+    ],
+)
+def test_files_that_are_no_pictures_are_refused_before_anything_begins(
+    tmp_path: Path, content: bytes | None, code: str | None
+) -> None:
+    """Neither a scan nor a session: no device is needed to be told."""
+    path = tmp_path / "front.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    for command in (
+        ["scan", str(path)],
+        ["verify", "--front", str(path)],
+        ["verify", "--pictures", str(path), str(path)],
+    ):
+        done = CliRunner().invoke(app, [*command, "--data", str(tmp_path / "data"), "--json"])
+        assert done.exit_code == 5, done.output
+        error = json.loads(done.stdout.splitlines()[0])["error"]
+        assert error["code"] in ({code} if code else {"NOT_A_PICTURE", "PICTURE_TOO_LARGE"})
+        assert error["hint"]
+
+
+def test_one_way_at_a_time(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["verify", "--typed", "--front", "x.jpg", "--data", str(tmp_path)])
+    assert done.exit_code == 2

@@ -137,8 +137,8 @@ class TestCloudThatAnswersErrors:
     ) -> None:
         real = Deliverer._answer
 
-        def answer(self: Deliverer, *arguments: Any, **options: Any) -> pb.DeliverResponse:
-            response = real(self, *arguments, **options)
+        async def answer(self: Deliverer, *arguments: Any, **options: Any) -> pb.DeliverResponse:
+            response = await real(self, *arguments, **options)
             match spoil:
                 case "no results":
                     del response.results[:]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from typer.testing import CliRunner
 
+from cloud.authority import Authority
+from cloud.signing import sign_for_devices
 from edge.answers import PrivateField
+from edge.app import open_identity, open_state
 from edge.attest.media import seal_media
 from edge.cli import app
 from edge.delivery import export_records, import_answer
 from edge.errors import CloudError, EdgeError, InputError, Interrupted
-from edge.model import Position
+from edge.model import BY_HAND, Contact, Position
 from edge.outbox.records import RecordState
 from edge.sync.answer import ImportReport
 from edge.sync.export import ExportReport
@@ -32,8 +36,19 @@ from tests.integration.test_sync_recovery import (
 )
 from tests.support.cloud import RunningCloud, running_cloud
 from tests.support.field_office import FieldOffice
-from verifield.transfer import MAGIC, read_frames, write_frame
+from tests.support.tasks import account_item
+from verifield.dsse import parse_envelope
+from verifield.transfer import (
+    ANSWER_TYPE,
+    MAGIC,
+    encode_answer_manifest,
+    frames_digest,
+    read_frames,
+    write_frame,
+)
 from verifield.v1 import device_service_pb2 as devices_pb
+from verifield.v1.sync_service_pb2 import DELIVER_STATUS_INVALID
+from verifield.v1.transfer_pb2 import AnswerManifest, AnswerSeal, TransferFrame
 from verifield.v1.transfer_service_pb2 import ImportRequest
 
 NOWHERE = "127.0.0.1:1"
@@ -79,6 +94,41 @@ def carry(cloud: RunningCloud, exported: Path) -> Path:
     return answer
 
 
+def read_all(path: Path) -> list[TransferFrame]:
+    with path.open("rb") as file:
+        return list(read_frames(file))
+
+
+def write_all(path: Path, frames: Sequence[TransferFrame]) -> None:
+    with path.open("wb") as file:
+        file.write(MAGIC)
+        for frame in frames:
+            write_frame(file, frame)
+
+
+def write_sealed(office: FieldOffice, path: Path, frames: Sequence[TransferFrame]) -> None:
+    """What a service would write that has lost its mind, but not its keys."""
+    authority = Authority.open(office.cloud.data, server_names=("localhost",), now=datetime.now(UTC))
+    write_all(path, frames[:-1])
+    with path.open("rb") as file:
+        file.seek(len(MAGIC))
+        found = frames_digest(file)
+    manifest = AnswerManifest.FromString(parse_envelope(frames[-1].seal.envelope).payload)
+    manifest.frames, manifest.frames_sha256 = found.frames, found.sha256
+    seal = AnswerSeal(
+        envelope=sign_for_devices(
+            authority, payload_type=ANSWER_TYPE, payload=encode_answer_manifest(manifest)
+        ),
+        certificates=authority.chain_of(authority.policy.certificate),
+    )
+    write_all(path, [*frames[:-1], TransferFrame(seal=seal)])
+
+
+def contact_of(office: FieldOffice) -> Contact | None:
+    with open_state(office.settings, open_identity(office.settings)) as state:
+        return state.contact()
+
+
 def round_trip(office: FieldOffice, stick: Path) -> tuple[ExportReport, ImportReport]:
     exported = write_out(office, stick)
     return exported, read_in(office, carry(office.cloud, exported.path))
@@ -110,6 +160,23 @@ def test_importing_again_changes_nothing_on_either_side(office: FieldOffice, sti
         assert (report.confirmed, report.notes) == (0, 0)
         assert office.states() == before
     assert delivered(office) == chain(1, 1, 2, 3)
+
+
+def test_an_old_answer_renews_no_lease(office: FieldOffice, stick: Path) -> None:
+    """The answer to a file without records changes no receipt and no cursor: it can be read in for ever."""
+    round_trip(office, stick)
+    answer = carry(office.cloud, write_out(office, stick).path)
+    read_in(office, answer)
+    before = contact_of(office)
+    assert before is not None
+    assert before.arrival == BY_HAND
+    for _ in range(2):
+        read_in(office, answer)
+        after = contact_of(office)
+        assert after is not None
+        assert (after.server_time, after.arrival) == (before.server_time, BY_HAND)
+        assert after.uptime_ns > before.uptime_ns
+        before = after
 
 
 def test_a_second_export_before_the_answer_is_fine(office: FieldOffice, stick: Path) -> None:
@@ -235,22 +302,81 @@ class TestBadFiles:
         assert set(office.states()) == {RecordState.CONFIRMED}
 
     def test_a_receipt_that_was_signed_by_somebody_else(self, office: FieldOffice, answer: Path) -> None:
-        with answer.open("rb") as file:
-            frames = list(read_frames(file))
-        with answer.open("wb") as file:
-            file.write(MAGIC)
-            for frame in frames:
-                if frame.HasField("answer"):
-                    frame.answer.receipt_certificates[:] = frame.answer.log_certificates
-                write_frame(file, frame)
+        frames = read_all(answer)
+        for frame in frames:
+            if frame.HasField("answer"):
+                frame.answer.receipt_certificates[:] = frame.answer.log_certificates
+        write_sealed(office, answer, frames)
         assert self.refused(office, answer).code == "RECEIPT_REFUSED"
 
     def test_answers_that_do_not_fit_the_questions(self, office: FieldOffice, answer: Path) -> None:
-        with answer.open("rb") as file:
-            frames = list(read_frames(file))
-        first = next(frame for frame in frames if frame.HasField("answer"))
-        with answer.open("ab") as file:
-            write_frame(file, first)
+        frames = read_all(answer)
+        frames.insert(1, next(frame for frame in frames if frame.HasField("answer")))
+        write_sealed(office, answer, frames)
+        assert self.refused(office, answer).code == "TRANSFER_DAMAGED"
+
+    def test_nothing_that_the_carrier_changes_counts(self, office: FieldOffice, answer: Path) -> None:
+        """Most of an answer has no signature of its own: the seal is over all of it."""
+
+        def all_refused(frames: list[TransferFrame]) -> None:
+            for frame in frames:
+                for result in frame.answer.results:
+                    result.status, result.reason = DELIVER_STATUS_INVALID, "FORGED"
+
+        def file_is_there(frames: list[TransferFrame]) -> None:
+            frames.insert(-2, TransferFrame(media_complete=bytes(32)))
+
+        def order_taken_out(frames: list[TransferFrame]) -> None:
+            for frame in frames:
+                if frame.HasField("down"):
+                    del frame.down.items[:]
+
+        def task_put_in(frames: list[TransferFrame]) -> None:
+            next(frame for frame in frames if frame.HasField("down")).down.items.append(account_item("a"))
+
+        def newer_time(frames: list[TransferFrame]) -> None:
+            next(frame for frame in frames if frame.HasField("down")).down.server_time.seconds += 86_400
+
+        def no_seal(frames: list[TransferFrame]) -> None:
+            del frames[-1]
+
+        def more_behind_it(frames: list[TransferFrame]) -> None:
+            frames.append(TransferFrame(media_complete=bytes(32)))
+
+        lock = devices_pb.SendDirectiveRequest(device_id=office.device_id, action=1, reason="moved")
+        office.cloud.operator.call(office.cloud.operator.devices.SendDirective, lock)
+        answer = carry(office.cloud, write_out(office, answer.parent).path)
+        whole = answer.read_bytes()
+        changes = (
+            all_refused,
+            file_is_there,
+            order_taken_out,
+            task_put_in,
+            newer_time,
+            no_seal,
+            more_behind_it,
+        )
+        for change in changes:
+            answer.write_bytes(whole)
+            frames = read_all(answer)
+            change(frames)
+            write_all(answer, frames)
+            assert self.refused(office, answer).code == "TRANSFER_DAMAGED", change
+            assert not office.lock().locked
+        answer.write_bytes(whole)
+        assert read_in(office, answer).news
+        assert office.lock().locked
+
+    def test_the_seal_of_another_answer(self, office: FieldOffice, answer: Path) -> None:
+        other = read_all(carry(office.cloud, write_out(office, answer.parent).path))
+        write_all(answer, [*read_all(answer)[:-1], other[-1]])
+        assert self.refused(office, answer).code == "TRANSFER_DAMAGED"
+
+    def test_a_seal_by_a_key_for_something_else(self, office: FieldOffice, answer: Path) -> None:
+        frames = read_all(answer)
+        receipts = next(frame.answer.receipt_certificates for frame in frames if frame.answer.receipt)
+        frames[-1].seal.certificates[:] = receipts
+        write_all(answer, frames)
         assert self.refused(office, answer).code == "TRANSFER_DAMAGED"
 
     def test_no_file_at_all(self, office: FieldOffice, stick: Path) -> None:

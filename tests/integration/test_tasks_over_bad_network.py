@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from cloud.feed.publish import Addressee, publish_activation, publish_contract, withdraw
+from cloud.feed.vault import TaskVault
+from cloud.privacy.ring import KeyRing
+from cloud.sources import Sources
 from tests.integration.test_sync_transfer import round_trip
 from tests.support.bad_days import Field, open_field
 from tests.support.bad_network import ROUGH, bad_network
@@ -54,13 +57,17 @@ class Room:
     cloud: RunningCloud
     told: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
+    @property
+    def vault(self) -> TaskVault:
+        return TaskVault(KeyRing(self.cloud.data / "keys"), Sources.system())
+
     def publish(self, to: Addressee, *tasks: Task) -> None:
         with self.cloud.database() as connection:
             for task in tasks:
                 if isinstance(task, AccountTask):
-                    publish_activation(connection, to, task)
+                    publish_activation(connection, to, task, vault=self.vault)
                 else:
-                    publish_contract(connection, to, task)
+                    publish_contract(connection, to, task, vault=self.vault)
         for task in tasks:
             self.told.setdefault(to.scope, {})[task.task_id] = encode_task(task)
 
@@ -139,7 +146,7 @@ def test_an_update_replaces_and_a_withdrawal_removes(field_: Field) -> None:
 def test_what_is_rolled_back_was_never_published(field_: Field) -> None:
     room, office = Room(field_.cloud), field_.office
     with suppress(LookupError), field_.cloud.database() as connection:
-        publish_activation(connection, own(office), account_task("never"))
+        publish_activation(connection, own(office), account_task("never"), vault=room.vault)
         raise LookupError("the room's own rows could not be written")
     room.publish(own(office), account("a"))
     office.sync()

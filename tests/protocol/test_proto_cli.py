@@ -27,8 +27,8 @@ CASES = [
 STATUS = {"verified": 0, "malformed": 3, "forged": 4, "untrusted": 5, "unknown": 6}
 KEYS = """
     file verdict ok headline attestation_id device_id chain_epoch seq kind outcome reasons
-    not_before not_after key_protection camera log_index event witnesses revocation_checked
-    policy_version disclosed proved not_proved checks error
+    not_before not_after key_protection camera read_method printed_photo log_index event witnesses
+    revocation_checked policy_version disclosed proved not_proved checks error
 """
 
 
@@ -81,6 +81,8 @@ def test_the_json_says_what_the_record_says(capsys: pytest.CaptureFixture[str]) 
         "not_after": "2026-03-01T12:00:00Z",
         "key_protection": "SOFTWARE",
         "camera": "SIMULATED",
+        "read_method": "CHIP",
+        "printed_photo": False,
         "log_index": 6,
         "event": None,
         "witnesses": 1,

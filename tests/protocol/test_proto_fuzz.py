@@ -27,11 +27,20 @@ from verifield.policy import check_directive, parse_policy
 from verifield.receipt import check_receipt
 from verifield.revocation import parse_revocation_list
 from verifield.statement import RECEIPT_TYPE, STATEMENT_TYPE, encode_statement, parse_statement
-from verifield.transfer import MAGIC, read_frames, write_frame
+from verifield.transfer import (
+    ANSWER_TYPE,
+    MAGIC,
+    FramesDigest,
+    check_seal,
+    encode_answer_manifest,
+    read_frames,
+    read_seal,
+    write_frame,
+)
 from verifield.v1 import attestation_pb2 as pb
 from verifield.v1.bundle_pb2 import Receipt
 from verifield.v1.sync_service_pb2 import DeliverRequest
-from verifield.v1.transfer_pb2 import TransferFrame
+from verifield.v1.transfer_pb2 import AnswerManifest, AnswerSeal, TransferFrame, TransferManifest
 
 ROUNDS = round(150 * float(os.environ.get("VERIFIELD_SOAK", "1")))
 """Changed inputs for each reader; a soak factor of 100 takes minutes."""
@@ -142,13 +151,48 @@ def readers(case: Case) -> Iterator[tuple[str, bytes, Callable[[bytes], object]]
     yield "pem", authority.root_pem * 2, load_chain
     yield "cosigner", encode_cosigner_key(case.device.key.public_key()), parse_cosigner_key
     yield "frames", frames.getvalue(), lambda data: list(read_frames(io.BytesIO(data)))
+    sealed = io.BytesIO(frames.getvalue())
+    sealed.seek(0, io.SEEK_END)
+    answered_file = TransferManifest(device_id="device-1", transfer_id="019ca5a0-0000-7000-8000-000000000001")
+    found = FramesDigest(2, bytes(32))
+    manifest = AnswerManifest(
+        device_id=answered_file.device_id,
+        transfer_id=answered_file.transfer_id,
+        frames=found.frames,
+        frames_sha256=found.sha256,
+    )
+    manifest.server_time.FromDatetime(NOW)
+    seal = sign_envelope(encode_answer_manifest(manifest), payload_type=ANSWER_TYPE, key=authority.policy_key)
+    write_frame(sealed, TransferFrame(seal=AnswerSeal(envelope=seal, certificates=policy_chain)))
+    yield "sealed", sealed.getvalue(), lambda data: read_seal(io.BytesIO(data))
+    yield (
+        "seal",
+        seal,
+        lambda data: check_seal(
+            AnswerSeal(envelope=data, certificates=policy_chain),
+            roots=roots,
+            found=found,
+            answered=answered_file,
+        ),
+    )
     yield "disclosures", DISCLOSURES, parse_disclosures
 
 
 DISCLOSURES = b'[{"field": "document.name", "value": "eA==", "salt": "%s"}]' % (b"A" * 43 + b"=")
 NAMES = (
     *("bundle", "verification", "envelope", "statement", "receipt", "checkpoint", "policy", "directive"),
-    *("revocations", "certificate", "chain", "roots", "pem", "cosigner", "frames", "disclosures"),
+    *(
+        "revocations",
+        "certificate",
+        "chain",
+        "roots",
+        "pem",
+        "cosigner",
+        "frames",
+        "sealed",
+        "seal",
+        "disclosures",
+    ),
 )
 
 

@@ -122,6 +122,13 @@ BROKEN_VERIFICATIONS: dict[str, Change] = {
     "no software version": drop("configuration.software_version"),
     "no document type": drop("document.type"),
     "no read method": drop("document.read_method"),
+    "VERIFIED by what was typed": put("document.read_method", pb.READ_METHOD_TYPED),
+    "VERIFIED by pictures of a card": put("document.read_method", pb.READ_METHOD_SCANNED),
+    "a printed photo lent to what was typed": lambda s: (
+        put("outcome", pb.OUTCOME_INCONCLUSIVE)(s),
+        put("document.read_method", pb.READ_METHOD_TYPED)(s),
+        put("document.photo_origin", pb.PHOTO_ORIGIN_PRINTED)(s),
+    ),
     "fields out of order": put(
         "document.fields", [pb.Commitment(field=f, digest=DIGEST) for f in ("b", "a")]
     ),
@@ -362,6 +369,11 @@ ALLOWED: dict[str, Change] = {
     "score at the threshold": put("liveness.experts.0.score", 0.035),
     "match at the threshold": put("match.score", 0.466),
     "no commitments": drop("document.fields"),
+    "a printed photo lent to a chip's data": put("document.photo_origin", pb.PHOTO_ORIGIN_PRINTED),
+    "typed, and nobody verified": lambda s: (
+        put("outcome", pb.OUTCOME_INCONCLUSIVE)(s),
+        put("document.read_method", pb.READ_METHOD_TYPED)(s),
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,20 +13,25 @@ from hypothesis import strategies as st
 
 from tests.support.authority import LEAF_LIFETIME, NOW, Authority, Device, sign_envelope
 from verifield import transfer
+from verifield.dsse import parse_envelope
 from verifield.errors import Forged, Malformed, Unknown, Untrusted
 from verifield.transfer import (
+    ANSWER_TYPE,
     MAGIC,
     MAX_FRAME_BYTES,
     TRANSFER_TYPE,
     FramesDigest,
     check_manifest,
+    check_seal,
+    encode_answer_manifest,
     encode_manifest,
     frames_digest,
     read_frames,
+    read_seal,
     write_frame,
 )
 from verifield.v1.sync_service_pb2 import DeliverRequest, PutMediaChunkRequest
-from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
+from verifield.v1.transfer_pb2 import AnswerManifest, AnswerSeal, TransferFrame, TransferManifest
 
 FRAMES = [
     TransferFrame(manifest=b"signed"),
@@ -221,3 +226,81 @@ def test_the_shape_of_a_manifest_is_checked(field: str, value: object, sound: bo
         return
     with pytest.raises(Malformed):
         encode_manifest(made)
+
+
+class TestSeal:
+    """What a service writes at the end of its answer."""
+
+    FOUND = FramesDigest(2, bytes(range(32)))
+    ANSWERED = TransferManifest(device_id="device-1", transfer_id="019ca5a0-0000-7000-8000-000000000001")
+
+    def seal(self, authority: Authority, **changes: object) -> AnswerSeal:
+        fields = {
+            "device_id": self.ANSWERED.device_id,
+            "transfer_id": self.ANSWERED.transfer_id,
+            "server_time": NOW,
+            "frames": self.FOUND.frames,
+            "frames_sha256": self.FOUND.sha256,
+        }
+        manifest = AnswerManifest(**(fields | changes))  # type: ignore[arg-type]
+        envelope = sign_envelope(
+            encode_answer_manifest(manifest), payload_type=ANSWER_TYPE, key=authority.policy_key
+        )
+        return AnswerSeal(envelope=envelope, certificates=authority.policy_chain)
+
+    def check(self, authority: Authority, seal: AnswerSeal) -> datetime:
+        return check_seal(seal, roots=[authority.root], found=self.FOUND, answered=self.ANSWERED)
+
+    def test_it_is_checked_and_tells_when_it_was_written(self, authority: Authority) -> None:
+        assert self.check(authority, self.seal(authority)) == NOW
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"device_id": "device-2"},
+            {"transfer_id": "019ca5a0-0000-7000-8000-000000000002"},
+            {"frames": 3},
+            {"frames_sha256": bytes(32)},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_of_other_frames_or_another_file_it_is_forged(
+        self, authority: Authority, changes: dict[str, object]
+    ) -> None:
+        with pytest.raises(Forged):
+            self.check(authority, self.seal(authority, **changes))
+
+    @pytest.mark.parametrize(
+        "changes", [{"server_time": None}, {"frames": transfer.MAX_FRAMES + 1}, {"frames_sha256": b""}]
+    )
+    def test_what_breaks_its_rules_is_not_even_written(
+        self, authority: Authority, changes: dict[str, object]
+    ) -> None:
+        with pytest.raises(Malformed):
+            self.seal(authority, **changes)
+        self.seal(authority, frames=transfer.MAX_FRAMES)
+
+    def test_only_the_key_for_policies_of_our_authority_seals(self, authority: Authority) -> None:
+        seal, device = self.seal(authority), authority.enroll("device-1")
+        other = Authority.create()
+        with pytest.raises(Forged):
+            self.check(authority, AnswerSeal(envelope=seal.envelope, certificates=device.chain))
+        with pytest.raises(Untrusted):
+            self.check(other, seal)
+        payload = parse_envelope(seal.envelope).payload
+        own = sign_envelope(payload, payload_type=ANSWER_TYPE, key=device.key)
+        with pytest.raises(Untrusted):
+            self.check(authority, AnswerSeal(envelope=own, certificates=device.chain))
+        with pytest.raises(Malformed):
+            self.check(authority, AnswerSeal(envelope=seal.envelope))
+
+    def test_it_stands_last_and_measures_all_before_it(self, authority: Authority) -> None:
+        seal = self.seal(authority)
+        file = written([*FRAMES, TransferFrame(seal=seal)])
+        before = written(FRAMES, magic=b"").getvalue()
+        assert read_seal(file) == (FramesDigest(len(FRAMES), hashlib.sha256(before).digest()), seal)
+        for frames in ([], FRAMES, [TransferFrame(seal=seal), *FRAMES]):
+            with pytest.raises(Malformed):
+                read_seal(written(frames))
+        with pytest.raises(Malformed):
+            read_seal(io.BytesIO(b"x" + file.getvalue()))

@@ -82,6 +82,7 @@ def compare_live_faces(statement: pb.Statement) -> None:
         (lambda s: setattr(s.match, "domain", "live/live"), "POLICY_THRESHOLD"),
         (compare_live_faces, "POLICY_THRESHOLD"),
         (lambda s: setattr(s.match, "domain", "live/sketch"), "MATCH_DOMAIN"),
+        (lambda s: setattr(s.document, "photo_origin", pb.PHOTO_ORIGIN_PRINTED), "POLICY_PHOTO"),
         (lambda s: s.liveness.challenge.actions.remove("TURN_LEFT"), "POLICY_THRESHOLD"),
         (lambda s: s.liveness.challenge.actions.append("LOOK_STRAIGHT"), None),
     ],
@@ -101,6 +102,40 @@ def test_a_device_that_did_not_keep_its_policy_is_caught(
     bundle = authority.bundle(device, device.sign(statement))
     assert verify_bundle(bundle, roots=[authority.root]).verdict == "verified"
     assert answer(verify_bundle(bundle, roots=[authority.root], policy=policy))[1] == code
+
+
+def test_a_printed_photo_counts_where_the_policy_says_so_and_the_report_tells_it() -> None:
+    authority = Authority.create()
+    device = authority.enroll("device-1")
+    open_minded = sample_policy()
+    open_minded.match.accept_printed_photo = True
+    policy = sign_policy(authority, open_minded)
+    statement = verification(device)
+    statement.configuration.policy_sha256 = policy_sha256(parse_envelope(policy).payload)
+    statement.document.photo_origin = pb.PHOTO_ORIGIN_PRINTED
+    bundle = authority.bundle(device, device.sign(statement))
+    report = verify_bundle(bundle, roots=[authority.root], policy=policy)
+    assert report.ok
+    assert report.facts is not None
+    assert (report.facts.read_method, report.facts.printed_photo) == ("CHIP", True)
+    assert any("printed on the card" in sentence for sentence in report.not_proved)
+
+
+@pytest.mark.req("E036")
+@pytest.mark.parametrize(
+    ("method", "word"), [(pb.READ_METHOD_TYPED, "TYPED"), (pb.READ_METHOD_SCANNED, "SCANNED")]
+)
+def test_a_document_that_no_chip_gave_is_told_as_such(method: pb.ReadMethod.ValueType, word: str) -> None:
+    authority = Authority.create()
+    device = authority.enroll("device-1")
+    statement = verification(device, outcome=pb.OUTCOME_INCONCLUSIVE)
+    statement.document.read_method = method
+    report = verify_bundle(authority.bundle(device, device.sign(statement)), roots=[authority.root])
+    assert report.ok
+    assert report.facts is not None
+    assert (report.facts.read_method, report.facts.printed_photo) == (word, False)
+    assert any(word in sentence for sentence in report.not_proved)
+    assert word not in " ".join(report.proved)
 
 
 def test_no_policy_decides_a_device_event() -> None:

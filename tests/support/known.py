@@ -84,6 +84,7 @@ class KnownDevice:
         wipe: Callable[[], None] = no_wipe,
         restarted: bool = False,
         more: bool = False,
+        by_hand: bool = False,
     ) -> PullOutcome:
         return self.state.apply_pull(
             items,
@@ -95,4 +96,5 @@ class KnownDevice:
             wipe=wipe,
             restarted=restarted,
             more=more,
+            by_hand=by_hand,
         )

@@ -8,17 +8,12 @@ with open_log(url) as log:
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 
@@ -27,15 +22,12 @@ from cloud.sources import Sources
 from cloud.store import log as rows
 from cloud.store.database import Store, StoreOptions
 from cloud.store.retries import Retries
-from tests.support.postgres import NoPostgresError, shared_server
 from verifield.merkle import MerkleTree, leaf_hash
 from verifield.note import check_checkpoint
 
 SIGNER = LogSigner("verifield/log/test", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
 T = TypeVar("T")
-
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -115,43 +107,6 @@ class Log:
         """Change rows from outside; return how many."""
         with self.store.writing() as connection:
             return connection.execute(text(statement), values).rowcount
-
-
-@contextmanager
-def migrated(kind: str, folder: Path) -> Iterator[str]:
-    """The address of a new database of this kind with all tables, copied from one that was migrated once."""
-    if kind == "sqlite":
-        path = folder / "log.db"
-        path.write_bytes(_migrated_file())
-        yield f"sqlite:///{path}"
-        return
-    try:
-        template = _migrated_template()
-    except NoPostgresError as error:
-        pytest.skip(str(error))
-    server, name = shared_server(), f"log{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield server.url(name)
-    finally:
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@cache
-def _migrated_file() -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "log.db"
-        open_store(f"sqlite:///{path}").close()  # the last one to close leaves one file
-        assert [one.name for one in Path(folder).iterdir()] == [path.name]
-        return path.read_bytes()
-
-
-@cache
-def _migrated_template() -> str:
-    server = shared_server()
-    server.execute("CREATE DATABASE log_template TEMPLATE template0")
-    open_store(server.url("log_template")).close()
-    return "log_template"
 
 
 def open_store(url: str, retries: Retries | None = None) -> Store:

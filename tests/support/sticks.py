@@ -84,5 +84,6 @@ def read_answer(content: bytes) -> Answer:
         [frame.media_complete for frame in frames if frame.HasField("media_complete")],
         [frame.down for frame in frames if frame.HasField("down")],
     )
-    assert len(answer.batches) + len(answer.complete) + len(answer.down) == len(frames)
+    assert len(answer.batches) + len(answer.complete) + len(answer.down) + 1 == len(frames)
+    assert frames[-1].HasField("seal")
     return answer

@@ -47,13 +47,13 @@ class MemoryDownstream:
     def cursor(self) -> str:
         return self.at
 
-    def take(self, page: PullResponse, *, arrival: Arrival) -> None:
+    def take(self, page: PullResponse, *, arrival: Arrival, by_hand: bool = False) -> None:
         if self.refuse is not None:
             raise self.refuse
         self.items += [item.content for item in page.items]
         self.at = page.next_cursor
 
-    def note_word(self, server_time: datetime, arrival: Arrival) -> None:
+    def note_word(self, server_time: datetime, arrival: Arrival, *, by_hand: bool = False) -> None:
         self.words.append(server_time)
 
     def revoked(self) -> None:

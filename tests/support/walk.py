@@ -32,7 +32,7 @@ FORMS = NAMES | {
     "a token": r"\bvf[a-z]_[A-Za-z0-9_-]{43}",
     "base64": r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}={0,2}",
     "a log": r"\bverifield/log/[0-9a-f]{16}\b",
-    "an etag": r"(?<=etag)(?:\": \"| +)[A-Za-z0-9_-]{16}",
+    "an etag": r'(?<=etag)(?:": "| +)[A-Za-z0-9_-]{12,}',
     "a backup": r"\b\d{8}T\d{6}Z-[0-9a-f]{8}\b",
     "a size": r"(?:(?<= size)|(?<=^bytes)) +\d+(?: [KMGT]iB)?$|(?<=  )\d{5,}(?=$)",
     "a time": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00| UTC)?",

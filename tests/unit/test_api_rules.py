@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import Any
 
 import protovalidate
@@ -35,6 +36,21 @@ NUMBERS = {FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64}
 CHECKED_ELSEWHERE = {
     # The hot path: deliverer.check_batch counts them and their bytes.
     "DeliverRequest.envelopes",
+}
+
+PRINTABLE = "^[ -~]*$"
+
+MAY_HOLD_ANY_CHARACTER = {
+    # Parsed by a grammar of its own, which refuses what cannot be printed.
+    "filter",
+    "page_token",
+    "cursor",
+    # Compared, hashed, signed or sealed; never a text of the database.
+    "etag",
+    "join_token",
+    "display_name",
+    "subject",
+    "reason",
 }
 
 NO_REQUEST_ID = {
@@ -91,6 +107,18 @@ def test_every_field_is_bounded(place: Place) -> None:
         assert place.rules.ignore == 1  # IGNORE_IF_ZERO_VALUE
 
 
+def test_no_text_reaches_the_database_with_a_character_that_it_does_not_take() -> None:
+    """PostgreSQL knows no NUL, and would answer as if the fault were ours."""
+    for place in PLACES.values():
+        if place.field.type != FieldDescriptor.TYPE_STRING:
+            continue
+        if place.field.name in MAY_HOLD_ANY_CHARACTER and place.name != "ListAuditEventsRequest.subject":
+            continue
+        message = place.message()
+        put(message, place.field, ["a\0b"] if place.field.is_repeated else "a\0b")
+        assert is_broken(message, place.field.name), place.name
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_both_sides_of_every_limit(place: Place) -> None:
     for good, bad in limits_of(place):
@@ -130,7 +158,7 @@ def limits_of(place: Place) -> list[tuple[Any, Any]]:
         return []
     if field.type == FieldDescriptor.TYPE_STRING:
         for bound in ("max_len", "max_bytes"):
-            if own.HasField(bound) and not own.HasField("pattern"):
+            if own.HasField(bound) and own.pattern in ("", PRINTABLE):
                 most = getattr(own, bound)
                 found.append(("x" * most, "x" * (most + 1)))
         if own.pattern.endswith("{0,63}$"):
@@ -230,6 +258,27 @@ def test_paths_lead_into_lists_and_many_violations_are_cut() -> None:
     assert [one.field for one in caught.value.violations] == [
         f"device.labels[{number}].key" for number in range(MAX_VIOLATIONS)
     ]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        sync_service_pb2.DeliverRequest.FromString(b"\x22\x00" * 1_500_000),  # 3 MB of empty damaged records
+        device_service_pb2.UpdateDeviceRequest(
+            device=device_service_pb2.DeviceUpdate(
+                device_id="a", labels=[device_service_pb2.DeviceLabel()] * 32_000
+            )
+        ),
+    ],
+    ids=["damaged", "labels"],
+)
+def test_a_list_that_is_far_too_long_holds_nobody_up(message: Message) -> None:
+    """Every item looked at took three seconds, in which the service answered nobody."""
+    started = time.process_time()
+    with pytest.raises(ServiceError) as caught:
+        check_rules(message)
+    assert time.process_time() - started < 1.0
+    assert [one.rule for one in caught.value.violations] == ["repeated.max_items"]
 
 
 def test_a_full_batch_costs_less_than_two_percent_of_its_records() -> None:

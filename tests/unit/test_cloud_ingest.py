@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -63,7 +64,10 @@ def public_key(device: Device) -> ec.EllipticCurvePublicKey:
 
 def verified(device: Device, envelope: bytes) -> Record | Refused:
     return verify_record(
-        envelope, key=public_key(device), certificate_der=device.chain[0], device_id=device.device_id
+        envelope,
+        key=public_key(device),
+        certificate_sha256=sha256(device.chain[0]).digest(),
+        device_id=device.device_id,
     )
 
 
@@ -319,6 +323,13 @@ def test_a_hole_is_passed_where_the_next_record_names_what_was_given_up(chain: C
         step = go_on([first, fourth], holes=Holes([Excuse(2, 3, digest, refused=False)]))
         assert step.appended == appended
         assert step.forked == ([] if fourth in appended else [fourth])
+
+
+def test_behind_a_hole_a_record_that_names_the_head_forks(chain: Chain) -> None:
+    first, second, third = records(chain, 3)
+    leap = third._replace(previous_sha256=first.sha256)
+    step = go_on([first, leap], holes=Holes([Excuse(2, 2, second.sha256, refused=False)]))
+    assert (step.appended, step.forked) == ([first], [leap])
 
 
 def test_a_hole_that_is_only_partly_given_up_stops_the_chain(chain: Chain) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, event, text
 
-from cloud.store import alarms, attestations, devices, lists, log, side
+from cloud.store import alarms, attestations, audit, devices, lists, log, side
 from cloud.store.attestations import AttestationRow, NewRow, SummaryRow
 from cloud.store.database import Store, StoreOptions
 from cloud.store.lanes import LANES, lane_of
@@ -281,6 +281,16 @@ def test_no_list_reads_a_whole_table(store: Store) -> None:
             for plan in plans(connection, ask):
                 whole = [line for line in plan.splitlines() if "Seq Scan" in line or is_scan(line)]
                 assert not whole, f"{name}: {plan}"
+
+
+def test_what_is_rare_is_found_without_reading_the_rest(store: Store) -> None:
+    begin = lists.Begin(None, descending=True)
+    with store.reading() as connection:
+        [plan] = plans(connection, lambda: audit.leaves_without_record(connection))
+        assert "ix_log_leaves_own" in plan
+        query = lists.select_alarms(begin, 5, open_only=True)
+        [plan] = plans(connection, lambda: connection.execute(query).all())
+        assert plan.count("ix_alarms_open") == LANES
 
 
 def is_scan(line: str) -> bool:

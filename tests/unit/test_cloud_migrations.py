@@ -32,8 +32,8 @@ def open_store(url: str) -> Store:
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    opened = open_store(database_url)
+def store(empty_database_url: str) -> Iterator[Store]:
+    opened = open_store(empty_database_url)
     yield opened
     opened.close()
 
@@ -72,14 +72,14 @@ def test_migrations_build_the_tables_of_the_schema(store: Store) -> None:
         assert keys_of(connection) == wanted_keys()
 
 
-def test_a_newer_schema_is_refused_and_left_alone(store: Store, database_url: str) -> None:
+def test_a_newer_schema_is_refused_and_left_alone(store: Store, empty_database_url: str) -> None:
     store.close()
-    with raw(database_url) as connection:
+    with raw(empty_database_url) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SetupError) as caught:
-        open_store(database_url)
+        open_store(empty_database_url)
     assert caught.value.code == "DATABASE_NEWER"
-    with raw(database_url) as connection:
+    with raw(empty_database_url) as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["9999"]
 
 
@@ -88,9 +88,9 @@ P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_a_filled_database_of_version_0001_is_brought_forward(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, chunk: int
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    released = write_0001(database_url)
+    released = write_0001(empty_database_url)
     device, notes = released.device, released.notes
     load = ScriptDirectory._load_revisions
 
@@ -101,7 +101,7 @@ def test_a_filled_database_of_version_0001_is_brought_forward(
             yield script
 
     monkeypatch.setattr(ScriptDirectory, "_load_revisions", with_chunk)
-    opened = open_store(database_url)
+    opened = open_store(empty_database_url)
     with opened.reading() as connection:
         row = devices.get_device(connection, "device-1")
         assert row is not None
@@ -145,41 +145,41 @@ def twin(certificate: x509.Certificate) -> bytes:
     return der[:2] + size.to_bytes(2, "big") + der[4 : start - 2] + bytes([len(signature) + 1, 0]) + signature
 
 
-def test_a_certificate_in_two_forms_is_one(database_url: str) -> None:
-    device = write_0001(database_url).device
+def test_a_certificate_in_two_forms_is_one(empty_database_url: str) -> None:
+    device = write_0001(empty_database_url).device
     other = twin(device.certificate)
     parsed = x509.load_der_x509_certificate(other)
     assert other != device.chain[0]
     parsed.verify_directly_issued_by(x509.load_der_x509_certificate(device.chain[1]))
     digest = hashlib.sha256(other).digest()
-    with raw(database_url) as connection:
+    with raw(empty_database_url) as connection:
         insert(connection, "certificates", sha256=digest, der=other)
         change = text("UPDATE attestations SET certificate_sha256 = :digest WHERE log_index = 2")
         connection.execute(change, {"digest": digest})
-    opened = open_store(database_url)
+    opened = open_store(empty_database_url)
     with opened.reading() as connection:
         assert connection.execute(text("SELECT count(*) FROM issued_certificates")).scalar() == 1
     opened.close()
 
 
-def test_a_migration_that_fails_leaves_the_old_schema(database_url: str) -> None:
-    write_0001(database_url)
-    with raw(database_url) as connection:
+def test_a_migration_that_fails_leaves_the_old_schema(empty_database_url: str) -> None:
+    write_0001(empty_database_url)
+    with raw(empty_database_url) as connection:
         connection.execute(text("UPDATE certificates SET der = :der"), {"der": b"\0"})
         before = all_rows(connection)
     with pytest.raises(ValueError, match="error parsing"):
-        open_store(database_url)
-    with raw(database_url) as connection:
+        open_store(empty_database_url)
+    with raw(empty_database_url) as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0001"]
         assert all_rows(connection) == before
 
 
-def test_a_filled_database_of_version_0002_is_brought_forward(database_url: str) -> None:
+def test_a_filled_database_of_version_0002_is_brought_forward(empty_database_url: str) -> None:
     """Each row of each table is there as it was; what is new beside it is what can be known."""
-    _, before = write_0002(database_url)
+    _, before = write_0002(empty_database_url)
     assert all(before.values()), "a table without rows shows nothing"
-    open_store(database_url).close()
-    with raw(database_url) as connection:
+    open_store(empty_database_url).close()
+    with raw(empty_database_url) as connection:
         after = all_rows(connection)
         assert keys_of(connection) == wanted_keys()
     for table, rows in before.items():
@@ -200,9 +200,9 @@ def by_content(row: dict[str, Any]) -> str:
     return repr(sorted(row.items()))
 
 
-def test_the_rows_of_version_0002_are_found_in_the_new_ways(database_url: str) -> None:
-    released, _ = write_0002(database_url)
-    opened = open_store(database_url)
+def test_the_rows_of_version_0002_are_found_in_the_new_ways(empty_database_url: str) -> None:
+    released, _ = write_0002(empty_database_url)
+    opened = open_store(empty_database_url)
     with opened.reading() as connection:
         for device_id, outcome in (("", 0), ("device-1", 0), ("", 1), ("device-1", 1)):
             query = lists.select_attestations(
@@ -216,15 +216,15 @@ def test_the_rows_of_version_0002_are_found_in_the_new_ways(database_url: str) -
     opened.close()
 
 
-def test_servers_that_start_together_migrate_once(database_url: str) -> None:
-    write_0001(database_url)
+def test_servers_that_start_together_migrate_once(empty_database_url: str) -> None:
+    write_0001(empty_database_url)
     began = threading.Barrier(4)
     faults: list[BaseException] = []
 
     def start() -> None:
         began.wait(30)
         try:
-            open_store(database_url).close()
+            open_store(empty_database_url).close()
         except BaseException as fault:
             faults.append(fault)
 
@@ -234,7 +234,7 @@ def test_servers_that_start_together_migrate_once(database_url: str) -> None:
     for thread in threads:
         thread.join(60)
     assert faults == []
-    with raw(database_url) as connection:
+    with raw(empty_database_url) as connection:
         [version] = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
         assert version == database._scripts().get_current_head()
         assert connection.execute(text("SELECT count(*) FROM issued_certificates")).scalar() == 1

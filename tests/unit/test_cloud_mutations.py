@@ -262,6 +262,7 @@ def _row(key: bytes, kept_us: int) -> dict[str, object]:
         "request_key": key,
         "request_mac": bytes(32),
         "answer": b"sealed",
+        "subject": "sites/site-1",
         "kept_us": kept_us,
         "bucket": rows.bucket_of(key),
     }

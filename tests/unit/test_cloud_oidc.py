@@ -7,8 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -86,6 +89,7 @@ def test_a_good_token_says_who_signed_in(issuer: Issuer, alg: str) -> None:
         ({"sub": None}, "CLAIMS"),
         ({"sub": ""}, "CLAIMS"),
         ({"sub": "a" * 256}, "CLAIMS"),
+        ({"sub": "half \ud83d"}, "CLAIMS"),
         ({"exp": None}, "CLAIMS"),
         ({"iat": None}, "CLAIMS"),
         ({"exp": "tomorrow"}, "CLAIMS"),
@@ -346,6 +350,20 @@ def test_a_new_key_is_noticed_and_an_old_one_stops_counting() -> None:
     asyncio.run(run())
 
 
+def test_a_clock_that_was_set_back_does_not_make_us_wait_for_the_old_time() -> None:
+    world = Away(documents(new_key("a")))
+
+    async def run() -> None:
+        keys = world.keys()
+        assert await find(keys, "a") == "a"
+        world.documents = documents(new_key("b"))
+        world.now -= timedelta(days=1)
+        assert await find(keys, "a") == "a"  # and asks beside it
+        assert await find(keys, "b") == "b"
+
+    asyncio.run(run())
+
+
 def test_tokens_with_made_up_keys_do_not_make_us_a_weapon() -> None:
     world = Away(documents(new_key("a")))
 
@@ -509,7 +527,62 @@ def test_an_issuer_that_says_nothing_is_not_waited_for(
         silent.set()
 
 
-def test_an_answer_in_drops_ends_after_a_while(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "TOTAL_TIMEOUT_S", -1.0)
-    with pytest.raises(FetchError, match="too long"):
-        get(f"{issuer.url}/keys", context=open_context(issuer.ca))
+@pytest.mark.parametrize("begin", [b"", b"\x16\x03\x03\x40\x00"])
+def test_a_handshake_in_drops_ends_after_a_while(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(fetch, "TOTAL_TIMEOUT_S", 0.2)
+    with dripping(begin) as port, pytest.raises(FetchError, match="no answer"):
+        get(f"https://localhost:{port}/keys", context=open_context(issuer.ca))
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1"])
+def test_an_answer_in_drops_ends_after_a_while(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(fetch, "TOTAL_TIMEOUT_S", 0.3)
+    with dripping(begin, tls=serving_as(issuer)) as port, pytest.raises(FetchError):
+        parse_json(get(f"https://localhost:{port}/keys", context=open_context(issuer.ca)))
+
+
+def serving_as(issuer: Issuer) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issuer.ca.with_name("issuer-chain.pem"), issuer.ca.with_name("issuer-key.pem"))
+    return context
+
+
+@contextmanager
+def dripping(begin: bytes, *, tls: ssl.SSLContext | None = None, ends: bool = False) -> Iterator[int]:
+    """A port that sends ``begin`` to whoever connects, and then ends, or goes on byte by byte for ever."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            link, _ = listener.accept()
+            with link, suppress(OSError), tls.wrap_socket(link, server_side=True) if tls else link as wire:
+                wire.sendall(begin)
+                while not ends and not over.wait(0.02):
+                    wire.sendall(b"a")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a..b/keys", f"https://{'a' * 70}.example/", "https://localhost:{}/\u5bc6"]
+)
+def test_a_name_or_a_path_that_cannot_be_sent_is_no_fault_of_ours(issuer: Issuer, url: str) -> None:
+    with pytest.raises(FetchError):
+        get(url.format(issuer.url.rpartition(":")[2]), context=open_context(issuer.ca))
+
+
+def test_an_answer_that_ends_too_early_is_none(issuer: Issuer) -> None:
+    short = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}"
+    with dripping(short, tls=serving_as(issuer), ends=True) as port, pytest.raises(FetchError):
+        get(f"https://localhost:{port}/keys", context=open_context(issuer.ca))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.errors import SetupError
+from cloud.keyfiles import locked
 from cloud.privacy.blind import BLIND_BYTES, blind, candidates, first_of_version
 from cloud.privacy.masks import mask_email, mask_id_number, mask_name, mask_phone
 from cloud.privacy.normal import normal_email, normal_id_number, normal_name, normal_phone
-from cloud.privacy.ring import INDEX, RING_FILE, SEAL, KeyRing
+from cloud.privacy.ring import INDEX, LOCK_FILE, RETIRE_AFTER, RING_FILE, SEAL, KeyRing
 from cloud.privacy.sealing import (
     Place,
     SealBrokenError,
@@ -29,6 +32,7 @@ from cloud.privacy.sealing import (
 
 KEY = SealKey(7, bytes(range(32)))
 PLACE = Place("users", "display_name", "user-1")
+LATER_US = 6 + RETIRE_AFTER // timedelta(microseconds=1)
 
 
 @given(st.binary(max_size=300))
@@ -109,20 +113,60 @@ def test_a_server_notices_what_another_one_rotated(tmp_path: Path) -> None:
     assert two.current() == one.current()
     assert two.key(1) == first
     assert two.current(INDEX).version == 1
-    one.retire(SEAL, 1)
+    one.retire(SEAL, 1, now_us=LATER_US)
     with pytest.raises(SetupError) as caught:
         two.key(1)
     assert caught.value.code == "RING_VERSION_LOST"
     assert one.rotate(SEAL, now_us=7, random_bytes=os.urandom) == 3  # numbers do not come again
 
 
+def test_who_only_reads_the_ring_does_not_wait_for_a_backup(tmp_path: Path) -> None:
+    """Else a service could not be started while one is made, for hours."""
+    open_ring(tmp_path)
+    opened = threading.Thread(target=open_ring, args=(tmp_path,), daemon=True)
+    with locked(tmp_path / LOCK_FILE):
+        opened.start()
+        opened.join(10)
+        assert not opened.is_alive()
+
+
+def test_a_version_is_retired_only_when_nothing_from_before_the_newest_can_run(tmp_path: Path) -> None:
+    ring, told = open_ring(tmp_path), list[str]()
+    ring.rotate(SEAL, now_us=6, random_bytes=os.urandom, tell=lambda version: told.append(f"new {version}"))
+
+    def tell(version: int) -> None:
+        assert ring.key(version).version == version  # it is still there
+        told.append(f"old {version}")
+
+    with pytest.raises(SetupError) as caught:
+        ring.retire(SEAL, 1, now_us=LATER_US - 1, tell=tell)
+    assert caught.value.code == "RING_VERSION_IN_USE"
+    assert told == ["new 2"]  # nothing is told of what is not done
+    ring.retire(SEAL, 1, now_us=LATER_US, tell=tell)
+    assert told == ["new 2", "old 1"]
+
+
+def test_nothing_changes_where_it_cannot_be_told(tmp_path: Path) -> None:
+    ring = open_ring(tmp_path)
+
+    def refuse(_version: int) -> None:
+        raise LookupError("the database is away")
+
+    with pytest.raises(LookupError):
+        ring.rotate(SEAL, now_us=6, random_bytes=os.urandom, tell=refuse)
+    assert [key.version for key in ring.versions(SEAL)] == [1]
+    with pytest.raises(SetupError) as caught:
+        KeyRing(tmp_path / "nowhere").rotate(SEAL, now_us=6, random_bytes=os.urandom)
+    assert caught.value.code == "KEYS_UNUSABLE"
+
+
 def test_the_version_in_use_and_one_that_is_not_there_cannot_be_retired(tmp_path: Path) -> None:
     ring = open_ring(tmp_path)
     with pytest.raises(SetupError) as caught:
-        ring.retire(SEAL, 1)
+        ring.retire(SEAL, 1, now_us=LATER_US)
     assert caught.value.code == "RING_VERSION_IN_USE"
     with pytest.raises(SetupError) as caught:
-        ring.retire(INDEX, 9)
+        ring.retire(INDEX, 9, now_us=LATER_US)
     assert caught.value.code == "RING_VERSION_LOST"
 
 

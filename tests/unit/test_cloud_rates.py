@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from limits import RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
-from cloud.access.rates import RateLimits, Rates, class_of
+from cloud.access.rates import Places, RateLimits, Rates, class_of
 from cloud.access.roles import Permission
 from cloud.access.rules import Rule
 from cloud.access.windows import Windows
@@ -105,16 +106,51 @@ def test_never_more_than_the_limit_in_any_minute(steps: list[tuple[float, int]],
 
 
 def test_so_many_callers_are_remembered_and_the_quietest_is_forgotten() -> None:
-    clock = Clock()
-    limits = RateLimits(RATES, clock, max_keys=3)
-    for who in ("a", "a", "b", "c"):
-        limits.take("write", who)
-    limits.take("read", "a")  # a fourth key; the oldest, that of a, goes
-    assert len(limits.windows) == 3
-    assert refused(limits, "write", "a") is None
+    windows = Windows(Clock(), max_keys=3)
+    for who in ("a", "b", "c"):
+        assert windows.acquire_entry(who, 1, 60)
+    assert not windows.acquire_entry("a", 1, 60), "three are remembered"
+    assert windows.acquire_entry("d", 1, 60)
+    assert len(windows) == 3
+    assert not windows.acquire_entry("a", 1, 60), "who is refused is not quiet"
+    assert windows.acquire_entry("b", 1, 60), "this one was"
     for number in range(1000):
-        limits.take("write", str(number))
-    assert len(limits.windows) == 3
+        windows.acquire_entry(str(number), 1, 60)
+    assert len(windows) == 3
+
+
+def test_who_is_shut_out_stays_so_however_many_others_come() -> None:
+    limits = RateLimits(RATES, Clock(), max_keys=3)
+    limits.note("failed", "guesser")
+    for number in range(50):
+        limits.take("device", f"device-{number}")
+        if number % 2:
+            limits.note("failed", f"address-{number}")
+        with pytest.raises(ServiceError):
+            limits.check("failed", "guesser")
+
+
+def test_what_counts_no_more_is_not_kept() -> None:
+    clock = Clock()
+    windows = Windows(clock)
+    for number in range(100):
+        windows.acquire_entry(str(number), 5, 60, amount=5)
+        clock.now += 1
+    assert len(windows) == 60
+
+
+def test_so_many_calls_at_once_and_no_more() -> None:
+    places = Places(most=2)
+    with places.take("a"), places.take("b"):
+        with places.take("a"), pytest.raises(ServiceError) as caught, places.take("a"):
+            raise AssertionError("a third one")
+        assert caught.value.reason is Reason.RATE_LIMITED
+        assert caught.value.metadata == {"class": "at_once", "limit": "2"}
+        with suppress(KeyError), places.take("a"):
+            raise KeyError
+        with places.take("a"):
+            assert len(places) == 2
+    assert len(places) == 0
 
 
 def test_a_window_can_be_emptied() -> None:

@@ -177,6 +177,22 @@ def test_one_that_reads_in_time_gets_its_answer(clock: Clock) -> None:
     run(work)
 
 
+def test_one_whose_batch_came_at_the_very_moment_gives_way_behind_it(clock: Clock) -> None:
+    async def work() -> None:
+        with Streams(clock).opened("a") as stream:
+            sent = Sent()
+            reading = asyncio.create_task(stream.next(sent))
+            await settle()
+            sent.queue.put_nowait("batch")
+            stream.give_way()
+            assert await reading == "batch"
+            with pytest.raises(ServiceError) as gone:
+                await stream.next(sent)
+            assert reason_of(gone) is Reason.BUSY
+
+    run(work)
+
+
 def test_slow_ones_push_out_each_other_and_no_others(clock: Clock) -> None:
     """A thousand slow clients come again and again; whoever delivers in a second always finds a place."""
 

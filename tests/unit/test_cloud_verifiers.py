@@ -81,8 +81,12 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
+    """Wait for what another process brings about."""
+    for _ in range(10_000):
+        if condition():
+            return
         await asyncio.sleep(0.005)
+    raise AssertionError("it did not come about")
 
 
 def test_processes_and_a_thread_say_what_the_rules_say(authority: Authority, device: Device) -> None:

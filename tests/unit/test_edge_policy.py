@@ -90,6 +90,15 @@ def test_the_built_in_policy_keeps_its_own_floors() -> None:
     assert policy.liveness.max_flat_relief <= FLOOR_RELIEF  # what accuses cannot vouch
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_printed_photo_is_accepted_only_where_a_signed_policy_says_so(accepted: bool) -> None:
+    message = sample_policy()
+    message.match.accept_printed_photo = accepted
+    assert read(message).match.accept_printed_photo is accepted
+    assert not Policy().match.accept_printed_photo
+    assert not read(sample_policy()).match.accept_printed_photo
+
+
 @pytest.mark.parametrize(
     ("part", "name", "allowed", "refused"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from contextlib import suppress
 from datetime import date
 
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 
 from edge.errors import InputError
 from edge.model import DocumentType, ReadMethod
-from edge.reader.cards import BASE_BYTES, CardText, parse_text, split_base
+from edge.reader.cards import BASE_BYTES, CardText, parse_newest_address, parse_text, split_base
 from tests.support.id_reader import CARDS, frame, put, text_of
 
 
+@pytest.mark.req("E031")
 def test_resident() -> None:
     assert parse_text(text_of("resident")) == CardText(
         type=DocumentType.RESIDENT_ID,
@@ -30,6 +33,7 @@ def test_resident() -> None:
     )
 
 
+@pytest.mark.req("E031")
 def test_permit_of_hong_kong_macao_and_taiwan_residents() -> None:
     card = parse_text(text_of("hkmt"))
     assert card.type is DocumentType.HKMT_PERMIT
@@ -39,6 +43,7 @@ def test_permit_of_hong_kong_macao_and_taiwan_residents() -> None:
     assert (card.valid_from, card.valid_to) == (date(2019, 1, 1), date(2024, 1, 1))
 
 
+@pytest.mark.req("E031")
 def test_foreigner_2017() -> None:
     card = parse_text(text_of("foreigner2017"))
     assert card.type is DocumentType.FOREIGNER_2017
@@ -48,6 +53,7 @@ def test_foreigner_2017() -> None:
     assert card.issuer == "1500"
 
 
+@pytest.mark.req("E031")
 def test_foreigner_2023() -> None:
     card = parse_text(text_of("foreigner2023"))
     assert card.type is DocumentType.FOREIGNER_2023
@@ -61,6 +67,7 @@ def test_a_long_name_of_2023_comes_from_two_places() -> None:
     assert parse_text(put(text, 220, "BCD")).name == "A" * 35 + "BCD"
 
 
+@pytest.mark.req("E031")
 def test_names_are_not_cut() -> None:
     for name in ("阿不都热合曼·买买提", "欧阳某某某", "AN NA MARIA"):
         assert parse_text(put(text_of("resident"), 0, name.ljust(15))).name == name
@@ -80,11 +87,88 @@ def test_an_unknown_ethnicity_is_shown_as_its_code() -> None:
     assert parse_text(put(text_of("resident"), 32, "99")).ethnicity == "99"
 
 
+@pytest.mark.req("E031")
 @pytest.mark.parametrize("sign", ["Z", "j", "\0", "长"])
 def test_an_unknown_type_is_an_error_and_not_a_resident(sign: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_text(put(text_of("resident"), 248, sign))
     assert caught.value.code == "CARD_TYPE_UNKNOWN"
+
+
+@pytest.mark.req("E031")
+def test_the_address_that_was_written_later_takes_the_place_of_the_first() -> None:
+    newest = parse_newest_address(frame("rep_newaddr")[10:-1])
+    assert newest == "北京市海淀区测试路3号"
+    card = parse_text(text_of("resident"))
+    assert card.document(photo=None, sam_id="", newest_address=newest).address == newest
+    none_written = parse_newest_address(b"")
+    assert card.document(photo=None, sam_id="", newest_address=none_written).address == card.address
+
+
+@pytest.mark.parametrize("data", [bytes(69), bytes(71), b"\x00\xd8" * 35, "\u202e".encode("utf-16-le") * 35])
+def test_an_address_that_cannot_be_one(data: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_newest_address(data)
+    assert caught.value.code == "CARD_DATA_INVALID"
+
+
+@given(st.binary(min_size=70, max_size=70))
+def test_any_address_is_text_or_an_input_error(data: bytes) -> None:
+    try:
+        address = parse_newest_address(data)
+    except InputError:
+        return
+    assert not any(unicodedata.category(char) in {"Cc", "Cs"} for char in address)
+
+
+# GB/T 3304, written down here once more by hand.
+ETHNICITIES = """
+    01 汉 02 蒙古 03 回 04 藏 05 维吾尔 06 苗 07 彝 08 壮 09 布依 10 朝鲜 11 满 12 侗 13 瑶 14 白 15 土家
+    16 哈尼 17 哈萨克 18 傣 19 黎 20 傈僳 21 佤 22 畲 23 高山 24 拉祜 25 水 26 东乡 27 纳西 28 景颇
+    29 柯尔克孜 30 土 31 达斡尔 32 仫佬 33 羌 34 布朗 35 撒拉 36 毛南 37 仡佬 38 锡伯 39 阿昌 40 普米
+    41 塔吉克 42 怒 43 乌孜别克 44 俄罗斯 45 鄂温克 46 德昂 47 保安 48 裕固 49 京 50 塔塔尔 51 独龙
+    52 鄂伦春 53 赫哲 54 门巴 55 珞巴 56 基诺 97 其他 98 外国血统中国籍人士
+"""
+
+
+@pytest.mark.req("E031")
+def test_every_ethnicity() -> None:
+    words = ETHNICITIES.split()
+    codes, names = words[::2], words[1::2]
+    assert len(codes) == 58  # 56, and two for those of none of them
+    assert [parse_text(put(text_of("resident"), 32, code)).ethnicity for code in codes] == names
+
+
+@pytest.mark.req("E031")
+@pytest.mark.parametrize("dot", ["·", "\u2022", "\u30fb", "\u2027", "\uff0e"])
+def test_a_name_with_a_middle_dot_is_one_name_however_it_is_written(dot: str) -> None:
+    card = parse_text(put(text_of("resident"), 0, f"阿不都{dot}买买提".ljust(15)))
+    assert card.name == "阿不都·买买提"
+
+
+@pytest.mark.req("E031")
+@pytest.mark.parametrize("card", ["resident", "hkmt", "foreigner2017", "foreigner2023"])
+def test_long_term_on_every_type(card: str) -> None:
+    assert parse_text(put(text_of(card), 204, "长期".ljust(8))).valid_to is None
+    assert parse_text(put(text_of(card), 204, "20990101")).valid_to == date(2099, 1, 1)
+    with pytest.raises(InputError):
+        parse_text(put(text_of(card), 204, "长久".ljust(8)))
+
+
+@given(
+    card=st.sampled_from(sorted(CARDS)),
+    edits=st.lists(
+        st.tuples(st.integers(0, 127), st.characters(max_codepoint=0xFFFF)), min_size=1, max_size=12
+    ),
+)
+def test_cards_with_any_characters_anywhere_are_read_or_refused(
+    card: str, edits: list[tuple[int, str]]
+) -> None:
+    text = text_of(card)
+    for position, char in edits:
+        text[2 * position : 2 * position + 2] = char.encode("utf-16-le", "surrogatepass")
+    with suppress(InputError):
+        assert parse_text(text).number.isascii()
 
 
 HOSTILE = {
@@ -110,6 +194,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.req("E031")
 @pytest.mark.parametrize("case", sorted(HOSTILE))
 def test_contradictions_are_refused_without_telling_the_value(case: str) -> None:
     card, offset, value = HOSTILE[case]

@@ -32,12 +32,14 @@ def parse(data: bytes, *, chunk: int) -> list[Reply]:
     return replies + parser.tick(QUIET_GAP_S)
 
 
+@pytest.mark.req("E030")
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests_equal_the_vectors(name: str) -> None:
     expected = frame(name)
     assert encode_command(expected[7], expected[8], expected[9:-1]) == expected
 
 
+@pytest.mark.req("E030")
 @pytest.mark.parametrize("name", REPLIES)
 @pytest.mark.parametrize("chunk", [1, 2, 16, 5000])
 def test_replies_of_the_vectors_are_found_whole_and_byte_by_byte(name: str, chunk: int) -> None:
@@ -82,6 +84,7 @@ def test_a_frame_after_noise_is_found_at_the_latest_after_the_quiet_gap(
     assert replies[-1].data == frame(name)[10:-1]
 
 
+@pytest.mark.req("E030")
 @given(data=st.binary(max_size=3000), chunk=st.integers(1, 700))
 def test_any_bytes_in_any_pieces_give_equal_results_and_leave_nothing_behind(data: bytes, chunk: int) -> None:
     parser, pieces = LinkParser(), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -91,6 +92,14 @@ def test_hostile_photos_never_crash(data: bytes, code: int) -> None:
         SimulatorPhotoDecoder().decode(field(data, code=code))
 
 
+@given(data=st.binary(max_size=400), format_name=st.sampled_from(["JPEG", "JPEG2000", "BMP", "WEBP", "AVIF"]))
+def test_hostile_pictures_never_crash(data: bytes, format_name: str) -> None:
+    start = picture(format_name)[: 12 if format_name in {"WEBP", "AVIF", "JPEG2000"} else 3]
+    with suppress(InputError):
+        photo = PictureDecoder().decode(start + data)
+        assert photo is None or photo.shape == (126, 102, 3)
+
+
 def picture(format_name: str, size: tuple[int, int] = (102, 126), mode: str = "RGB") -> bytes:
     stream = io.BytesIO()
     colour = (10, 20, 30) if mode == "RGB" else 20
@@ -98,6 +107,7 @@ def picture(format_name: str, size: tuple[int, int] = (102, 126), mode: str = "R
     return stream.getvalue()
 
 
+@pytest.mark.req("E035")
 @pytest.mark.parametrize("format_name", ["JPEG", "JPEG2000", "BMP", "WEBP", "AVIF"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_readers_that_give_a_picture(format_name: str, mode: str) -> None:

@@ -24,6 +24,7 @@ def typed(**changed: str) -> IdDocument:
     return typed_document(**{**GOOD, **changed})
 
 
+@pytest.mark.req("E036")
 def test_four_elements_make_a_document_without_a_photo() -> None:
     document = typed()
     assert document.read_method is ReadMethod.TYPED
@@ -70,6 +71,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.req("E036")
 @pytest.mark.parametrize(
     ("what", "field", "value"), [(what, *slip) for what, slips in SLIPS.items() for slip in slips]
 )

@@ -90,6 +90,7 @@ def test_a_photo_comes_out_the_right_way_up(library: Path, symbol: str, first: i
     assert (photo == rows[:, None, None]).all()
 
 
+@pytest.mark.req("E035")
 @pytest.mark.parametrize(
     "symbol", ["refuses", "blank", "crashes", "leaves", "greedy", "babbles", "ShortBmp", "NoBmp"]
 )
@@ -97,10 +98,12 @@ def test_what_is_no_photo_harms_nothing(library: Path, symbol: str) -> None:
     assert decoder(library, symbol).decode(FIELD) is None
 
 
+@pytest.mark.req("E035")
 def test_a_library_that_writes_too_much_hits_its_own_process(library: Path) -> None:
     assert decoder(library, "overruns").decode(FIELD) is not None
 
 
+@pytest.mark.req("E035")
 @pytest.mark.parametrize("symbol", ["hangs", "spins"])
 def test_a_library_that_never_returns_is_ended(library: Path, symbol: str) -> None:
     assert decoder(library, symbol, timeout_s=0.5).decode(FIELD) is None

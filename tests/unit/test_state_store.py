@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from edge.answers import EarlierRecord
+from edge.attest.clock import bounded_now
 from edge.errors import StorageError
-from edge.model import Arrival, Contact, DocumentType, PeripheralKind, Role
+from edge.model import BY_HAND, Arrival, Contact, DocumentType, PeripheralKind, Role
 from edge.peripherals import PeripheralChange, judge_peripheral
 from edge.sqlite import StoreName, storage_errors
 from edge.state import schema
@@ -23,6 +24,7 @@ from edge.state.store import MAX_EARLIER, StateStore
 from tests.support.authority import NOW, Authority
 from tests.support.known import BOOT, DEVICE_ID, KnownDevice
 from tests.support.tasks import account_item, account_task, task_id
+from verifield.v1.attestation_pb2 import TIME_QUALITY_BOUNDED
 
 OTHER_BOOT = "22222222-0000-4000-8000-000000000000"
 SECOND = 1_000_000_000
@@ -96,6 +98,16 @@ def test_a_store_of_the_version_before_is_brought_forward(
         assert old.pull(account_item("a")).stored == 1
     finally:
         old.state.close()
+
+
+def test_a_pin_is_there_until_it_is_taken_away(device: KnownDevice) -> None:
+    assert device.state.pinned(PeripheralKind.READER) == ""
+    device.state.pin(PeripheralKind.READER, "05.03-1")
+    device.restart()
+    assert device.state.pinned(PeripheralKind.READER) == "05.03-1"
+    assert device.state.pinned(PeripheralKind.CAMERA) == ""
+    device.state.pin(PeripheralKind.READER, "")
+    assert device.state.pinned(PeripheralKind.READER) == ""
 
 
 def test_a_damaged_file_is_told_apart(device: KnownDevice, tmp_path: Path) -> None:
@@ -282,6 +294,53 @@ def test_a_newer_word_starts_the_count_anew_and_an_older_one_does_not(device: Kn
     assert device.state.contact() == Contact(NOW, BOOT, later, 10 * SECOND)
     device.state.note_word(NOW + timedelta(seconds=1), later)
     assert device.state.contact() == Contact(NOW + timedelta(seconds=1), later, later)
+
+
+class StoppedClock:
+    """Implements ``edge.ports.Clock``: one moment of it."""
+
+    def __init__(self, at: Arrival, wall: datetime) -> None:
+        self._at, self._wall = at, wall
+
+    def boot_id(self) -> str:
+        return self._at.boot_id
+
+    def monotonic_ns(self) -> int:
+        return self._at.monotonic_ns
+
+    def wall(self) -> datetime:
+        return self._wall
+
+
+def test_a_word_by_hand_takes_back_no_time_and_vouches_for_no_clock(device: KnownDevice) -> None:
+    device.pull(at=NOW)
+    days_on = Arrival(BOOT.boot_id, BOOT.monotonic_ns + 3 * 86_400 * SECOND)
+    written = NOW + timedelta(days=1)  # and read two days later, by the time that the device was on
+    device.pull(at=written, arrival=days_on, by_hand=True)
+    clock = StoppedClock(days_on, NOW + timedelta(days=3))
+    contact = device.state.contact()
+    assert contact is not None
+    assert (contact.server_time, contact.elapsed(days_on)) == (written, timedelta(days=2))
+    bounds = bounded_now(clock, contact=contact, build_date=NOW)
+    assert (bounds.not_before, bounds.quality) == (NOW + timedelta(days=3), TIME_QUALITY_BOUNDED)
+
+
+def test_an_old_word_by_hand_renews_nothing(device: KnownDevice) -> None:
+    device.pull(at=NOW)
+    device.state.note_revoked()
+    month_on = Arrival(BOOT.boot_id, BOOT.monotonic_ns + 30 * 86_400 * SECOND)
+    for at in (NOW - timedelta(days=5), NOW):
+        device.pull(at=at, arrival=month_on, by_hand=True)
+        device.state.note_word(at, month_on, by_hand=True)
+        contact = device.state.contact()
+        assert contact is not None
+        assert (contact.server_time, contact.elapsed(month_on)) == (NOW, timedelta(days=30))
+    assert device.state.lock().revoked
+
+
+def test_the_first_word_of_all_may_come_by_hand(device: KnownDevice) -> None:
+    device.pull(at=NOW, by_hand=True)
+    assert device.state.contact() == Contact(NOW, BY_HAND, BOOT)
 
 
 def entry(number: int) -> ManualEntry:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.attest.clock import BUILD_DATE, arrival_now
+from edge.attest.clock import BUILD_DATE, arrival_now, bounded_now
 from edge.downstream import StateDownstream
+from edge.errors import StorageError
 from edge.state.records import ItemKind
+from edge.tasks import find_task, waiting_tasks
 from tests.support.authority import NOW, Authority
 from tests.support.clocks import SteeredClock
 from tests.support.known import KnownDevice, no_wipe
@@ -104,6 +106,25 @@ def test_the_device_forgets_by_time_that_is_certain_also_without_the_cloud(devic
     clock.advance(timedelta(seconds=1))
     downstream.cursor()
     assert waiting(device) == set()
+
+
+@pytest.mark.parametrize("content", ["sealed", "flipped"])
+def test_a_task_that_is_damaged_here_comes_again_with_the_next_pull(
+    device: KnownDevice, content: str
+) -> None:
+    device.pull(account_item("a"), contract_item("b"), cursor="c9")
+    place = f"down_items/ACCOUNT/{task_id('a')}"
+    damaged = device.state._db.vault.seal(b"no task", label=place) if content == "sealed" else bytes(80)
+    with device.state._db.writing():
+        device.state._db.run("UPDATE down_items SET content = ? WHERE item_id = ?", damaged, task_id("a"))
+    bounds = bounded_now(SteeredClock(wall=NOW), contact=device.state.contact(), build_date=NOW)
+    for look in (waiting_tasks, lambda state, bounds: find_task(state, task_id("a"), bounds)):
+        with pytest.raises(StorageError) as error:
+            look(device.state, bounds)
+        assert error.value.code == ("STATE_CORRUPT" if content == "sealed" else "DATA_KEY_WRONG")
+    assert device.state.pull_cursor() == ""
+    device.pull(account_item("a"), contract_item("b"), restarted=True)
+    assert {task.task_id for task in waiting_tasks(device.state, bounds)} == ids("a", "b")
 
 
 def test_told_from_the_beginning_what_is_not_told_again_is_no_more(device: KnownDevice) -> None:

@@ -47,6 +47,7 @@ audit_heads = Table(
 person_keys = Table(
     "person_keys",
     metadata,
+    # Also the digest of a feed's scope, for its tasks.
     Column("person_id", String(64), primary_key=True),
     # Version of the ring's key that wraps this one; 0 once the key is destroyed.
     Column("ring_version", Integer, nullable=False),

@@ -97,4 +97,6 @@ alarms = Table(
     Column("acknowledged_us", BigInteger),
     lane_column(),
     Index("ix_alarms_alarm", "lane", "alarm_id"),
+    # Few are open among all that ever were: whoever looks for them must not read the others.
+    Index("ix_alarms_open", "lane", "alarm_id", **where(text("acknowledged_us IS NULL"))),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table
 
 from cloud.store.schema.base import metadata
 
@@ -18,5 +18,8 @@ kept_answers = Table(
     Column("kept_us", BigInteger, nullable=False),
     # Leads the index of what is old, because an index led by a time would have one busy end.
     Column("bucket", Integer, nullable=False),
+    # What the audit chain says that the request was about: whoever erases a person erases what it was told.
+    Column("subject", String(256), nullable=False),
+    Index("ix_kept_answers_subject", "subject"),
     Index("ix_kept_answers_bucket", "bucket", "kept_us"),
 )

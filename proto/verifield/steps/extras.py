@@ -46,6 +46,7 @@ def check_named_policy(run: Run) -> str:
         )
     policy = parse_policy(envelope.payload)
     _check_thresholds(statement, policy)
+    _check_photo(statement, policy.match)
     run.policy_version = policy.version
     words = f"The device decided by version {policy.version} of the policy, with that policy's thresholds"
     if not run.policy_certificates:
@@ -72,6 +73,17 @@ def _check_thresholds(statement: pb.Statement, policy: Policy) -> None:
         raise Forged(
             "POLICY_THRESHOLD",
             "The record was judged by other thresholds than those of the policy that it names.",
+            hint="The device did not keep its policy: do not rely on the outcome.",
+        )
+
+
+def _check_photo(statement: pb.Statement, policy: MatchPolicy) -> None:
+    """A printed photo may stand in for the chip's only where the policy says so."""
+    printed = statement.document.photo_origin == pb.PHOTO_ORIGIN_PRINTED
+    if statement.HasField("match") and printed and not policy.accept_printed_photo:
+        raise Forged(
+            "POLICY_PHOTO",
+            "The face was held against a printed photo, which the named policy does not accept.",
             hint="The device did not keep its policy: do not rely on the outcome.",
         )
 

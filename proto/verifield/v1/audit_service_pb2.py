@@ -27,7 +27,7 @@ from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 from verifield.v1 import audit_pb2 as verifield_dot_v1_dot_audit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n verifield/v1/audit_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19verifield/v1/access.proto\x1a\x18verifield/v1/audit.proto\"\xf2\x01\n\x16ListAuditEventsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x18\n\x06\x63\x61ller\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x17\n\x06\x61\x63tion\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x19\n\x07subject\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x35\n\x07outcome\x18\x06 \x01(\x0e\x32\x1a.verifield.v1.AuditOutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06\x66ilter\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\\\n\x17ListAuditEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.verifield.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x18\x45xportAuditEventsRequest\x12\"\n\tafter_seq\x18\x01 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"+\n\x19\x45xportAuditEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\"\x15\n\x13GetAuditHeadRequest\"b\n\x14GetAuditHeadResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12-\n\x06signed\x18\x03 \x01(\x0b\x32\x1d.verifield.v1.SignedAuditHead\"R\n\x15ListAuditHeadsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"_\n\x16ListAuditHeadsResponse\x12,\n\x05heads\x18\x01 \x03(\x0b\x32\x1d.verifield.v1.SignedAuditHead\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14SignAuditHeadRequest\"F\n\x15SignAuditHeadResponse\x12-\n\x06signed\x18\x01 \x01(\x0b\x32\x1d.verifield.v1.SignedAuditHead2\xbe\x04\n\x0c\x41uditService\x12p\n\x0fListAuditEvents\x12$.verifield.v1.ListAuditEventsRequest\x1a%.verifield.v1.ListAuditEventsResponse\"\x10\xea\xda\x18\x0c\n\naudit.read\x12x\n\x11\x45xportAuditEvents\x12&.verifield.v1.ExportAuditEventsRequest\x1a\'.verifield.v1.ExportAuditEventsResponse\"\x10\xea\xda\x18\x0c\n\naudit.read0\x01\x12g\n\x0cGetAuditHead\x12!.verifield.v1.GetAuditHeadRequest\x1a\".verifield.v1.GetAuditHeadResponse\"\x10\xea\xda\x18\x0c\n\naudit.read\x12m\n\x0eListAuditHeads\x12#.verifield.v1.ListAuditHeadsRequest\x1a$.verifield.v1.ListAuditHeadsResponse\"\x10\xea\xda\x18\x0c\n\naudit.read\x12j\n\rSignAuditHead\x12\".verifield.v1.SignAuditHeadRequest\x1a#.verifield.v1.SignAuditHeadResponse\"\x10\xea\xda\x18\x0c\n\naudit.signb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n verifield/v1/audit_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19verifield/v1/access.proto\x1a\x18verifield/v1/audit.proto\"\x90\x02\n\x16ListAuditEventsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\"\n\x06\x63\x61ller\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x01\x32\x08^[ -~]*$\x12!\n\x06\x61\x63tion\x18\x04 \x01(\tB\x11\xbaH\x0er\x0c\x18@2\x08^[ -~]*$\x12#\n\x07subject\x18\x05 \x01(\tB\x12\xbaH\x0fr\r\x18\x80\x02\x32\x08^[ -~]*$\x12\x35\n\x07outcome\x18\x06 \x01(\x0e\x32\x1a.verifield.v1.AuditOutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06\x66ilter\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\\\n\x17ListAuditEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.verifield.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x18\x45xportAuditEventsRequest\x12\"\n\tafter_seq\x18\x01 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"+\n\x19\x45xportAuditEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\"\x15\n\x13GetAuditHeadRequest\"b\n\x14GetAuditHeadResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12-\n\x06signed\x18\x03 \x01(\x0b\x32\x1d.verifield.v1.SignedAuditHead\"R\n\x15ListAuditHeadsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"_\n\x16ListAuditHeadsResponse\x12,\n\x05heads\x18\x01 \x03(\x0b\x32\x1d.verifield.v1.SignedAuditHead\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14SignAuditHeadRequest\"F\n\x15SignAuditHeadResponse\x12-\n\x06signed\x18\x01 \x01(\x0b\x32\x1d.verifield.v1.SignedAuditHead2\xbe\x04\n\x0c\x41uditService\x12p\n\x0fListAuditEvents\x12$.verifield.v1.ListAuditEventsRequest\x1a%.verifield.v1.ListAuditEventsResponse\"\x10\xea\xda\x18\x0c\n\naudit.read\x12x\n\x11\x45xportAuditEvents\x12&.verifield.v1.ExportAuditEventsRequest\x1a\'.verifield.v1.ExportAuditEventsResponse\"\x10\xea\xda\x18\x0c\n\naudit.read0\x01\x12g\n\x0cGetAuditHead\x12!.verifield.v1.GetAuditHeadRequest\x1a\".verifield.v1.GetAuditHeadResponse\"\x10\xea\xda\x18\x0c\n\naudit.read\x12m\n\x0eListAuditHeads\x12#.verifield.v1.ListAuditHeadsRequest\x1a$.verifield.v1.ListAuditHeadsResponse\"\x10\xea\xda\x18\x0c\n\naudit.read\x12j\n\rSignAuditHead\x12\".verifield.v1.SignAuditHeadRequest\x1a#.verifield.v1.SignAuditHeadResponse\"\x10\xea\xda\x18\x0c\n\naudit.signb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\002'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['caller']._loaded_options = None
-  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['caller']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['caller']._serialized_options = b'\272H\017r\r\030\200\0012\010^[ -~]*$'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['action']._loaded_options = None
-  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['action']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['action']._serialized_options = b'\272H\016r\014\030@2\010^[ -~]*$'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['subject']._loaded_options = None
-  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['subject']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['subject']._serialized_options = b'\272H\017r\r\030\200\0022\010^[ -~]*$'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['outcome']._loaded_options = None
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['filter']._loaded_options = None
@@ -65,25 +65,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITSERVICE'].methods_by_name['SignAuditHead']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['SignAuditHead']._serialized_options = b'\352\332\030\014\n\naudit.sign'
   _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=133
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=375
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=377
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=469
-  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_start=471
-  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_end=533
-  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_start=535
-  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_end=578
-  _globals['_GETAUDITHEADREQUEST']._serialized_start=580
-  _globals['_GETAUDITHEADREQUEST']._serialized_end=601
-  _globals['_GETAUDITHEADRESPONSE']._serialized_start=603
-  _globals['_GETAUDITHEADRESPONSE']._serialized_end=701
-  _globals['_LISTAUDITHEADSREQUEST']._serialized_start=703
-  _globals['_LISTAUDITHEADSREQUEST']._serialized_end=785
-  _globals['_LISTAUDITHEADSRESPONSE']._serialized_start=787
-  _globals['_LISTAUDITHEADSRESPONSE']._serialized_end=882
-  _globals['_SIGNAUDITHEADREQUEST']._serialized_start=884
-  _globals['_SIGNAUDITHEADREQUEST']._serialized_end=906
-  _globals['_SIGNAUDITHEADRESPONSE']._serialized_start=908
-  _globals['_SIGNAUDITHEADRESPONSE']._serialized_end=978
-  _globals['_AUDITSERVICE']._serialized_start=981
-  _globals['_AUDITSERVICE']._serialized_end=1555
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=405
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=407
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=499
+  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_start=501
+  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_end=563
+  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_start=565
+  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_end=608
+  _globals['_GETAUDITHEADREQUEST']._serialized_start=610
+  _globals['_GETAUDITHEADREQUEST']._serialized_end=631
+  _globals['_GETAUDITHEADRESPONSE']._serialized_start=633
+  _globals['_GETAUDITHEADRESPONSE']._serialized_end=731
+  _globals['_LISTAUDITHEADSREQUEST']._serialized_start=733
+  _globals['_LISTAUDITHEADSREQUEST']._serialized_end=815
+  _globals['_LISTAUDITHEADSRESPONSE']._serialized_start=817
+  _globals['_LISTAUDITHEADSRESPONSE']._serialized_end=912
+  _globals['_SIGNAUDITHEADREQUEST']._serialized_start=914
+  _globals['_SIGNAUDITHEADREQUEST']._serialized_end=936
+  _globals['_SIGNAUDITHEADRESPONSE']._serialized_start=938
+  _globals['_SIGNAUDITHEADRESPONSE']._serialized_end=1008
+  _globals['_AUDITSERVICE']._serialized_start=1011
+  _globals['_AUDITSERVICE']._serialized_end=1585
 # @@protoc_insertion_point(module_scope)

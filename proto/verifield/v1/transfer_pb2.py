@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from verifield.v1 import sync_service_pb2 as verifield_dot_v1_dot_sync__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bverifield/v1/transfer.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fverifield/v1/sync_service.proto\"\x8b\x02\n\rTransferFrame\x12\x12\n\x08manifest\x18\x01 \x01(\x0cH\x00\x12/\n\x07\x64\x65liver\x18\x02 \x01(\x0b\x32\x1c.verifield.v1.DeliverRequestH\x00\x12\x33\n\x05media\x18\x03 \x01(\x0b\x32\".verifield.v1.PutMediaChunkRequestH\x00\x12/\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x1d.verifield.v1.DeliverResponseH\x00\x12*\n\x04\x64own\x18\x05 \x01(\x0b\x32\x1a.verifield.v1.PullResponseH\x00\x12\x18\n\x0emedia_complete\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\xb6\x01\n\x10TransferManifest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12-\n\twall_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66rames\x18\x04 \x01(\r\x12\x15\n\rframes_sha256\x18\x05 \x01(\x0c\x12\x0f\n\x07records\x18\x06 \x01(\x04\x12\x13\n\x0bpull_cursor\x18\x07 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bverifield/v1/transfer.proto\x12\x0cverifield.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fverifield/v1/sync_service.proto\"\xb5\x02\n\rTransferFrame\x12\x12\n\x08manifest\x18\x01 \x01(\x0cH\x00\x12/\n\x07\x64\x65liver\x18\x02 \x01(\x0b\x32\x1c.verifield.v1.DeliverRequestH\x00\x12\x33\n\x05media\x18\x03 \x01(\x0b\x32\".verifield.v1.PutMediaChunkRequestH\x00\x12/\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x1d.verifield.v1.DeliverResponseH\x00\x12*\n\x04\x64own\x18\x05 \x01(\x0b\x32\x1a.verifield.v1.PullResponseH\x00\x12\x18\n\x0emedia_complete\x18\x06 \x01(\x0cH\x00\x12(\n\x04seal\x18\x07 \x01(\x0b\x32\x18.verifield.v1.AnswerSealH\x00\x42\t\n\x07\x63ontent\"4\n\nAnswerSeal\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"\x90\x01\n\x0e\x41nswerManifest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12/\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66rames\x18\x04 \x01(\r\x12\x15\n\rframes_sha256\x18\x05 \x01(\x0c\"\xb6\x01\n\x10TransferManifest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12-\n\twall_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66rames\x18\x04 \x01(\r\x12\x15\n\rframes_sha256\x18\x05 \x01(\x0c\x12\x0f\n\x07records\x18\x06 \x01(\x04\x12\x13\n\x0bpull_cursor\x18\x07 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.transfer_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRANSFERFRAME']._serialized_start=112
-  _globals['_TRANSFERFRAME']._serialized_end=379
-  _globals['_TRANSFERMANIFEST']._serialized_start=382
-  _globals['_TRANSFERMANIFEST']._serialized_end=564
+  _globals['_TRANSFERFRAME']._serialized_end=421
+  _globals['_ANSWERSEAL']._serialized_start=423
+  _globals['_ANSWERSEAL']._serialized_end=475
+  _globals['_ANSWERMANIFEST']._serialized_start=478
+  _globals['_ANSWERMANIFEST']._serialized_end=622
+  _globals['_TRANSFERMANIFEST']._serialized_start=625
+  _globals['_TRANSFERMANIFEST']._serialized_end=807
 # @@protoc_insertion_point(module_scope)

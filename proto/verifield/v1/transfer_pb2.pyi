@@ -5,9 +5,11 @@ Delivery by hand: what a device writes on a stick, and what the service writes b
 is a sequence of frames (see transfer.py).
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from verifield.v1 import sync_service_pb2 as _sync_service_pb2
 import builtins as _builtins
 import sys
@@ -30,6 +32,7 @@ class TransferFrame(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     DOWN_FIELD_NUMBER: _builtins.int
     MEDIA_COMPLETE_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
     manifest: _builtins.bytes
     """Serialised Envelope of a TransferManifest; always the first frame of a device's file, and again the
     first of its answer, so that the device knows which file is answered.
@@ -48,6 +51,10 @@ class TransferFrame(_message.Message):
     def down(self) -> _sync_service_pb2.PullResponse:
         """What is new for the device."""
 
+    @_builtins.property
+    def seal(self) -> Global___AnswerSeal:
+        """Always the last frame of the service's answer."""
+
     def __init__(
         self,
         *,
@@ -57,16 +64,81 @@ class TransferFrame(_message.Message):
         answer: _sync_service_pb2.DeliverResponse | None = ...,
         down: _sync_service_pb2.PullResponse | None = ...,
         media_complete: _builtins.bytes = ...,
+        seal: Global___AnswerSeal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "content", b"content", "deliver", b"deliver", "down", b"down", "manifest", b"manifest", "media", b"media", "media_complete", b"media_complete"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "content", b"content", "deliver", b"deliver", "down", b"down", "manifest", b"manifest", "media", b"media", "media_complete", b"media_complete", "seal", b"seal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "content", b"content", "deliver", b"deliver", "down", b"down", "manifest", b"manifest", "media", b"media", "media_complete", b"media_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "content", b"content", "deliver", b"deliver", "down", b"down", "manifest", b"manifest", "media", b"media", "media_complete", b"media_complete", "seal", b"seal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["manifest", "deliver", "media", "answer", "down", "media_complete"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["manifest", "deliver", "media", "answer", "down", "media_complete", "seal"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___TransferFrame: _TypeAlias = TransferFrame  # noqa: Y015
+
+@_typing.final
+class AnswerSeal(_message.Message):
+    """AnswerSeal shows that the service wrote the frames before it, all of them, for this device's file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    envelope: _builtins.bytes
+    """Serialised Envelope of an AnswerManifest, signed by the key for policies and directives."""
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Certificates of that key, DER, leaf first, root left out."""
+
+    def __init__(
+        self,
+        *,
+        envelope: _builtins.bytes = ...,
+        certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerSeal: _TypeAlias = AnswerSeal  # noqa: Y015
+
+@_typing.final
+class AnswerManifest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    SERVER_TIME_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    FRAMES_SHA256_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    """As in the manifest that is answered."""
+    transfer_id: _builtins.str
+    frames: _builtins.int
+    """Frames before the seal, the manifest's among them, and SHA-256 of their bytes as they stand in the file."""
+    frames_sha256: _builtins.bytes
+    @_builtins.property
+    def server_time(self) -> _timestamp_pb2.Timestamp:
+        """When the service wrote it."""
+
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        transfer_id: _builtins.str = ...,
+        server_time: _timestamp_pb2.Timestamp | None = ...,
+        frames: _builtins.int = ...,
+        frames_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "frames", b"frames", "frames_sha256", b"frames_sha256", "server_time", b"server_time", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerManifest: _TypeAlias = AnswerManifest  # noqa: Y015
 
 @_typing.final
 class TransferManifest(_message.Message):

@@ -36,7 +36,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_SEAL_REVIEWER: _Role.ValueType  # 6
     ROLE_ORGANISATION_ADMIN: _Role.ValueType  # 7
     ROLE_AUDITOR: _Role.ValueType  # 8
-    """Sees everything and changes nothing."""
+    """Sees who did what, without pictures of persons, and changes nothing."""
     ROLE_SUPERUSER: _Role.ValueType  # 9
     """May do everything."""
 
@@ -51,7 +51,7 @@ ROLE_INFORMATION_CENTRE: Role.ValueType  # 5
 ROLE_SEAL_REVIEWER: Role.ValueType  # 6
 ROLE_ORGANISATION_ADMIN: Role.ValueType  # 7
 ROLE_AUDITOR: Role.ValueType  # 8
-"""Sees everything and changes nothing."""
+"""Sees who did what, without pictures of persons, and changes nothing."""
 ROLE_SUPERUSER: Role.ValueType  # 9
 """May do everything."""
 Global___Role: _TypeAlias = Role  # noqa: Y015

@@ -217,6 +217,7 @@ def _create_indexes() -> None:
     _create_index("ix_devices_predecessor", "devices", "predecessor_id", "predecessor_id IS NOT NULL")
     op.create_index("ix_receipts_signed", "receipts", ["device_id", "signed_us"])
     op.create_index("ix_alarms_alarm", "alarms", ["lane", "alarm_id"])
+    _create_index("ix_alarms_open", "alarms", "lane alarm_id", "acknowledged_us IS NULL")
     op.create_index("ix_side_records_record", "side_records", ["lane", "record_id"])
 
 

@@ -18,7 +18,9 @@ def upgrade() -> None:
         sa.Column("answer", sa.LargeBinary, nullable=False),
         sa.Column("kept_us", sa.BigInteger, nullable=False),
         sa.Column("bucket", sa.Integer, nullable=False),
+        sa.Column("subject", sa.String(256), nullable=False),
     )
+    op.create_index("ix_kept_answers_subject", "kept_answers", ["subject"])
     op.create_index("ix_kept_answers_bucket", "kept_answers", ["bucket", "kept_us"])
     op.create_table(
         "device_labels",

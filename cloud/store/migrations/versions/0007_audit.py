@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("erased_us", sa.BigInteger),
     )
     op.create_index("ix_person_keys_version", "person_keys", ["ring_version", "person_id"])
+    own = sa.text("device_id IS NULL")
+    op.create_index("ix_log_leaves_own", "log_leaves", ["log_index"], sqlite_where=own, postgresql_where=own)
 
 
 def _create_chain() -> None:

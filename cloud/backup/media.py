@@ -1,0 +1,101 @@
+"""The files of devices in a backup, and out of it.
+
+They are named by their digests and never change, so backups that lie beside each other share them. One that
+is damaged, on the service's disk or on that of the backups, must not take the database with it: it is backed
+up as it is, and left out of a restore where it is no longer what was backed up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from cloud.backup.files import write_new
+from cloud.backup.manifest import MEDIA_FOLDER, FileEntry, digest_of, open_backup
+from cloud.backup.secrecy import plain_stream
+from cloud.backup.sqlite import Progress
+from cloud.errors import SetupError
+from cloud.keyfiles import sync_folder
+
+_FOLDER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_FILE = re.compile(r"[0-9a-f]{64}")
+
+
+def copy_media(
+    source: Path, place: Path, *, earlier: Mapping[str, FileEntry], before: Path | None, progress: Progress
+) -> list[FileEntry]:
+    """Copy all complete files of ``source`` into the backup at ``place``, durably.
+
+    ``before``: a backup beside it, whose files are ``earlier``; what it has in good order is shared.
+    What else lies in the folders, put there by somebody else, is no part of the service.
+    """
+    found: list[FileEntry] = []
+    folders = _folders(source)
+    for number, folder in enumerate(folders):
+        progress("media", number, len(folders))
+        target = place / MEDIA_FOLDER / folder.name
+        target.mkdir(mode=0o700, parents=True)
+        for path in sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name)):
+            name = f"{MEDIA_FOLDER}/{folder.name}/{path.name}"
+            known = earlier.get(name)
+            if before is None or known is None or not _share(path, before / name, place / name, known=known):
+                known = _copy(path, place / name, name)
+            found.append(known)
+        sync_folder(target)
+    if folders:
+        sync_folder(place / MEDIA_FOLDER)
+    progress("media", len(folders), len(folders))
+    return found
+
+
+def files_of(folder: Path | None, *, roots: Sequence[x509.Certificate]) -> dict[str, FileEntry]:
+    """The files of a backup by their paths; none of one that cannot be used."""
+    try:
+        return {entry.path: entry for entry in open_backup(folder, roots=roots).files} if folder else {}
+    except SetupError:
+        return {}
+
+
+def is_damaged(entry: FileEntry) -> bool:
+    """Whether a file was not what its name says when it was backed up."""
+    return entry.path.startswith(MEDIA_FOLDER) and entry.sha256.hex() != entry.path.rpartition("/")[2]
+
+
+def restore_media(backup: Path, data: Path, files: Sequence[FileEntry], progress: Progress) -> None:
+    """Copy these files of a backup."""
+    for number, entry in enumerate(files, 1):
+        target = data / entry.path
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (backup / entry.path).open("rb") as file:
+            write_new(target, plain_stream(file))
+        progress("media", number, len(files))
+
+
+def _folders(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return []
+    return sorted(path for path in source.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name))
+
+
+def _share(path: Path, before: Path, target: Path, *, known: FileEntry) -> bool:
+    if is_damaged(known) or not before.exists():
+        return False
+    if not before.stat().st_size == known.size == path.stat().st_size:
+        return False
+    try:
+        os.link(before, target)
+    except OSError:  # a file system without links, or with too many of this one
+        return False
+    return True
+
+
+def _copy(path: Path, target: Path, name: str) -> FileEntry:
+    with path.open("rb") as file:
+        pieces: Iterator[bytes] = plain_stream(file)
+        write_new(target, pieces)
+    with target.open("rb") as written:
+        return FileEntry(name, *digest_of(written))

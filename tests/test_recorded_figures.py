@@ -1,0 +1,36 @@
+"""The figures that are kept in benchmarks/results keep what is required of them.
+
+What a benchmark measured is kept with the machine it ran on; here nothing is measured. A figure that
+misses its requirement cannot be kept unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.bench_reader import MAX_OVER_WIRE
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return figures
+
+
+@pytest.mark.req("E033")
+@pytest.mark.parametrize("baud", ["115200", "9600"])
+def test_a_card_is_read_in_hardly_more_than_the_time_of_its_bytes(baud: str) -> None:
+    """With the newest address, and up to the slowest of a hundred reads."""
+    read = recorded("reader")["baud"][baud]
+    assert MAX_OVER_WIRE == 1.15
+    requests, replies = 5 * 10, 15 + 19 + 1295 + 81 + 11  # find, select, read, newest address, find
+    assert read["read_bytes"] == requests + replies
+    assert read["read_wire_ms"] == pytest.approx(read["read_bytes"] * 10_000 / int(baud), abs=0.01)
+    assert read["read_over_wire"]["count"] >= 50
+    assert read["read_over_wire"]["p99"] <= MAX_OVER_WIRE
+    assert read["read_ms"]["p99"] <= MAX_OVER_WIRE * read["read_wire_ms"]
