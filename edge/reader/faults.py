@@ -60,12 +60,16 @@ FAULTS: dict[str, tuple[type[EdgeError], str, str]] = {
         "The document was not typed, or not in time.",
         "Begin again with the document at hand.",
     ),
-    "PERSON_STOPPED": (InputError, "The person did not want to go on.", ""),
+    "PERSON_STOPPED": (
+        InputError,
+        "The person did not want to go on.",
+        "Begin again if they change their mind.",
+    ),
     "OPERATOR_STOPPED": (InputError, "The operator stopped the session.", "Begin again when ready."),
     "READERS_MANY": (
         HardwareError,
         "More than one card reader is connected, and none of them is pinned.",
-        "Name the port with reader_port or --reader, or pin one: verifield-edge doctor --reader PORT --pin",
+        "Name the port with reader_port or --reader, or pin one: verifield-edge doctor --reader PORT --pin.",
     ),
     "TYPED_DATA_INVALID": (
         InputError,
