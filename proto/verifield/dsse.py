@@ -29,6 +29,9 @@ MAX_TYPE_BYTES = 256
 """Media types are short; a long one is an attack on whoever prints it."""
 
 
+_ALGORITHM = ec.ECDSA(SHA256())
+
+
 def pae(payload_type: str, payload: bytes) -> bytes:
     """Pre-authentication encoding. Lengths count bytes, the type is UTF-8."""
     kind = payload_type.encode()
@@ -84,7 +87,7 @@ def check_signature(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> bytes
     message = pae(envelope.payload_type, envelope.payload)
     for signature in envelope.signatures:
         try:
-            key.verify(signature.sig, message, ec.ECDSA(SHA256()))
+            key.verify(signature.sig, message, _ALGORITHM)
         except InvalidSignature:
             continue
         return envelope.payload

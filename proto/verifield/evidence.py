@@ -81,32 +81,38 @@ def _check_capture(capture: pb.Capture) -> None:
     check_names(capture.camera_id, what="capture.camera_id", limit=MAX_PATH_CHARS)
     require(capture.frames_used <= capture.frames_seen, "capture used more frames than it saw")
     check_digest(capture.best_shot_sha256, what="capture.best_shot_sha256", required=False)
-    require(len(capture.quality) <= MAX_ITEMS, "capture.quality has too many entries")
-    check_names(*(part.name for part in capture.quality), what="capture.quality.name")
-    check_finite(part.value for part in capture.quality)
+    quality = list(capture.quality)
+    require(len(quality) <= MAX_ITEMS, "capture.quality has too many entries")
+    check_names(*[part.name for part in quality], what="capture.quality.name")
+    check_finite([part.value for part in quality])
 
 
 def _check_liveness(liveness: pb.Liveness) -> None:
-    require(bool(liveness.decision), "liveness.decision is missing")
-    require(len(liveness.experts) <= MAX_ITEMS, "liveness.experts has too many entries")
-    check_names(*(expert.name for expert in liveness.experts), what="liveness.experts.name")
-    for expert in liveness.experts:
-        score, threshold = expert.score, expert.threshold
+    decision, experts = liveness.decision, list(liveness.experts)
+    require(bool(decision), "liveness.decision is missing")
+    require(len(experts) <= MAX_ITEMS, "liveness.experts has too many entries")
+    check_names(*[expert.name for expert in experts], what="liveness.experts.name")
+    all_passed = True
+    for expert in experts:
+        score, threshold, passed = expert.score, expert.threshold, expert.passed
         check_finite((score, threshold))
         check_digest(expert.model_sha256, what="an expert's model_sha256", required=False)
         scored = score >= threshold and expert.HasField("score")
-        require(expert.passed == scored, "an expert's decision contradicts its score")
-    challenge = liveness.challenge
+        require(passed == scored, "an expert's decision contradicts its score")
+        all_passed = all_passed and passed
+    asked = completed = 0
     if liveness.HasField("challenge"):
-        require(len(challenge.nonce) == NONCE_BYTES, f"challenge.nonce has not {NONCE_BYTES} bytes")
-        require(len(challenge.actions) <= MAX_ITEMS, "challenge.actions has too many entries")
-        require(all(CODE.fullmatch(action) for action in challenge.actions), "an action is not a code")
-        require(challenge.completed <= len(challenge.actions), "more actions completed than asked for")
-    all_passed = all(expert.passed for expert in liveness.experts)
-    if liveness.decision == pb.LIVENESS_DECISION_LIVE:
-        require(all_passed and len(liveness.experts) > 0, "LIVE with an expert that did not pass, or none")
-        require(challenge.completed == len(challenge.actions), "LIVE with a challenge that was not answered")
-    if liveness.decision == pb.LIVENESS_DECISION_ATTACK:
+        challenge = liveness.challenge
+        actions, completed = list(challenge.actions), challenge.completed
+        asked = len(actions)
+        require(len(challenge.nonce) == NONCE_BYTES, "challenge.nonce has not 16 bytes")
+        require(asked <= MAX_ITEMS, "challenge.actions has too many entries")
+        require(all(map(CODE.fullmatch, actions)), "an action is not a code")
+        require(completed <= asked, "more actions completed than asked for")
+    if decision == pb.LIVENESS_DECISION_LIVE:
+        require(all_passed and bool(experts), "LIVE with an expert that did not pass, or none")
+        require(completed == asked, "LIVE with a challenge that was not answered")
+    if decision == pb.LIVENESS_DECISION_ATTACK:
         require(not all_passed, "ATTACK although every expert passed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from verifield.errors import Malformed
 from verifield.v1 import attestation_pb2 as pb
@@ -86,7 +87,8 @@ def check_digest(digest: bytes, *, what: str, required: bool = True) -> None:
 
 def check_finite(values: Iterable[float]) -> None:
     """Raise Malformed where a value is no number."""
-    require(all(map(math.isfinite, values)), "a score or a measure is not a finite number")
+    if not all(map(math.isfinite, values)):
+        raise broken("a score or a measure is not a finite number")
 
 
 def check_counter(value: int, *, what: str, least: int = 1) -> None:
@@ -107,10 +109,17 @@ def check_commitments(commitments: Sequence[pb.Commitment], *, what: str) -> lis
     names = [commitment.field for commitment in commitments]
     if len(names) > MAX_ITEMS:
         raise broken(f"{what} has too many entries")
-    if not all(map(FIELD.fullmatch, names)):
-        raise broken(f"a field name of {what} is not plain")
-    if names != sorted(set(names)):
-        raise broken(f"{what} is not in ascending order")
-    if any(len(commitment.digest) != DIGEST_BYTES for commitment in commitments):
+    wrong = _wrong_with_fields(tuple(names))
+    if wrong:
+        raise broken(wrong.format(what=what))
+    if names and {*map(len, [commitment.digest for commitment in commitments])} != {DIGEST_BYTES}:
         raise broken(f"a commitment's digest has not {DIGEST_BYTES} bytes")
     return names
+
+
+@lru_cache(maxsize=1024)
+def _wrong_with_fields(names: tuple[str, ...]) -> str:
+    """What is wrong with these field names, if anything. Remembered: most documents have the same fields."""
+    if not all(map(FIELD.fullmatch, names)):
+        return "a field name of {what} is not plain"
+    return "" if list(names) == sorted(set(names)) else "{what} is not in ascending order"
