@@ -48,6 +48,7 @@ from benchmarks.machine import (
     publish,
     rss_mib_of,
     summary_json,
+    warm_up,
 )
 from tests.support.postgres import NoPostgresError, fresh_database
 
@@ -285,6 +286,8 @@ def main(
     if drain:
         bench_drain.run(as_json=as_json, quick=quick)
         return
+    if not quick:
+        warm_up()
     noise, machine = Noise(), describe_machine("grpcio", "protobuf", "cryptography", "SQLAlchemy", "psycopg")
     count = records or (QUICK_RECORDS if quick else RECORDS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import platform
 import resource
@@ -46,6 +47,10 @@ class Summary:
         return cls(len(ordered), statistics.median(ordered), ordered[rank], ordered[0], ordered[-1])
 
 
+WARM_UP_S = 30.0
+"""Seen: the first half minute of work after a rest took twice the time."""
+
+
 class Noise:
     """How busy the machine was with other things, and how fast, between the making of this and ``stop``."""
 
@@ -69,6 +74,21 @@ class Noise:
             "speed_probe_ms_at_start": self._speed_ms,
             "speed_probe_ms_at_end": _speed_probe_ms(),
         }
+
+
+def warm_up() -> None:
+    """Keep all cores busy for ``WARM_UP_S``: a virtual machine that idled runs at half its speed at first."""
+    until = time.monotonic() + WARM_UP_S
+    spinners = [multiprocessing.Process(target=_spin, args=(until,)) for _ in range(os.cpu_count() or 1)]
+    for spinner in spinners:
+        spinner.start()
+    for spinner in spinners:
+        spinner.join()
+
+
+def _spin(until: float) -> None:
+    while time.monotonic() < until:
+        _speed_probe_ms()
 
 
 def _speed_probe_ms() -> float:

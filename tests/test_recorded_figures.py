@@ -34,3 +34,24 @@ def test_a_card_is_read_in_hardly_more_than_the_time_of_its_bytes(baud: str) -> 
     assert read["read_over_wire"]["count"] >= 50
     assert read["read_over_wire"]["p99"] <= MAX_OVER_WIRE
     assert read["read_ms"]["p99"] <= MAX_OVER_WIRE * read["read_wire_ms"]
+
+
+@pytest.mark.req("E053")
+def test_a_backlog_drains_in_seconds_and_at_hardly_more_than_its_bytes() -> None:
+    """Through the whole appliance, the slowest of five; the bytes in the batches that a drain sends."""
+    drained = recorded("drain")
+    assert drained["backlog"]["256"] == 10_000
+    assert drained["drain"]["seconds"]["maximum"] < 10
+    assert drained["wire_bytes_over_envelope_bytes"]["256"]["both"] <= 1.3
+
+
+def test_the_service_takes_a_fleet_at_the_speed_that_is_asked() -> None:
+    """On the cores that it shares with the load: verified, durable and answered."""
+    for run in (
+        recorded("ingest")["runs"]["closed loop"],
+        recorded("ingest")["runs"]["open loop, 8,000 asked"],
+    ):
+        assert run["accepted"] == run["records"]
+        assert run["attestations_per_second"] >= 7_990
+        assert run["server_cpu_us_each"] <= 200
+        assert run["ack_p99_ms"] < 1_000
