@@ -80,7 +80,7 @@ class Mutations:
             ServiceError: REQUEST_ID_REUSED, or what ``work`` raises; then nothing was changed.
         """
         call = CALL.get()
-        caller = f"{call.caller.kind}/{call.caller.name}" if call.caller else "service"
+        caller = call.caller.path if call.caller else "service"
         message = cast("Message", request)
         request_id = request.request_id.lower()
 

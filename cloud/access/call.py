@@ -37,6 +37,11 @@ class Caller:
     roles: frozenset[Role] = frozenset()
     valid_until: datetime | None = None
 
+    @property
+    def path(self) -> str:
+        """KIND/NAME, as limits count it and the audit chain keeps it."""
+        return f"{self.kind}/{self.name}"
+
 
 @dataclass(slots=True)
 class Call:

@@ -76,4 +76,4 @@ class AuditLayer:
 
 def caller_of(call: Call) -> str:
     """KIND/NAME of who calls, as the chain keeps it."""
-    return f"{call.caller.kind}/{call.caller.name}" if call.caller else UNKNOWN
+    return call.caller.path if call.caller else UNKNOWN

@@ -85,7 +85,7 @@ class CallerLayer:
     async def _limited(self, call: Call) -> AsyncIterator[None]:
         place: AbstractContextManager[None] = nullcontext()
         if call.caller is not None:
-            who = f"{call.caller.kind}/{call.caller.name}"
+            who = call.caller.path
             self._limits.take(class_of(self._rules.find(call.method)), who)
             place = self._places.take(who)
         with place:

@@ -16,7 +16,7 @@ from edge.model import DocumentType, IdDocument, Image, ReadMethod
 from edge.reader.ethnicity import ethnicity_name
 from edge.reader.faults import fault
 from edge.reader.names import normalise_name
-from edge.reader.numbers import HKMT_REGIONS, PROVINCES, is_citizen_number, is_permit_number
+from edge.reader.numbers import HKMT_REGIONS, PROVINCES, is_citizen_number, is_permit_number, parse_day
 
 TEXT_BYTES, PHOTO_BYTES, ADDRESS_BYTES = 256, 1024, 70
 BASE_BYTES = 4 + TEXT_BYTES + PHOTO_BYTES
@@ -216,13 +216,7 @@ def _sex(text: bytes | bytearray, start: int) -> str:
 
 
 def _date(text: bytes | bytearray, start: int, name: str) -> date:
-    digits = _field(text, start, 16, name)
-    value: date | None = None
-    if len(digits) == 8 and digits.isascii() and digits.isdecimal():
-        try:
-            value = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-        except ValueError:
-            value = None
+    value = parse_day(_field(text, start, 16, name))
     if value is None:
         raise _invalid(name)
     return value

@@ -7,6 +7,7 @@ foreigners' cards and of the permits for Hong Kong, Macao and Taiwan residents.
 from __future__ import annotations
 
 import re
+from datetime import date
 
 # The first two digits, GB/T 2260. Counties come and go, and cards outlive them: only provinces are checked.
 PROVINCES = frozenset(
@@ -70,3 +71,13 @@ def mask_number(number: str) -> str:
         return "*" * len(number)
     hidden = len(number) - _SHOWN_FIRST - _SHOWN_LAST
     return number[:_SHOWN_FIRST] + "*" * hidden + number[-_SHOWN_LAST:]
+
+
+def parse_day(digits: str) -> date | None:
+    """The day that eight digits YYYYMMDD name, or None where they name none."""
+    if len(digits) != 8 or not (digits.isascii() and digits.isdecimal()):
+        return None
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return None

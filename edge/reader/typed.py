@@ -17,6 +17,7 @@ from edge.reader.numbers import (
     PROVINCES,
     is_citizen_number,
     is_permit_number,
+    parse_day,
     upgrade_old_number,
 )
 
@@ -137,13 +138,7 @@ def _birth(digits: str) -> date:
 
 
 def _date(text: str, what: str) -> date:
-    digits = text.strip().replace("-", "").replace(".", "")
-    value: date | None = None
-    if len(digits) == 8 and digits.isascii() and digits.isdecimal():
-        try:
-            value = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-        except ValueError:
-            value = None
+    value = parse_day(text.strip().replace("-", "").replace(".", ""))
     if value is None:
         raise _invalid(what)
     return value

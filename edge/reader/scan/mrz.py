@@ -62,31 +62,24 @@ def _clean(line: str) -> str:
 
 
 def _td3(rows: Sequence[str], today: date) -> Zone | None:
-    names, data = rows
-    if names[0] != "P":
+    """A passport's optional data have a check digit of their own, at 42."""
+    if rows[0][0] != "P":
         return None
-    return _zone(
-        "TD3",
-        issuer=names[2:5],
-        names=names[5:],
-        number=data[:10],
-        nationality=data[10:13],
-        birth=data[13:20],
-        sex=data[20],
-        expires=data[21:28],
-        optional=data[28:42],
-        whole=(
-            _digits_at(data, ((0, 10), (13, 20), (21, 43)), {9, 19, 27, 42, *range(13, 19), *range(21, 27)}),
-            data[43],
-        ),
-        today=today,
-    )
+    return _two_rows("TD3", rows, optional=slice(28, 42), checked_to=43, digits={42}, today=today)
 
 
 def _td2(rows: Sequence[str], today: date) -> Zone | None:
+    return _two_rows("TD2", rows, optional=slice(28, 35), checked_to=35, digits=set(), today=today)
+
+
+def _two_rows(
+    form: str, rows: Sequence[str], *, optional: slice, checked_to: int, digits: set[int], today: date
+) -> Zone | None:
+    """TD2 and TD3 differ in the end of their second row; its digit at ``checked_to`` is over the whole."""
     names, data = rows
+    places = {9, 19, 27, *range(13, 19), *range(21, 27)} | digits
     return _zone(
-        "TD2",
+        form,
         issuer=names[2:5],
         names=names[5:],
         number=data[:10],
@@ -94,11 +87,8 @@ def _td2(rows: Sequence[str], today: date) -> Zone | None:
         birth=data[13:20],
         sex=data[20],
         expires=data[21:28],
-        optional=data[28:35],
-        whole=(
-            _digits_at(data, ((0, 10), (13, 20), (21, 35)), {9, 19, 27, *range(13, 19), *range(21, 27)}),
-            data[35],
-        ),
+        optional=data[optional],
+        whole=(_digits_at(data, ((0, 10), (13, 20), (21, checked_to)), places), data[checked_to]),
         today=today,
     )
 
