@@ -55,7 +55,8 @@ from cloud.server import (
     device_credentials,
     public_credentials,
 )
-from cloud.services import Opened, Served, add_services, for_anybody, make_layers, make_services, open_issuer
+from cloud.services import Opened, add_services, for_anybody, make_layers, make_services, open_issuer
+from cloud.serving import Served
 from cloud.sources import Sources, to_us
 from cloud.store import attestations
 from cloud.store.database import Store, StoreOptions

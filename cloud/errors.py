@@ -92,7 +92,7 @@ class ServiceError(CloudError):
     retry_s: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__init__(self.message, hint=REMEDIES[self.reason].hint)
+        super().__init__(self.message, hint=REMEDIES[self.reason].en)
         if self.retry_s is None:
             self.retry_s = REMEDIES[self.reason].retry_s
 

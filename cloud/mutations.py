@@ -9,8 +9,10 @@ What is kept can be read by nobody who has the database alone. Callers, ids and 
 keyed digests, the subject as the audit chain has it; the answer (it may hold a join token, or what belongs
 to a person) is sealed under a key that is made of the service's secret and the request id. Where the secret
 is lost, nothing is found any more.
-A refusal undoes the transaction and is not kept: asking again means trying again. What was answered about a
-person goes with the person: who asks again then asks anew.
+A refusal undoes the transaction and is not kept: asking again means trying again. Where it must leave
+something behind (a wrong code counts as a try), ``work`` returns the error in the place of an answer: what
+it wrote is committed, the audit chain tells of the refusal, and then the caller is refused. What was
+answered about a person goes with the person: who asks again then asks anew.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from cloud.errors import Reason, ServiceError
 from cloud.sources import Sources, from_us, to_us
 from cloud.store import requests as rows
 from cloud.store.database import Store
+from verifield.v1 import audit_pb2
 
 KEPT_FOR = timedelta(days=7)
 """Longer than a command that was broken off waits for the person who repeats it after a long weekend."""
@@ -67,7 +70,7 @@ class Mutations:
         *,
         action: str,
         subject: str | Callable[[Response], str],
-        work: Callable[[Connection], Response],
+        work: Callable[[Connection], Response | ServiceError],
         facts: Mapping[str, str] = chain.NO_FACTS,
     ) -> Response:
         """Do ``work`` once and return its answer, or the one that was given before.
@@ -77,18 +80,22 @@ class Mutations:
         ``work`` makes it is read from the answer) and ``facts`` go into the audit chain: nothing personal.
 
         Raises:
-            ServiceError: REQUEST_ID_REUSED, or what ``work`` raises; then nothing was changed.
+            ServiceError: REQUEST_ID_REUSED, or what ``work`` raises; then nothing was changed. What it
+                returned as an error, once that is committed.
         """
         call = CALL.get()
         caller = call.caller.path if call.caller else "service"
         message = cast("Message", request)
         request_id = request.request_id.lower()
 
-        def about(answer: Response) -> str:
-            return subject if isinstance(subject, str) else subject(answer)
+        def about(answer: Response | ServiceError) -> str:
+            if isinstance(subject, str):
+                return subject
+            return call.method if isinstance(answer, ServiceError) else subject(answer)
 
-        def change(connection: Connection) -> Response:
+        def change(connection: Connection) -> Response | ServiceError:
             answer = work(connection)
+            refused = isinstance(answer, ServiceError)
             chain.record(
                 connection,
                 action=action,
@@ -96,15 +103,19 @@ class Mutations:
                 caller=caller,
                 request_id=request_id or call.request_id,
                 now_us=to_us(self._sources.now()),
-                facts=facts,
+                facts={**facts, "reason": answer.reason.value} if isinstance(answer, ServiceError) else facts,
+                outcome=audit_pb2.AUDIT_OUTCOME_REFUSED if refused else audit_pb2.AUDIT_OUTCOME_DONE,
             )
             return answer
 
-        def once(connection: Connection) -> Response:
+        def once(connection: Connection) -> Response | ServiceError:
             identity = "\0".join((caller, message.DESCRIPTOR.full_name, request_id)).encode()
             return self._once(connection, message, identity, change=change, about=about)
 
-        return await asyncio.to_thread(self._store.run, once if request_id else change)
+        answer = await asyncio.to_thread(self._store.run, once if request_id else change)
+        if isinstance(answer, ServiceError):
+            raise answer
+        return answer
 
     def _once(
         self,
@@ -112,9 +123,9 @@ class Mutations:
         request: Message,
         identity: bytes,
         *,
-        change: Callable[[Connection], Response],
+        change: Callable[[Connection], Response | ServiceError],
         about: Callable[[Response], str],
-    ) -> Response:
+    ) -> Response | ServiceError:
         now_us = to_us(self._sources.now())
         key, mac = self._digest(b"key", identity), self._digest(b"request", _without_id(request))
         rows.drop_old(connection, key, before_us=to_us(from_us(now_us) - KEPT_FOR), limit=CLEANED_AT_ONCE)
@@ -123,6 +134,9 @@ class Mutations:
         if not rows.claim(connection, row):  # step 1
             return cast("Response", _replay(rows.get_kept(connection, key), sealer, mac=mac))  # step 2
         answer = change(connection)  # steps 3 and 4
+        if isinstance(answer, ServiceError):
+            rows.drop(connection, key)
+            return answer
         packed = AnyMessage()
         packed.Pack(answer, deterministic=True)
         nonce = self._sources.random_bytes(_NONCE_BYTES)

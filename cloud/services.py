@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 from cryptography import x509
@@ -47,8 +46,10 @@ from cloud.log.service import LogService
 from cloud.media.intake import MediaIntake
 from cloud.mutations import Mutations
 from cloud.operations import Telemetry
+from cloud.persons import Persons
 from cloud.policies.service import PolicyService
 from cloud.privacy.ring import KeyRing
+from cloud.serving import Served, served
 from cloud.sources import Sources
 from cloud.store.database import Store
 from cloud.transfer.importer import Importer
@@ -118,14 +119,6 @@ SERVICES = tuple(
 """Full names of all services that the contract has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One service: its full name, and how it is added to a server."""
-
-    name: str
-    add: Callable[[grpc.aio.Server], None]
-
-
 def make_layers(opened: Opened, config: Config, sources: Sources, log: FilteringBoundLogger) -> list[Layer]:
     """What surrounds every call, outermost first."""
     rules = Rules.of(SERVICES)
@@ -134,6 +127,7 @@ def make_layers(opened: Opened, config: Config, sources: Sources, log: Filtering
             read=config.read_calls_per_minute,
             write=config.write_calls_per_minute,
             device=config.device_calls_per_minute,
+            account=config.account_calls_per_minute,
             open=config.open_calls_per_minute,
             failed=config.failed_calls_per_minute,
         ),
@@ -165,8 +159,9 @@ def for_anybody(services: Iterable[Served]) -> list[Served]:
 def make_services(opened: Opened, config: Config, sources: Sources, *, device_endpoint: str) -> list[Served]:
     """All services. ``device_endpoint``: told to devices, host:port; an empty host means the one called."""
     mutations = Mutations(opened.store, sources, secret=opened.authority.renewal_secret)
+    persons = Persons(opened.ring, sources)
     return [
-        _served(
+        served(
             enrollment_service_pb2,
             enrollment_service_pb2_grpc.add_EnrollmentServiceServicer_to_server,
             EnrollmentService(
@@ -177,30 +172,30 @@ def make_services(opened: Opened, config: Config, sources: Sources, *, device_en
                 tpm_roots=opened.tpm_roots,
             ),
         ),
-        _served(
+        served(
             device_service_pb2,
             device_service_pb2_grpc.add_DeviceServiceServicer_to_server,
             DeviceService(opened.store, opened.authority, sources, mutations, resume=opened.deliverer.resume),
         ),
-        _served(
+        served(
             policy_service_pb2,
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
             PolicyService(opened.store, opened.authority, sources, mutations),
         ),
         *_record_services(opened, config, sources),
-        _served(
+        served(
             audit_service_pb2,
             audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
             AuditService(opened.store, opened.audit.signer),
         ),
-        _served(
+        served(
             user_service_pb2,
             user_service_pb2_grpc.add_UserServiceServicer_to_server,
             UserService(
                 opened.store,
                 opened.authority,
                 sources,
-                vault=PersonalVault(opened.ring, sources),
+                vault=PersonalVault(persons),
                 mutations=mutations,
             ),
         ),
@@ -217,27 +212,27 @@ def _record_services(opened: Opened, config: Config, sources: Sources) -> list[S
     importer = Importer(opened.store, opened.deliverer, opened.feed, opened.media, opened.authority, sources)
     log_chain = opened.authority.chain_of(opened.authority.log.certificate)
     return [
-        _served(
+        served(
             sync_service_pb2,
             sync_service_pb2_grpc.add_SyncServiceServicer_to_server,
             SyncService(opened.store, opened.deliverer, opened.feed, opened.media, sources),
         ),
-        _served(
+        served(
             transfer_service_pb2,
             transfer_service_pb2_grpc.add_TransferServiceServicer_to_server,
             TransferService(importer, config.data),
         ),
-        _served(
+        served(
             attestation_service_pb2,
             attestation_service_pb2_grpc.add_AttestationServiceServicer_to_server,
             AttestationService(opened.store, opened.sequencer, bundles),
         ),
-        _served(
+        served(
             media_service_pb2,
             media_service_pb2_grpc.add_MediaServiceServicer_to_server,
             MediaService(opened.store, opened.media, sources),
         ),
-        _served(
+        served(
             log_service_pb2,
             log_service_pb2_grpc.add_LogServiceServicer_to_server,
             LogService(opened.sequencer, certificates=log_chain),
@@ -283,8 +278,3 @@ def add_services(server: grpc.aio.Server, services: Iterable[Served]) -> list[st
         one.add(server)
         names.append(one.name)
     return names
-
-
-def _served(file: Any, add: Callable[[Any, grpc.aio.Server], None], servicer: object) -> Served:
-    [service] = file.DESCRIPTOR.services_by_name.values()
-    return Served(service.full_name, partial(add, servicer))

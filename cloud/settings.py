@@ -67,6 +67,14 @@ class AccessSettings(BaseModel):
             unit="1/min",
         ),
     ] = 600
+    account_calls_per_minute: Annotated[
+        Rate,
+        Told(
+            "Calls of one account, by whoever signed in to it.",
+            "A person makes one a second at most; a page that waits for a result asks now and then.",
+            unit="1/min",
+        ),
+    ] = 240
     device_calls_per_minute: Annotated[
         Rate,
         Told(

@@ -13,6 +13,7 @@ from typing import Protocol
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
+from cloud.access.rates import address_of
 from cloud.access.roles import Role
 from cloud.errors import Reason, ServiceError
 
@@ -23,19 +24,22 @@ class Kind(StrEnum):
     USER = "user"
     DEVICE = "device"
     SERVICE_TOKEN = "service-token"  # noqa: S105 (a kind of caller)
+    ACCOUNT = "account"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``name``: a user's or a device's id, or what the token is called: nothing personal, fit for logs.
+    """``name``: id of a user, a device or an account, or what the token is called: nothing personal.
 
     ``valid_until``: when that which proved it expires; a stream does not outlive it. None: never.
+    ``proven``: when an account's holder gave the password or a code; some changes ask for it anew.
     """
 
     kind: Kind
     name: str
     roles: frozenset[Role] = frozenset()
     valid_until: datetime | None = None
+    proven: datetime | None = None
 
     @property
     def path(self) -> str:
@@ -50,7 +54,8 @@ class Call:
     ``method``: /PACKAGE.SERVICE/METHOD. ``metadata``: what the caller sent, text only, keys in lower case.
     ``auth``: what TLS found out about the other side. ``deadline_s``: time left when the call began, as the
     caller set it and later as it is kept; None: no end. ``answer_metadata``: sent before the first answer,
-    or with the refusal.
+    or with the refusal. ``device_id``: of the certificate that the connection came with, whoever calls: a
+    person who stands at a device. That the device was not revoked is looked up where ``caller`` is one.
     """
 
     method: str
@@ -61,12 +66,18 @@ class Call:
     streaming: bool = False
     request_id: str = ""
     caller: Caller | None = None
+    device_id: str = ""
     answer_metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def service(self) -> str:
         """The full name of the service."""
         return self.method.strip("/").partition("/")[0]
+
+    @property
+    def source(self) -> str:
+        """Where the call comes from, as limits count it: a device, else an address of the network."""
+        return f"device/{self.device_id}" if self.device_id else f"address/{address_of(self.peer)}"
 
     @property
     def certificate_pem(self) -> bytes | None:
@@ -78,6 +89,18 @@ class Call:
         """The value of a metadata key that was sent exactly once."""
         given = self.metadata.get(key, ())
         return given[0] if len(given) == 1 else None
+
+
+def caller_of_call() -> Caller:
+    """Who makes the call that runs, of a method that the contract does not open to everybody.
+
+    Raises:
+        ServiceError: METHOD_CLOSED.
+    """
+    caller = CALL.get().caller
+    if caller is None:
+        raise ServiceError(Reason.METHOD_CLOSED, "This method is not for such callers.")
+    return caller
 
 
 CALL: ContextVar[Call] = ContextVar("CALL")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -40,10 +41,42 @@ class Issuer:
     keys: IssuerKeys
 
 
-class Callers:
-    """``issuer``: None where nobody signs in by token."""
+SESSION_PREFIX = "vfs_"
+"""Of the token of who signed in to an account."""
 
-    def __init__(self, store: Store, ring: KeyRing, sources: Sources, issuer: Issuer | None = None) -> None:
+
+class Sessions(Protocol):
+    """Who signed in to accounts."""
+
+    async def find(self, token: str) -> Caller:
+        """Whose token this is: of kind ACCOUNT, named by the account's id.
+
+        Raises:
+            ServiceError: SESSION_REFUSED: unknown, ended, or too old.
+        """
+        ...
+
+
+class NoSessions:
+    """Where nobody has an account."""
+
+    async def find(self, token: str) -> Caller:  # noqa: ARG002
+        raise ServiceError(Reason.SESSION_REFUSED, "Nobody is signed in with this token.")
+
+
+class Callers:
+    """``issuer``: None where nobody signs in by its tokens."""
+
+    def __init__(
+        self,
+        store: Store,
+        ring: KeyRing,
+        sources: Sources,
+        issuer: Issuer | None = None,
+        *,
+        sessions: Sessions | None = None,
+    ) -> None:
+        self._sessions = sessions or NoSessions()
         self._store = store
         self._ring = ring
         self._sources = sources
@@ -74,6 +107,10 @@ class Callers:
                 raise ServiceError(Reason.USER_UNKNOWN, "Nobody here has this issuer and subject.")
             return Caller(Kind.USER, name_of_stranger(identities[0]), found.roles, found.valid_until)
         return _caller(standing, extra=found.roles, valid_until=found)
+
+    async def by_session(self, token: str) -> Caller:
+        """Who signed in to an account; as :meth:`Sessions.find`."""
+        return await self._sessions.find(token)
 
     async def by_certificate(self, certificate: x509.Certificate) -> Caller:
         """Whose certificate this is; TLS has checked its chain, and its time when the connection was made.

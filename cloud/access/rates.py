@@ -29,12 +29,14 @@ _IPV6 = re.compile(r"ipv6:\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]:[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Calls a minute. ``read``, ``write``: of a person or a token; ``device``: of a device; ``open``: what
+    """Calls a minute. ``read``, ``write``: of a person or a token; ``device``: of a device; ``account``: of
+    who signed in to an account; ``open``: what
     needs no proof, of an address; ``failed``: calls of an address whose proof was not good."""
 
     read: int
     write: int
     device: int
+    account: int
     open: int
     failed: int
 
@@ -46,7 +48,7 @@ class RateLimits:
         self._clock = clock
         self._items = {
             name: RateLimitItemPerMinute(getattr(rates, name))
-            for name in ("read", "write", "device", "open", "failed")
+            for name in ("read", "write", "device", "account", "open", "failed")
         }
         # Apart, so that thousands of one class do not make those of another forgotten.
         self._limiters = {
@@ -128,6 +130,8 @@ def class_of(rule: Rule | None) -> str:
         return "open"
     if rule.device:
         return "device"
+    if rule.account:
+        return "account"
     return "read" if rule.permission and rule.permission.value.endswith(".read") else "write"
 
 

@@ -24,17 +24,37 @@ class Role(StrEnum):
 class Permission(StrEnum):
     """What a method needs; the names in the contract's ``access`` options. ``*.read`` changes nothing."""
 
+    ACCOUNTS_IMPORT = "accounts.import"  # from an earlier system
+    ACCOUNTS_MANAGE = "accounts.manage"  # end them, lock them, bind another telephone number
+    ACCOUNTS_READ = "accounts.read"
+    ARCHIVE_READ = "archive.read"  # material, decisions and results of certifications
     ATTESTATIONS_READ = "attestations.read"
     AUDIT_READ = "audit.read"
     AUDIT_SIGN = "audit.sign"  # heads of the audit chain
+    BANK_MANAGE = "bank.manage"  # banks, notices, periods; end a record
+    BANK_READ = "bank.read"
+    BUSINESS_DECIDE = "business.decide"
+    BUSINESS_READ = "business.read"
+    CERTIFICATIONS_SANCTION = "certifications.sanction"  # false information, limits of applicants
     DEVICES_ADMIT = "devices.admit"  # join tokens, approvals
     DEVICES_DIRECT = "devices.direct"  # lock, unlock, wipe; alarms
     DEVICES_READ = "devices.read"
     DEVICES_REVOKE = "devices.revoke"
+    ESCALATIONS_OPEN = "escalations.open"  # from a window to the information centre
+    ESCALATIONS_READ = "escalations.read"
+    ESCALATIONS_RESOLVE = "escalations.resolve"
+    FEEDBACK_READ = "feedback.read"
+    IDENTITY_READ = "identity.read"  # verifications, and the ledger of those by hand
+    IDENTITY_VERIFY = "identity.verify"  # by hand, at a window
     LOG_READ = "log.read"
     MEDIA_READ = "media.read"  # pictures, encrypted as they came
+    MESSAGES_READ = "messages.read"
     POLICIES_PUBLISH = "policies.publish"
     POLICIES_READ = "policies.read"
+    REVIEWS_DECIDE = "reviews.decide"
+    REVIEWS_MANAGE = "reviews.manage"  # reviewers, assignment, discipline
+    REVIEWS_READ = "reviews.read"
+    RULES_PUBLISH = "rules.publish"  # rules with a date (RulebookService)
     SERVICE_READ = "service.read"  # the inside of the running service: status, and who is connected
     TRANSFERS_IMPORT = "transfers.import"
     USERS_MANAGE = "users.manage"
@@ -50,22 +70,73 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.VIEWER: _LOOK,
         # Brings what a device without a line wrote to a stick.
         Role.CLERK: _LOOK | {_P.TRANSFERS_IMPORT},
-        Role.WINDOW_STAFF: _EVIDENCE,
-        Role.REVIEWER: _EVIDENCE | {_P.DEVICES_READ, _P.MEDIA_READ},
-        Role.INFORMATION_CENTRE: _LOOK | {_P.DEVICES_DIRECT},
+        Role.WINDOW_STAFF: _EVIDENCE
+        | {
+            _P.ACCOUNTS_READ,
+            _P.BANK_READ,
+            _P.BUSINESS_READ,
+            _P.ESCALATIONS_OPEN,
+            _P.ESCALATIONS_READ,
+            _P.IDENTITY_READ,
+            _P.IDENTITY_VERIFY,
+        },
+        Role.REVIEWER: _EVIDENCE
+        | {
+            _P.ARCHIVE_READ,
+            _P.BUSINESS_DECIDE,
+            _P.BUSINESS_READ,
+            _P.DEVICES_READ,
+            _P.MEDIA_READ,
+            _P.REVIEWS_DECIDE,
+            _P.REVIEWS_READ,
+        },
+        Role.INFORMATION_CENTRE: _LOOK
+        | {
+            _P.ACCOUNTS_IMPORT,
+            _P.ACCOUNTS_MANAGE,
+            _P.ACCOUNTS_READ,
+            _P.DEVICES_DIRECT,
+            _P.ESCALATIONS_READ,
+            _P.ESCALATIONS_RESOLVE,
+            _P.IDENTITY_READ,
+            _P.MESSAGES_READ,
+        },
         Role.SEAL_REVIEWER: _EVIDENCE,
         Role.ORGANISATION_ADMIN: _LOOK
         | {
+            _P.BANK_MANAGE,
+            _P.BANK_READ,
+            _P.BUSINESS_READ,
+            _P.CERTIFICATIONS_SANCTION,
             _P.DEVICES_ADMIT,
             _P.DEVICES_DIRECT,
             _P.DEVICES_REVOKE,
+            _P.FEEDBACK_READ,
+            _P.MESSAGES_READ,
+            _P.REVIEWS_MANAGE,
+            _P.REVIEWS_READ,
+            _P.RULES_PUBLISH,
             _P.TRANSFERS_IMPORT,
             _P.USERS_MANAGE,
             _P.USERS_READ,
         },
         # Sees who did what and changes nothing; a signed head pins down what was seen. Pictures of persons
         # and the inside of the service are no part of that.
-        Role.AUDITOR: _LOOK | {_P.AUDIT_READ, _P.AUDIT_SIGN, _P.USERS_READ},
+        Role.AUDITOR: _LOOK
+        | {
+            _P.ACCOUNTS_READ,
+            _P.ARCHIVE_READ,
+            _P.AUDIT_READ,
+            _P.AUDIT_SIGN,
+            _P.BANK_READ,
+            _P.BUSINESS_READ,
+            _P.ESCALATIONS_READ,
+            _P.FEEDBACK_READ,
+            _P.IDENTITY_READ,
+            _P.MESSAGES_READ,
+            _P.REVIEWS_READ,
+            _P.USERS_READ,
+        },
         Role.SUPERUSER: frozenset(Permission),
     }
 )

@@ -15,11 +15,12 @@ from verifield.v1 import access_pb2
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Exactly one of the three is set."""
+    """Exactly one of the four is set."""
 
     permission: Permission | None = None
     open: bool = False
     device: bool = False
+    account: bool = False
 
 
 # Services of gRPC itself, whose contracts cannot carry our option. They tell what this repository tells,
@@ -80,5 +81,7 @@ def rule_of(method: MethodDescriptor) -> Rule | None:
             return Rule(open=True)
         case "device" if rule.device:
             return Rule(device=True)
+        case "account" if rule.account:
+            return Rule(account=True)
         case _:
             return None

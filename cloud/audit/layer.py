@@ -21,8 +21,33 @@ from cloud.errors import ServiceError
 UNKNOWN = "unknown"
 """The caller where nobody was recognised: all of them are one, or they could fill the chain."""
 
-PERSONAL_READS = frozenset({Permission.USERS_READ})
+PERSONAL_READS = frozenset(
+    {
+        Permission.ACCOUNTS_READ,
+        Permission.ARCHIVE_READ,
+        Permission.BANK_READ,
+        Permission.BUSINESS_READ,
+        Permission.ESCALATIONS_READ,
+        Permission.FEEDBACK_READ,
+        Permission.IDENTITY_READ,
+        Permission.MESSAGES_READ,
+        Permission.REVIEWS_READ,
+        Permission.USERS_READ,
+    }
+)
 """Who has one of these may read what belongs to persons."""
+
+SUBJECTS = {
+    "user_id": "users",
+    "account_id": "accounts",
+    "application_id": "certifications",
+    "ticket_id": "escalations",
+    "task_id": "reviews",
+    "customer_id": "customers",
+    "record_id": "bank",
+    "business_id": "business",
+}
+"""By the field of a request that names it: whose data is read."""
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED})
@@ -46,11 +71,9 @@ class AuditLayer:
         """
         permission = self._permission(call)
         if permission in PERSONAL_READS:
-            about, method = str(getattr(request, "user_id", "")), call.method.rpartition("/")[2]
             self._trail.record_read(
                 action=permission.value,
-                # Nothing but an id of ours gets into the chain, whatever the caller sent.
-                subject=f"users/{about}" if _ID.fullmatch(about) else method,
+                subject=_subject(request) or call.method.rpartition("/")[2],
                 caller=caller_of(call),
                 request_id=call.request_id,
             )
@@ -72,6 +95,15 @@ class AuditLayer:
                     request_id=call.request_id,
                 )
             raise
+
+
+def _subject(request: object) -> str:
+    """What a request asks about; empty where it names nothing."""
+    for field, kind in SUBJECTS.items():
+        about = str(getattr(request, field, ""))
+        if _ID.fullmatch(about):  # nothing but an id of ours gets into the chain, whatever the caller sent
+            return f"{kind}/{about}"
+    return ""
 
 
 def caller_of(call: Call) -> str:

@@ -2,7 +2,9 @@
 
     open methods           anybody; what they need as proof is in the request
     a client certificate   of a device or of a person, by its purpose; no token beside it
-    a bearer token         the operator's own (break-glass), else one of the configured issuer
+    a bearer token         the operator's own (break-glass), an account's, else one of the configured issuer
+
+Who signed in to an account may stand at a device: that token alone may come beside a device's certificate.
 
 The contract names what each method needs (``cloud.access.rules``); what it does not name is closed.
 """
@@ -10,12 +12,12 @@ The contract names what each method needs (``cloud.access.rules``); what it does
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from cryptography import x509
 
 from cloud.access.call import Call, Caller, Kind
-from cloud.access.callers import Callers, is_operators
+from cloud.access.callers import SESSION_PREFIX, Callers, is_operators
 from cloud.access.rates import Places, address_of
 from cloud.access.roles import Role, permissions_of
 from cloud.access.rules import Rule, Rules
@@ -58,6 +60,7 @@ class IdentityLayer:
     @asynccontextmanager
     async def _identified(self, call: Call) -> AsyncIterator[None]:
         rule = self._rules.find(call.method)
+        call.device_id = self._device_of(call)
         if rule is None or not rule.open:
             # A token may have to wait for the issuer's keys, which anybody can bring about. Apart from open
             # calls: who watches health does not shut out those who sign in.
@@ -65,18 +68,26 @@ class IdentityLayer:
                 call.caller = await self._identify(call)
         yield
 
+    def _device_of(self, call: Call) -> str:
+        """The device that the connection comes from; empty where it has no certificate of a device."""
+        with suppress(ServiceError):
+            return device_of_peer(call.auth, now=self._sources.now())
+        return ""
+
     async def _identify(self, call: Call) -> Caller:
-        if call.auth.get("x509_pem_cert"):
+        authorization = call.one(AUTHORIZATION)
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        of_account = token.startswith(SESSION_PREFIX)
+        if call.auth.get("x509_pem_cert") and not (of_account and call.device_id):
             if AUTHORIZATION in call.metadata:
                 raise ServiceError(
                     Reason.IDENTITY_AMBIGUOUS, "The call has a client certificate and a token."
                 )
             return await self._by_certificate(call)
-        authorization = call.one(AUTHORIZATION)
-        scheme, _, token = (authorization or "").partition(" ")
-        token = token.strip()
-        signed_in = scheme.lower() == "bearer" and token and not token.startswith(OPERATOR_PREFIX)
-        if signed_in and self._callers.takes_tokens:
+        if of_account:
+            return await self._callers.by_session(token)
+        if token and not token.startswith(OPERATOR_PREFIX) and self._callers.takes_tokens:
             return await self._callers.by_token(token)
         check_operator_token(authorization, expected_sha256=self._operator_sha256)
         return Caller(Kind.SERVICE_TOKEN, TOKEN_NAME, frozenset({Role.SUPERUSER}))
@@ -118,7 +129,7 @@ def check_may(caller: Caller | None, rule: Rule | None) -> None:
     """
     if rule is not None and rule.open:
         return
-    if caller is None or rule is None or rule.device != (caller.kind is Kind.DEVICE):
+    if caller is None or rule is None or _kind_of(rule) is not _narrow(caller.kind):
         raise ServiceError(Reason.METHOD_CLOSED, "This method is not for such callers.")
     if rule.permission is not None and rule.permission not in permissions_of(caller.roles):
         raise ServiceError(
@@ -126,6 +137,17 @@ def check_may(caller: Caller | None, rule: Rule | None) -> None:
             f"This call needs the permission {rule.permission.value}.",
             {"permission": rule.permission.value},
         )
+
+
+def _kind_of(rule: Rule) -> Kind | None:
+    """Of whom alone a method is; None: of those who have permissions."""
+    if rule.device:
+        return Kind.DEVICE
+    return Kind.ACCOUNT if rule.account else None
+
+
+def _narrow(kind: Kind) -> Kind | None:
+    return kind if kind in (Kind.DEVICE, Kind.ACCOUNT) else None
 
 
 def _parse(pem: bytes | None) -> x509.Certificate | None:

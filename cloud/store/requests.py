@@ -54,6 +54,11 @@ def put_answer(connection: Connection, request_key: bytes, answer: bytes, *, sub
     connection.execute(update(kept_answers).where(row).values(answer=answer, subject=subject))
 
 
+def drop(connection: Connection, request_key: bytes) -> None:
+    """Let go of a claim whose request was refused: it may be tried again."""
+    connection.execute(delete(kept_answers).where(kept_answers.c.request_key == request_key))
+
+
 def forget_subject(connection: Connection, subject: str) -> int:
     """Delete what was answered about a subject; return how many answers that were."""
     return int(connection.execute(delete(kept_answers).where(kept_answers.c.subject == subject)).rowcount)

@@ -343,7 +343,7 @@ def test_of_who_was_erased_nothing_is_kept_again(cloud: RunningCloud) -> None:
     found = get(cloud, person)
     assert (found.login, found.display_name, found.subject) == ("erased", "", "")
     name = pb.UpdateUserRequest(user=pb.User(user_id=user_id, display_name="A Name"))
-    assert refused(cloud, "UpdateUser", name) == "USER_NOT_FOUND"
+    assert refused(cloud, "UpdateUser", name) == "PERSON_ERASED"
     operator(cloud, "DisableUser", pb.DisableUserRequest(user_id=user_id))
 
 

@@ -39,7 +39,7 @@ FORMS = NAMES | {
     "some bytes": r"\b\d+ bytes\b",
     "a place in the chain": r"^\d+ +(?=\d{4}-\d\d-\d\dT)|(?:(?<=^audit_seq)|(?<=^events)|(?<=seq)) +\d+$",
 }
-"""All that differs from run to run. The audit chain counts a refusal once a minute: a slow run makes more events."""
+"""All that differs from run to run. The audit chain tells a refusal once a minute: slow runs have more."""
 
 ANY = re.compile(
     "|".join(f"(?P<{name.replace(' ', '_')}>{form})" for name, form in FORMS.items()), re.MULTILINE

@@ -17,6 +17,7 @@ from cloud.devices.tokens import OPERATOR_PREFIX, check_operator_token, encode_t
 from cloud.errors import REMEDIES, FieldViolation, Reason, ServiceError
 from cloud.hints import LANGUAGES, MAX_HEADER_CHARS, choose_language, hint_of
 from cloud.paging import encode_page_token, parse_page_token
+from cloud.reasons import TABLES
 from cloud.sources import from_us, to_us
 from tests.support.authority import Authority
 from verifield.profile import leaf_certificate
@@ -35,6 +36,10 @@ def details(status: Status) -> dict[str, Any]:
     return found
 
 
+def test_every_reason_stands_in_the_table_of_one_room() -> None:
+    assert sorted(reason for table in TABLES for reason in table.REMEDIES) == sorted(Reason)
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_travels_with_status_domain_and_hint(reason: Reason) -> None:
     assert reason in REMEDIES
@@ -43,7 +48,7 @@ def test_every_reason_travels_with_status_domain_and_hint(reason: Reason) -> Non
     info, hint = told["ErrorInfo"], told["LocalizedMessage"]
     assert status.code > 0
     assert (info.reason, info.domain, dict(info.metadata)) == (reason, "verifield", {"fact": "1"})
-    assert (hint.locale, hint.message) == ("en", REMEDIES[reason].hint)
+    assert (hint.locale, hint.message) == ("en", REMEDIES[reason].en)
     assert hint.message.endswith(".")
 
 
@@ -54,7 +59,7 @@ def test_every_reason_has_a_hint_in_every_language(reason: Reason, language: str
     assert hint.endswith("。" if language == "zh" else ".")
     assert any("\u4e00" <= letter <= "\u9fff" for letter in hint) is (language == "zh")
     if language == "es":
-        assert hint != REMEDIES[reason].hint
+        assert hint != REMEDIES[reason].en
     told = details(to_status(ServiceError(reason, "One sentence."), accept_language=language))
     assert (told["LocalizedMessage"].locale, told["LocalizedMessage"].message) == (language, hint)
 

@@ -17,7 +17,7 @@ from cloud.access.rules import Rule
 from cloud.access.windows import Windows
 from cloud.errors import Reason, ServiceError
 
-RATES = Rates(read=5, write=2, device=3, open=4, failed=1)
+RATES = Rates(read=5, write=2, device=3, account=6, open=4, failed=1)
 
 
 @dataclass
@@ -36,7 +36,7 @@ def refused(limits: RateLimits, name: str, who: str) -> ServiceError | None:
     return None
 
 
-@pytest.mark.parametrize("name", ["read", "write", "device", "open", "failed"])
+@pytest.mark.parametrize("name", ["read", "write", "device", "account", "open", "failed"])
 def test_each_class_has_its_own_limit_on_both_sides(name: str) -> None:
     clock = Clock()
     limits = RateLimits(RATES, clock)

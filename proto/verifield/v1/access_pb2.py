@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/access.proto\x12\x0cverifield.v1\x1a google/protobuf/descriptor.proto\"L\n\nAccessRule\x12\x14\n\npermission\x18\x01 \x01(\tH\x00\x12\x0e\n\x04open\x18\x02 \x01(\x08H\x00\x12\x10\n\x06\x64\x65vice\x18\x03 \x01(\x08H\x00\x42\x06\n\x04rule:J\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xad\x8b\x03 \x01(\x0b\x32\x18.verifield.v1.AccessRuleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/access.proto\x12\x0cverifield.v1\x1a google/protobuf/descriptor.proto\"_\n\nAccessRule\x12\x14\n\npermission\x18\x01 \x01(\tH\x00\x12\x0e\n\x04open\x18\x02 \x01(\x08H\x00\x12\x10\n\x06\x64\x65vice\x18\x03 \x01(\x08H\x00\x12\x11\n\x07\x61\x63\x63ount\x18\x04 \x01(\x08H\x00\x42\x06\n\x04rule:J\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xad\x8b\x03 \x01(\x0b\x32\x18.verifield.v1.AccessRuleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.access_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCESSRULE']._serialized_start=77
-  _globals['_ACCESSRULE']._serialized_end=153
+  _globals['_ACCESSRULE']._serialized_end=172
 # @@protoc_insertion_point(module_scope)

@@ -27,24 +27,28 @@ class AccessRule(_message.Message):
     PERMISSION_FIELD_NUMBER: _builtins.int
     OPEN_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The caller needs a role that has this permission. Those that end in ".read" change nothing."""
     open: _builtins.bool
     """Anybody may call it: what it needs as proof is in the request."""
     device: _builtins.bool
     """Only devices, by the certificate of their TLS connection."""
+    account: _builtins.bool
+    """Only who signed in to an account of their own, by the token that AccountService gave."""
     def __init__(
         self,
         *,
         permission: _builtins.str = ...,
         open: _builtins.bool = ...,
         device: _builtins.bool = ...,
+        account: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "open", b"open", "permission", b"permission", "rule", b"rule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "device", b"device", "open", b"open", "permission", b"permission", "rule", b"rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "open", b"open", "permission", b"permission", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "device", b"device", "open", b"open", "permission", b"permission", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["permission", "open", "device"]  # noqa: Y015
+    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["permission", "open", "device", "account"]  # noqa: Y015
     _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
 

@@ -1,0 +1,10 @@
+"""Objects, applications for certification, results, badges."""
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the tables."""

@@ -1,0 +1,10 @@
+"""Rules with a date, requests for services, delegations, feedback."""
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the tables."""
