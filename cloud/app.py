@@ -6,6 +6,7 @@ DATA/                   0700 when made here; must not be writable by others
     endpoint.json       where the service listens, for the operator commands
     verifield.db        the store, unless --database names another
     media/              encrypted files of devices, see cloud.media.files, unless --media names another
+    objects/            encrypted files of persons, see cloud.objects.store, unless a setting names another
     root.pem, keys/     see cloud.authority, unless --keys names another
 
 Several services may share a PostgreSQL database, with a directory each, and with --keys and --media in
@@ -26,12 +27,14 @@ from pathlib import Path
 from cryptography import x509
 from structlog.typing import FilteringBoundLogger
 
+from cloud.accounts.sessions import Sessions
 from cloud.attestations.deliverer import Deliverer
 from cloud.attestations.intake import Intake
 from cloud.attestations.verifiers import open_verifiers
 from cloud.audit.heads import HeadSigner
 from cloud.audit.trail import Trail
 from cloud.audit.upkeep import Audit, kept_up
+from cloud.authorities.bundle import Authorities
 from cloud.authority import Authority
 from cloud.config import Config, parse_address
 from cloud.devices.tokens import OPERATOR_PREFIX, SECRET_BYTES, encode_token, is_token, token_sha256
@@ -47,7 +50,9 @@ from cloud.log.sequencer import LogSigner, Sequencer
 from cloud.media.files import MediaFolder
 from cloud.media.intake import MediaIntake
 from cloud.operations import STATUS_SERVICE, Telemetry, add_status_service, find_vitals, scraped, telling
+from cloud.persons import Persons
 from cloud.privacy.ring import KeyRing
+from cloud.rooms import Opened, make_jobs
 from cloud.server import (
     MAX_DEVICE_MESSAGE_BYTES,
     MAX_PUBLIC_MESSAGE_BYTES,
@@ -55,12 +60,13 @@ from cloud.server import (
     device_credentials,
     public_credentials,
 )
-from cloud.services import Opened, add_services, for_anybody, make_layers, make_services, open_issuer
+from cloud.services import add_services, for_anybody, make_layers, make_services, open_issuer
 from cloud.serving import Served
 from cloud.sources import Sources, to_us
 from cloud.store import attestations
 from cloud.store.database import Store, StoreOptions
 from cloud.store.persons import check_ring
+from cloud.upkeep import jobs_running
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,7 @@ async def serve(
             try:
                 await _serve_opened(config, opened, sources, log=log, announce=announce, stop=stop, now=now)
             finally:
+                await opened.authorities.close()
                 await opened.deliverer.close()
                 # A transaction that still runs ends before another service may take the directory.
                 opened.sequencer.close()
@@ -123,7 +130,11 @@ async def _serve_opened(
         sequencer=opened.sequencer,
     )
     public, device = _bind(config, opened, sources, log)
-    async with scraped(config, metrics, vitals.census) as figures, kept_up(opened.audit, log):
+    async with (
+        scraped(config, metrics, vitals.census) as figures,
+        kept_up(opened.audit, log),
+        jobs_running(make_jobs(opened, config, sources), log),
+    ):
         watching: asyncio.Task[None] | None = None
         try:
             # An empty host tells the device to use the one that it called.
@@ -199,6 +210,8 @@ def open_data(config: Config, sources: Sources, telemetry: Telemetry | None = No
             Trail(store, sources),
             HeadSigner(store, OwnLeaves(sequencer, name="audit"), authority, sources),
         ),
+        authorities=Authorities.open(config, sources, ended=telemetry.metrics.asked),
+        sessions=Sessions(store, Persons(ring, sources), sources),
     )
 
 

@@ -9,15 +9,16 @@
         log.key log.pem            Ed25519, signs checkpoints
         policy.key policy.pem      P-256, signs policies and directives
         audit.key audit.pem        P-256, signs heads of the audit chain and manifests of backups
+        certification.key .pem     P-256, signs badges, their status, and manifests of archives
         media.key media.pub        X25519, opens the pictures that devices deliver
         renewal.secret             32 bytes, makes challenges that only this service can have made
 
-The last four are made when a deployment that lacks them is opened. A lock lets one start at a time
+The last five are made when a deployment that lacks them is opened. A lock lets one start at a time
 through, so that two of them never make two of a kind.
 
-Leaf certificates that near their end are renewed at start. Those of the receipt, log, policy and audit keys
-keep their beginning: a receipt carries the time at which its record became durable, and the
-certificate beside it must have been valid then, however often it was renewed since.
+Leaf certificates that near their end are renewed at start. All but that of the TLS server keep their
+beginning: a receipt carries the time at which its record became durable, and the certificate beside it must
+have been valid then, however often it was renewed since.
 """
 
 from __future__ import annotations
@@ -86,6 +87,11 @@ REVOCATION_LIST_LIFETIME = timedelta(days=30)
 RENEWAL_SECRET_BYTES = 32
 
 _SIDE_PREFIX = ".keys."
+_LATER_SIGNERS = (
+    ("policy", "verifield-policies", Purpose.POLICY),
+    ("audit", "verifield-audit", Purpose.AUDIT),
+    ("certification", "verifield-certifications", Purpose.CERTIFICATION),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class Authority:
         log: Credential,
         policy: Credential,
         audit: Credential,
+        certification: Credential,
         media_key: X25519PrivateKey,
         renewal_secret: bytes,
     ) -> None:
@@ -120,6 +127,7 @@ class Authority:
         self.log = log
         self.policy = policy
         self.audit = audit
+        self.certification = certification
         self.media_key = media_key
         self.renewal_secret = renewal_secret
 
@@ -151,10 +159,8 @@ class Authority:
     @classmethod
     def _load(cls, keys: Path, *, server_names: Sequence[str], now: datetime) -> Authority:
         issuing = load_credential(keys, "issuing")
-        _complete_signer(
-            keys, issuing, file="policy", name="verifield-policies", usage=Purpose.POLICY, now=now
-        )
-        _complete_signer(keys, issuing, file="audit", name="verifield-audit", usage=Purpose.AUDIT, now=now)
+        for file, name, usage in _LATER_SIGNERS:
+            _complete_signer(keys, issuing, file=file, name=name, usage=usage, now=now)
         return cls(
             root=x509.load_pem_x509_certificate((keys / "root.pem").read_bytes()),
             issuing=issuing,
@@ -163,6 +169,7 @@ class Authority:
             log=_renewed(keys, "log", issuing, usage=Purpose.LOG, now=now),
             policy=_renewed(keys, "policy", issuing, usage=Purpose.POLICY, now=now),
             audit=_renewed(keys, "audit", issuing, usage=Purpose.AUDIT, now=now),
+            certification=_renewed(keys, "certification", issuing, usage=Purpose.CERTIFICATION, now=now),
             media_key=open_x25519(keys, "media"),
             renewal_secret=_open_renewal_secret(keys / "renewal.secret"),
         )
@@ -178,6 +185,10 @@ class Authority:
     @property
     def audit_key(self) -> ec.EllipticCurvePrivateKey:
         return _ec(self.audit.key)
+
+    @property
+    def certification_key(self) -> ec.EllipticCurvePrivateKey:
+        return _ec(self.certification.key)
 
     @property
     def log_key(self) -> Ed25519PrivateKey:

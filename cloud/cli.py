@@ -24,17 +24,32 @@ def main() -> None:
 def build_app() -> typer.Typer:
     """The commands. Imported here because gRPC reads its TLS settings when it is imported."""
     from cloud.commands import (  # noqa: PLC0415
+        accounts,
         alarms,
+        archive,
         attestations,
         audit,
+        authorities,
         backup,
+        bank,
+        business,
+        certifications,
         config,
+        customers,
         devices,
+        escalations,
+        feedback,
+        identity,
         join_token,
         keys,
         log,
         media,
+        messages,
+        phones,
         policies,
+        reviewers,
+        reviews,
+        rules,
         users,
     )
     from cloud.commands.migrate import migrate  # noqa: PLC0415
@@ -50,23 +65,17 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.command()(serve)
-    app.command()(migrate)
-    app.command()(backup.restore)
+    for command in (serve, migrate, backup.restore, status, business.catalogue):
+        app.command()(command)
     app.command("verify-log")(verify_log)
     app.command("import")(import_file)
-    app.command()(status)
-    app.add_typer(config.app, name="config")
-    app.add_typer(join_token.app, name="join-token")
-    app.add_typer(devices.app, name="devices")
-    app.add_typer(alarms.app, name="alarms")
-    app.add_typer(policies.app, name="policies")
-    app.add_typer(attestations.app, name="attestations")
-    app.add_typer(media.app, name="media")
-    app.add_typer(log.app, name="log")
-    app.add_typer(audit.app, name="audit")
-    app.add_typer(backup.app, name="backup")
-    app.add_typer(keys.app, name="keys")
+    groups = (
+        *(config, join_token, devices, alarms, policies, rules, authorities),
+        *(attestations, media, log, audit, backup, keys, users),
+        *(accounts, identity, phones, messages, escalations, reviews, reviewers),
+        *(certifications, archive, business, bank, customers, feedback),
+    )
+    for group in groups:
+        app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
     app.add_typer(keys.persons_app, name="persons")
-    app.add_typer(users.app, name="users")
     return app

@@ -20,8 +20,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from cloud.errors import SetupError
-from cloud.layout import MEDIA_FOLDER
-from cloud.settings import AccessSettings, Told
+from cloud.layout import MEDIA_FOLDER, OBJECTS_FOLDER
+from cloud.message_settings import MessageSettings
+from cloud.settings import AccessSettings, AuthoritySettings, PasswordSettings, Told
 
 ENV_PREFIX = "VERIFIELD_CLOUD_"
 
@@ -51,7 +52,7 @@ Host = Annotated[str, AfterValidator(_check_host)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
-class Config(AccessSettings, BaseSettings):
+class Config(AccessSettings, PasswordSettings, AuthoritySettings, MessageSettings, BaseSettings):
     """What can be set. Limits that nobody should turn are constants beside the code that keeps them."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -116,6 +117,29 @@ class Config(AccessSettings, BaseSettings):
             "Folder of the encrypted files that devices deliver.",
             "Servers that share one database must share it: a device sends its next chunk to any of them.",
             unset="`media` in the data folder",
+        ),
+    ] = None
+    objects: Annotated[
+        Path | None,
+        Told(
+            "Folder of the encrypted files of persons: material, documents, pictures.",
+            "Servers that share one database must share it: what one keeps, another opens.",
+            unset="`objects` in the data folder",
+        ),
+    ] = None
+    allow_simulated_cameras: Annotated[
+        bool,
+        Told(
+            "Let records of simulated cameras count as evidence of who somebody is.",
+            "Their pictures could be made up. Only trials without a camera have a reason to switch this on.",
+        ),
+    ] = False
+    paper_font: Annotated[
+        Path | None,
+        Told(
+            "TrueType font with Chinese characters that is put into papers (PDF).",
+            "A paper must look the same everywhere, for as long as it is kept.",
+            unset="that of Debian's fonts-droid-fallback where it is installed, else what readers bring",
         ),
     ] = None
     server_names: Annotated[
@@ -219,6 +243,10 @@ class Config(AccessSettings, BaseSettings):
     @property
     def media_folder(self) -> Path:
         return (self.media or self.data / MEDIA_FOLDER).absolute()
+
+    @property
+    def objects_folder(self) -> Path:
+        return (self.objects or self.data / OBJECTS_FOLDER).absolute()
 
     @property
     def device_address(self) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +94,17 @@ def certificates_pem(certificates: Sequence[x509.Certificate]) -> bytes:
 
 def write_private(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write a file whole or not at all, durably, never readable by others in between."""
+    write_whole(path, [data], mode=mode)
+
+
+def write_whole(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) -> None:
+    """As :func:`write_private`, for what comes in pieces; what a kill leaves beside it begins with a dot."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

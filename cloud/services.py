@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 
 import grpc
-from cryptography import x509
 from structlog.typing import FilteringBoundLogger
 
 from cloud.access.call import Layer
@@ -20,20 +18,16 @@ from cloud.access.rates import Places, RateLimits, Rates
 from cloud.access.roles import Role
 from cloud.access.rules import Rules
 from cloud.attestations.bundles import Bundles
-from cloud.attestations.deliverer import Deliverer
 from cloud.attestations.media_service import MediaService
 from cloud.attestations.service import AttestationService
 from cloud.attestations.sync import SyncService
 from cloud.audit.layer import AuditLayer
 from cloud.audit.service import AuditService
-from cloud.audit.upkeep import Audit
-from cloud.authority import Authority
 from cloud.config import Config
 from cloud.devices.enrollment_service import EnrollmentService
 from cloud.devices.revocation import current_list
 from cloud.devices.service import DeviceService
 from cloud.errors import SetupError
-from cloud.feed.pull import Feed
 from cloud.interceptors.calls import LogLayer, RequestIdLayer
 from cloud.interceptors.deadline import DeadlineLayer
 from cloud.interceptors.errors import ErrorLayer
@@ -41,36 +35,47 @@ from cloud.interceptors.identity import IdentityLayer, PermissionLayer
 from cloud.interceptors.rates import AddressLayer, CallerLayer
 from cloud.interceptors.telemetry import TelemetryLayer
 from cloud.interceptors.validation import ValidationLayer
-from cloud.log.sequencer import Sequencer
 from cloud.log.service import LogService
-from cloud.media.intake import MediaIntake
-from cloud.mutations import Mutations
-from cloud.operations import Telemetry
-from cloud.persons import Persons
 from cloud.policies.service import PolicyService
-from cloud.privacy.ring import KeyRing
+from cloud.rooms import Opened, make_base, room_services
 from cloud.serving import Served, served
 from cloud.sources import Sources
-from cloud.store.database import Store
 from cloud.transfer.importer import Importer
 from cloud.transfer.service import TransferService
 from cloud.users.personal import PersonalVault
 from cloud.users.service import UserService
 from verifield.v1 import (
+    account_service_pb2,
+    archive_service_pb2,
     attestation_service_pb2,
     attestation_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
+    authority_service_pb2,
+    bank_service_pb2,
+    business_service_pb2,
+    catalog_service_pb2,
+    certification_service_pb2,
+    coop_service_pb2,
+    customer_service_pb2,
     device_service_pb2,
     device_service_pb2_grpc,
+    diagnostics_service_pb2,
     enrollment_service_pb2,
     enrollment_service_pb2_grpc,
+    escalation_service_pb2,
+    feedback_service_pb2,
+    identity_service_pb2,
     log_service_pb2,
     log_service_pb2_grpc,
     media_service_pb2,
     media_service_pb2_grpc,
+    message_service_pb2,
+    otp_service_pb2,
     policy_service_pb2,
     policy_service_pb2_grpc,
+    review_service_pb2,
+    rulebook_service_pb2,
     status_service_pb2,
     sync_service_pb2,
     sync_service_pb2_grpc,
@@ -80,35 +85,33 @@ from verifield.v1 import (
     user_service_pb2_grpc,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a running service needs from its data directory."""
-
-    store: Store
-    sequencer: Sequencer
-    authority: Authority
-    operator_sha256: bytes
-    tpm_roots: list[x509.Certificate]
-    deliverer: Deliverer
-    feed: Feed
-    media: MediaIntake
-    telemetry: Telemetry
-    ring: KeyRing
-    issuer: Issuer | None
-    audit: Audit
-
-
 SERVICES = tuple(
     service.full_name
     for file in (
+        archive_service_pb2,
+        certification_service_pb2,
+        account_service_pb2,
         attestation_service_pb2,
         audit_service_pb2,
+        authority_service_pb2,
+        bank_service_pb2,
+        business_service_pb2,
+        catalog_service_pb2,
+        coop_service_pb2,
+        customer_service_pb2,
         device_service_pb2,
+        diagnostics_service_pb2,
         enrollment_service_pb2,
+        escalation_service_pb2,
+        feedback_service_pb2,
+        identity_service_pb2,
         log_service_pb2,
         media_service_pb2,
+        message_service_pb2,
+        otp_service_pb2,
         policy_service_pb2,
+        review_service_pb2,
+        rulebook_service_pb2,
         status_service_pb2,
         sync_service_pb2,
         transfer_service_pb2,
@@ -134,7 +137,7 @@ def make_layers(opened: Opened, config: Config, sources: Sources, log: Filtering
         time.monotonic,
     )
     places = Places()
-    callers = Callers(opened.store, opened.ring, sources, opened.issuer)
+    callers = Callers(opened.store, opened.ring, sources, opened.issuer, sessions=opened.sessions)
     return [
         TelemetryLayer(opened.telemetry.metrics, opened.telemetry.tracing),
         RequestIdLayer(sources.random_bytes),
@@ -158,8 +161,7 @@ def for_anybody(services: Iterable[Served]) -> list[Served]:
 
 def make_services(opened: Opened, config: Config, sources: Sources, *, device_endpoint: str) -> list[Served]:
     """All services. ``device_endpoint``: told to devices, host:port; an empty host means the one called."""
-    mutations = Mutations(opened.store, sources, secret=opened.authority.renewal_secret)
-    persons = Persons(opened.ring, sources)
+    base = make_base(opened, sources)
     return [
         served(
             enrollment_service_pb2,
@@ -175,14 +177,17 @@ def make_services(opened: Opened, config: Config, sources: Sources, *, device_en
         served(
             device_service_pb2,
             device_service_pb2_grpc.add_DeviceServiceServicer_to_server,
-            DeviceService(opened.store, opened.authority, sources, mutations, resume=opened.deliverer.resume),
+            DeviceService(
+                opened.store, opened.authority, sources, base.mutations, resume=opened.deliverer.resume
+            ),
         ),
         served(
             policy_service_pb2,
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
-            PolicyService(opened.store, opened.authority, sources, mutations),
+            PolicyService(opened.store, opened.authority, sources, base.mutations),
         ),
         *_record_services(opened, config, sources),
+        *room_services(opened, base, config),
         served(
             audit_service_pb2,
             audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
@@ -195,8 +200,8 @@ def make_services(opened: Opened, config: Config, sources: Sources, *, device_en
                 opened.store,
                 opened.authority,
                 sources,
-                vault=PersonalVault(persons),
-                mutations=mutations,
+                vault=PersonalVault(base.persons),
+                mutations=base.mutations,
             ),
         ),
     ]

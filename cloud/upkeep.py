@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -29,21 +30,28 @@ class Job:
 
 @asynccontextmanager
 async def jobs_running(jobs: Iterable[Job], log: FilteringBoundLogger) -> AsyncIterator[None]:
-    """Run the jobs beside the block; when it ends, let those that run come to their end."""
-    stop = asyncio.Event()
-    tasks = [asyncio.create_task(_run(job, stop, log), name=job.name) for job in jobs]
+    """Run the jobs beside the block; when it ends, let those that run come to their end.
+
+    Each job has a thread of its own: one that waits for a server elsewhere keeps no call, and no other job,
+    from running.
+    """
+    stop, jobs = asyncio.Event(), tuple(jobs)
+    threads = ThreadPoolExecutor(max_workers=len(jobs) or 1, thread_name_prefix="upkeep")
+    tasks = [asyncio.create_task(_run(job, stop, log, threads), name=job.name) for job in jobs]
     try:
         yield
     finally:
         stop.set()
         await asyncio.gather(*tasks)
+        threads.shutdown()
 
 
-async def _run(job: Job, stop: asyncio.Event, log: FilteringBoundLogger) -> None:
+async def _run(job: Job, stop: asyncio.Event, log: FilteringBoundLogger, threads: Executor) -> None:
+    loop = asyncio.get_running_loop()
     while not stop.is_set():
         done = 0
         try:
-            done = await asyncio.to_thread(job.run)
+            done = await loop.run_in_executor(threads, job.run)
             if done:
                 log.info("upkeep", task=job.name, count=done)
         except Exception as error:  # the database is away, or one job has a fault: the others go on

@@ -125,12 +125,16 @@ class GalleryCandidate:
 
 @dataclass(frozen=True, slots=True)
 class GalleryResult:
-    """``candidates``: best first. Nobody is an answer; no answer at all is None instead of this."""
+    """``candidates``: best first. Nobody is an answer; no answer at all is None instead of this.
+
+    ``second_check``: scores alone cannot tell who it is (siblings, twins): a person has to look.
+    """
 
     gallery_version: int
     size: int
     candidates: tuple[GalleryCandidate, ...]
     decision: GalleryDecision
+    second_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,16 +20,18 @@ from edge.attest.wipe import wipe_personal_keys
 from edge.config import EdgeConfig
 from edge.downstream import StateDownstream
 from edge.errors import StorageError
-from edge.files import destroy_file, destroy_leftovers
+from edge.files import destroy_file, destroy_leftovers, make_private_folder
 from edge.outbox.store import Outbox
 from edge.ports import KeyStore, RollbackCounter
 from edge.recorder import Recorder
+from edge.sqlite import StoreName, storage_errors
 from edge.state.records import PullOutcome
 from edge.state.store import StateStore
+from edge.vault import Vault
 from verifield.certificates import load_roots
 
-DATA_KEYS = "**/*.sqlite.key*"
-"""Of the outboxes and of the device's state; the first version's were not wrapped, copies end in .old."""
+DATA_KEYS = ("**/*.sqlite.key*", "**/*.gallery.key*")
+"""Of the outboxes, the device's state, its gallery; the first version's were not wrapped, copies end in .old."""
 
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,27 @@ def outbox_path(config: EdgeConfig, device_id: str) -> Path:
 def state_path(config: EdgeConfig, device_id: str) -> Path:
     """What a device knows belongs to one identity too."""
     return config.data_dir / "state" / f"{device_id}.sqlite"
+
+
+def gallery_path(config: EdgeConfig) -> Path:
+    """The people that are enrolled here stay when the device is enrolled anew."""
+    return config.data_dir / "gallery" / "people.gallery"
+
+
+def gallery_key(config: EdgeConfig, identity: DeviceIdentity, *, create: bool = False) -> bytes:
+    """Return the key that the gallery's file is sealed under; to ``create``: make it where there is none.
+
+    Raises:
+        StorageError, SetupError: as ``Vault.unlock``.
+    """
+    path = gallery_path(config)
+    key_path = path.with_name(path.name + ".key")
+    vault = Vault(key_path, identity.key_store, purpose="verifield gallery data key")
+    if create:
+        with storage_errors(StoreName("GALLERY", "The gallery")):
+            make_private_folder(path.parent)
+        vault.create()
+    return vault.derive(b"gallery")
 
 
 def open_identity(config: EdgeConfig) -> DeviceIdentity:
@@ -98,7 +121,7 @@ def destroy_counters(key_store: KeyStore, attestation_keys: Iterable[str]) -> No
 def destroy_abandoned_files(config: EdgeConfig) -> None:
     """Destroy what processes that were killed left of files they were writing: keys may be among them."""
     identities = [Path(path) for path, _, _ in os.walk(identity_folder(config))]  # which come and go
-    stores = [config.data_dir / name for name in ("outbox", "state")]
+    stores = [config.data_dir / name for name in ("outbox", "state", "gallery")]
     try:
         for path in (config.data_dir, *identities, *stores):
             destroy_leftovers(path)
@@ -151,7 +174,7 @@ def destroy_data_keys(config: EdgeConfig) -> None:
         StorageError: DATA_KEY_UNWRITABLE.
     """
     try:
-        for path in config.data_dir.glob(DATA_KEYS):
+        for path in (path for pattern in DATA_KEYS for path in config.data_dir.glob(pattern)):
             if path.suffix != ".lock":  # which somebody may hold
                 destroy_file(path)
     except OSError as error:

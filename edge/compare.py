@@ -59,8 +59,8 @@ def compare_files(
     Raises:
         InputError: NOT_A_PICTURE, PICTURE_TOO_LARGE, NO_FACE or MULTIPLE_FACES, naming the file.
     """
-    one, one_template = _read_face(first, detector, embedder)
-    other, other_template = _read_face(second, detector, embedder)
+    one, one_template = read_face(first, detector, embedder)
+    other, other_template = read_face(second, detector, embedder)
     chip = one.chip_photo or other.chip_photo
     result = match(
         one_template,
@@ -71,7 +71,8 @@ def compare_files(
     return Comparison(result, (one, other))
 
 
-def _read_face(path: Path, detector: FaceDetector, embedder: SFaceEmbedder) -> tuple[ComparedFace, Embedding]:
+def read_face(path: Path, detector: FaceDetector, embedder: SFaceEmbedder) -> tuple[ComparedFace, Embedding]:
+    """The only face of a picture file, and its template; errors as :func:`compare_files`."""
     image = read_picture(path)
     chip_photo = is_chip_photo(image)
     if chip_photo:

@@ -56,6 +56,7 @@ class EdgeConfig(BaseSettings):
     tpm_tcti: str = "device:/dev/tpmrm0"  # how tpm2-tools reach the TPM
     card_timeout_s: float = Field(default=30.0, gt=0, le=600)
     capture_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    gallery_fpir: float = Field(default=0.01, gt=0, lt=1)  # how often a stranger may be taken for somebody
     retention_days: float = Field(default=30.0, ge=0, le=3650)  # of delivered and receipted records
 
     def sha256(self) -> bytes:

@@ -22,6 +22,9 @@ VALIDITY_UNCERTAIN = "DOCUMENT_VALIDITY_UNCERTAIN"
 DOCUMENT_NOT_FROM_CHIP = "DOCUMENT_NOT_FROM_CHIP"
 """What was typed or pictured can be made up: only two people may accept it, by hand."""
 
+GALLERY_SECOND_CHECK = "GALLERY_SECOND_CHECK"
+"""Others in the gallery are as like, or nearly: the clerk is asked, as two people decide by hand."""
+
 NOT_VALID = {Validity.EXPIRED: DOCUMENT_EXPIRED, Validity.NOT_YET: DOCUMENT_NOT_YET_VALID}
 
 
@@ -62,6 +65,8 @@ def _judge(evidence: Evidence, planned: frozenset[Step]) -> Decision:
         return Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD",))
     if evidence.document.read_method is not ReadMethod.CHIP:
         return Decision(Outcome.INCONCLUSIVE, (DOCUMENT_NOT_FROM_CHIP,))
+    if evidence.gallery is not None and evidence.gallery.second_check:
+        return Decision(Outcome.INCONCLUSIVE, (GALLERY_SECOND_CHECK,))
     unanswered = tuple(
         f"NO_ANSWER_{step}" for step in Step if step in planned and not _answered(step, evidence)
     )

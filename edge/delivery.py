@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.app import (
     identity_folder,
     open_downstream,
+    open_identity,
     open_recorder,
     open_state,
     outbox_path,
@@ -31,12 +32,16 @@ from edge.sync.daemon import SyncDevice, SyncReport, SyncSetting, keep_evidence,
 from edge.sync.events import Trouble
 from edge.sync.export import Exporter, ExportReport, write_export
 from edge.sync.journal import Journal
+from edge.sync.line import DiagnosticsFolder, deliver
 from edge.sync.machine import State
 from edge.sync.ports import UplinkError
 from edge.sync.taking import Parts
 from edge.sync.turns import Turns
 from edge.sync.uplink import GrpcUplink
 from verifield.certificates import load_roots
+
+COURIER_EVERY_S = 60.0
+"""How soon what was found out about the line is sent once it works again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,40 @@ def run_sync(
         jitter=secrets.SystemRandom().random,
         on_trouble=on_trouble,
     )
-    return run(setting, stop=stop, once=once, accept_log=accept_log)
+    with _courier(config, stop):
+        report = run(setting, stop=stop, once=once, accept_log=accept_log)
+    if once and report.trouble is None:
+        _send_diagnostics(config)
+    return report
+
+
+def diagnostics_folder(config: EdgeConfig) -> DiagnosticsFolder:
+    """What was found out about the line, and not sent yet."""
+    return DiagnosticsFolder(config.data_dir / "diagnostics")
+
+
+@contextmanager
+def _courier(config: EdgeConfig, stop: threading.Event) -> Iterator[None]:
+    """Beside the delivery of records, send what was found out about the line; it never disturbs them."""
+    over = threading.Event()
+
+    def carry() -> None:
+        while not over.wait(COURIER_EVERY_S) and not stop.is_set():
+            _send_diagnostics(config)
+
+    thread = threading.Thread(target=carry, name="diagnostics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _send_diagnostics(config: EdgeConfig) -> None:
+    folder = diagnostics_folder(config)
+    with suppress(UplinkError, EdgeError, OSError):  # it stays, for the next time
+        if folder.waiting():
+            deliver(folder, open_identity(config))
 
 
 def export_records(

@@ -2,7 +2,8 @@
 
 1. two different people are signed in, and the second is a supervisor
 2. the attempt is one of this device's own newest records, and nobody has decided about it yet
-3. it leaves room for people: never after VERIFIED, which needs none, after SPOOF, or where the person refused
+3. it leaves room for people: never after VERIFIED, which needs none, after SPOOF, where the person refused,
+   or where the operator was the applicant
 4. the record is signed by the device and, beside it, by the supervisor's own key; then it is durable
 5. the ledger of manual decisions gets its row
 
@@ -22,7 +23,7 @@ from edge.operators.manual import check_two_people, note_manual
 from edge.operators.service import Operators
 from edge.outbox.records import StoredRecord
 from edge.recorder import Recorder
-from edge.session.events import SAID_NO
+from edge.session.events import OPERATOR_IS_APPLICANT, SAID_NO
 from edge.state.store import StateStore
 from verifield.cosign import parse_cosigner_key
 from verifield.dsse import check_signature, parse_envelope
@@ -62,6 +63,12 @@ def check_attempt(attempt: pb.Statement) -> None:
             "MANUAL_NOT_ALLOWED",
             "The person refused or stopped: nobody can decide otherwise for them.",
             hint="Let the person try again, if they want to.",
+        )
+    if OPERATOR_IS_APPLICANT in attempt.reasons:
+        raise InputError(
+            "MANUAL_NOT_ALLOWED",
+            "The person in front of the camera was the operator: nobody decides about themselves.",
+            hint="Let another operator sign in, and let the person try again.",
         )
     if attempt.outcome not in MANUAL_AFTER:
         what = pb.Outcome.Name(attempt.outcome).removeprefix("OUTCOME_") or "no verification"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -346,11 +346,24 @@ class CaptureRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Purpose:
+    """The request that a record is made for.
+
+    ``task_id``: empty where the nonce was given by hand. ``number_salt``: the task's own, 32 bytes.
+    """
+
+    nonce: bytes
+    task_id: str = ""
+    number_salt: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that a decision rests on. None means the stage gave no answer, which is never a pass.
 
     ``validity``: of the document, by the time that was known when it was read.
     ``media``: pictures to keep beside the record, as files not yet encrypted; nothing is decided by them.
+    ``purpose``: what the cloud asked for; None where nobody asked.
     """
 
     document: IdDocument | None = None
@@ -362,6 +375,7 @@ class Evidence:
     session: SessionAnswers | None = None
     media: tuple[PrivateField, ...] = ()
     validity: Validity | None = None
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, slots=True)

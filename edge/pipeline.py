@@ -15,13 +15,14 @@ from edge.face_capture import Eyes, FaceCapture
 from edge.interrupts import stops_held_back
 from edge.interview import Interview
 from edge.match.score import match as match_faces
-from edge.model import Decision, Embedding, Evidence, IdDocument, Prompt, Validity
+from edge.model import Decision, Embedding, Evidence, IdDocument, Prompt, Purpose, Validity
 from edge.outbox.records import StoredRecord
 from edge.policy import LIVE_CHIP_PHOTO
 from edge.ports import CardReader, GallerySearch
 from edge.session.events import (
     DEVICE_LOCKED,
     OPERATOR_IDLE,
+    OPERATOR_IS_APPLICANT,
     Abort,
     Begin,
     DocumentRead,
@@ -76,8 +77,9 @@ class Guard:
     ``is_locked``: whether the cloud has locked the device meanwhile. ``note_begun``: makes durable that the
     session has begun, so that even a power cut leaves a record of it. ``judge_document``: whether a document
     counts today, as far as the device knows the time.
+    ``awaits``: whether the session is for this document's holder; without a task it is for anybody.
     ``note_activity``: that something has happened in the operator's session; False where the operator is
-    signed out, for having been idle or otherwise.
+    signed out, for having been idle or otherwise. ``is_applicant``: whether the face is the operator's own.
     """
 
     check_ready: Callable[[], None]
@@ -85,6 +87,8 @@ class Guard:
     note_begun: Callable[[SessionAnswers], None]
     judge_document: Callable[[IdDocument], Validity]
     note_activity: Callable[[SignedIn], bool]
+    awaits: Callable[[IdDocument], bool] = lambda _document: True
+    is_applicant: Callable[[SignedIn, Embedding], bool] = lambda _operator, _probe: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Pipeline:
     """One verification after another with the same parts.
 
     ``attest`` signs and stores; when it returns, the record is durable. ``random``: returns so many fresh
-    random bytes. ``gallery``: None where nobody is enrolled.
+    random bytes. ``gallery``: None where nobody is enrolled. ``purpose``: what the records are made for.
     """
 
     reader: CardReader
@@ -105,6 +109,7 @@ class Pipeline:
     random: Callable[[int], bytes]
     card_timeout_s: float
     capture_timeout_s: float
+    purpose: Purpose | None = None
 
     def run(self) -> Verification:
         """Run one session to its record. A fault on the way becomes an ABORTED outcome.
@@ -114,7 +119,10 @@ class Pipeline:
             StorageError: the record could not be stored, so nothing may be said of the person.
         """
         self._check_ready()
-        run = _Run(self, Session.open(self.plan, session_id=self.random(ID_BYTES), now=self.eyes.monotonic()))
+        opened = Session.open(
+            self.plan, session_id=self.random(ID_BYTES), now=self.eyes.monotonic(), purpose=self.purpose
+        )
+        run = _Run(self, opened)
         with stops_held_back() as stops:  # nobody gets rid of an attempt by pressing stop once more
             try:
                 with stops.obeyed():
@@ -269,7 +277,8 @@ class _Run:
         document = parts.reader.read_document(parts.card_timeout_s, parts.eyes.screen)
         if document.photo is not None:  # judged now: a person need not pose for a photo that is no use
             self._reference = parts.eyes.vision.embed_chip_photo(document.photo)
-        return DocumentRead(document, parts.guard.judge_document(document))
+        guard = parts.guard
+        return DocumentRead(document, guard.judge_document(document), guard.awaits(document))
 
     def _show_earlier(self) -> Event:
         document = self.session.evidence.document
@@ -293,6 +302,9 @@ class _Run:
     def _compare(self) -> Event:
         if self._probe is None or self._reference is None:
             return FacesCompared(None)
+        session = self.session.evidence.session
+        if session and session.operator and self._parts.guard.is_applicant(session.operator, self._probe):
+            return Abort(OPERATOR_IS_APPLICANT)
         threshold = self._parts.eyes.policy.match.live_chip_photo
         return FacesCompared(
             match_faces(self._probe, self._reference, threshold=threshold, domain=LIVE_CHIP_PHOTO)

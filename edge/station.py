@@ -26,6 +26,7 @@ from edge.model import (
     Evidence,
     IdDocument,
     PeripheralKind,
+    Purpose,
     Standing,
     Validity,
 )
@@ -41,6 +42,7 @@ from edge.recorder import Recorder
 from edge.screen import open_screens
 from edge.session.plan import SessionPlan, plan_session
 from edge.state.store import StateStore
+from edge.tasks import WaitingTask
 from edge.vision import Vision
 from verifield.errors import VerifieldError
 
@@ -60,11 +62,14 @@ def open_pipeline(
     *,
     operator: str | None = None,
     given: Given | None = None,
+    task: WaitingTask | None = None,
+    nonce: bytes = b"",
 ) -> Iterator[Pipeline]:
     """Open models, camera and reader; what they find is attested by ``recorder``.
 
     ``operator``: who signs in at the terminal, also where the policy asks for nobody. ``given``: what
-    stands in the place of the card reader, or completes what it reads.
+    stands in the place of the card reader, or completes what it reads. ``task``: whom the session is for,
+    with the steps that it asks for beside the policy's. ``nonce``: of a request that has no task.
 
     Raises:
         SetupError: MODEL_MISSING and the like, CAMERA_NOT_ALLOWED, PRINTED_PHOTO_NOT_ACCEPTED, or
@@ -74,7 +79,7 @@ def open_pipeline(
     policy, clock = recorder.policy, recorder.clock
     check_given(given, policy)
     card_timeout_s = TYPING_S if isinstance(given, Typed) else config.card_timeout_s
-    plan = _plan(config, recorder, operator, card_timeout_s=card_timeout_s)
+    plan = _plan(config, recorder, operator, task, card_timeout_s=card_timeout_s)
     vision = open_vision(config)
     with (
         closing(_open_allowed_camera(config, clock)) as camera,
@@ -99,18 +104,13 @@ def open_pipeline(
             eyes=eyes,
             interview=Interview(desk, plan, policy, earlier=state),
             gallery=None,
-            guard=Guard(
-                check_ready=station.check_ready,
-                is_locked=station.is_locked,
-                note_begun=station.note_begun,
-                judge_document=station.judge_document,
-                note_activity=operators.note_activity,
-            ),
+            guard=_guard(station, operators, task),
             attest=station.attest,
             plan=plan,
             random=secrets.token_bytes,
             card_timeout_s=card_timeout_s,
             capture_timeout_s=config.capture_timeout_s,
+            purpose=_purpose(task, nonce),
         )
 
 
@@ -189,6 +189,23 @@ class CameraFaceCheck:
         return LiveFace(liveness.decision, face.probe)
 
 
+def _guard(station: Station, operators: Operators, task: WaitingTask | None) -> Guard:
+    return Guard(
+        check_ready=station.check_ready,
+        is_locked=station.is_locked,
+        note_begun=station.note_begun,
+        judge_document=station.judge_document,
+        note_activity=operators.note_activity,
+        awaits=lambda document: task is None or task.awaits(document.number),
+    )
+
+
+def _purpose(task: WaitingTask | None, nonce: bytes) -> Purpose | None:
+    if task is not None:
+        return Purpose(task.nonce, task.task_id, task.number_salt)
+    return Purpose(nonce) if nonce else None
+
+
 def _open_operators(recorder: Recorder, state: StateStore) -> Operators:
     return Operators(
         state.operators,
@@ -211,10 +228,18 @@ def _open_desk(config: EdgeConfig, operators: Operators, eyes: Eyes, *, operator
 
 
 def _plan(
-    config: EdgeConfig, recorder: Recorder, operator: str | None, *, card_timeout_s: float
+    config: EdgeConfig,
+    recorder: Recorder,
+    operator: str | None,
+    task: WaitingTask | None,
+    *,
+    card_timeout_s: float,
 ) -> SessionPlan:
     plan = plan_session(
-        recorder.policy, card_timeout_s=card_timeout_s, capture_timeout_s=config.capture_timeout_s
+        recorder.policy,
+        card_timeout_s=card_timeout_s,
+        capture_timeout_s=config.capture_timeout_s,
+        also=task.steps if task else (),
     )
     return plan if operator is None else dataclasses.replace(plan, steps=plan.steps | {Step.OPERATOR})
 

@@ -54,6 +54,11 @@ class WaitingTask:
     contract: Contract | None
     _task: Task = field(repr=False)
 
+    @property
+    def number_salt(self) -> bytes:
+        """Under which the person's number is committed to; 32 bytes."""
+        return self._task.person.number_salt
+
     def awaits(self, number: str) -> bool:
         """Whether the document of this number is the person's that the task awaits."""
         return awaits(self._task.person, number)

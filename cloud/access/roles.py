@@ -49,6 +49,7 @@ class Permission(StrEnum):
     LOG_READ = "log.read"
     MEDIA_READ = "media.read"  # pictures, encrypted as they came
     MESSAGES_READ = "messages.read"
+    MESSAGES_RETRY = "messages.retry"  # take up what was given up
     POLICIES_PUBLISH = "policies.publish"
     POLICIES_READ = "policies.read"
     REVIEWS_DECIDE = "reviews.decide"
@@ -100,6 +101,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             _P.ESCALATIONS_RESOLVE,
             _P.IDENTITY_READ,
             _P.MESSAGES_READ,
+            _P.MESSAGES_RETRY,
         },
         Role.SEAL_REVIEWER: _EVIDENCE,
         Role.ORGANISATION_ADMIN: _LOOK
@@ -113,6 +115,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             _P.DEVICES_REVOKE,
             _P.FEEDBACK_READ,
             _P.MESSAGES_READ,
+            _P.MESSAGES_RETRY,
             _P.REVIEWS_MANAGE,
             _P.REVIEWS_READ,
             _P.RULES_PUBLISH,

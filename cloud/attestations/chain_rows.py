@@ -162,6 +162,14 @@ def add_appended(
         for index, one in enumerate(records, first_index)
     ]
     attestations.add_attestations(connection, rows)
+    attestations.add_purposes(
+        connection,
+        [
+            attestations.PurposeRow(one.attestation_id, one.purpose[1], one.purpose[0], received_us, None)
+            for one in records
+            if one.purpose is not None
+        ],
+    )
 
 
 def add_excuses(connection: Connection, records: Iterable[Record]) -> None:

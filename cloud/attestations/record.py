@@ -22,7 +22,7 @@ from verifield.leaf import log_leaf_of
 from verifield.merkle import leaf_hash
 from verifield.rules import MAX_COUNTER
 from verifield.statement import STATEMENT_TYPE, parse_statement
-from verifield.v1.attestation_pb2 import RECORD_KIND_DEVICE_EVENT, Statement
+from verifield.v1.attestation_pb2 import RECORD_KIND_DEVICE_EVENT, Purpose, Statement
 from verifield.v1.bundle_pb2 import Envelope
 
 Place = tuple[int, int]
@@ -60,7 +60,8 @@ class Record(NamedTuple):
     """An envelope that passed steps 1 to 5.
 
     ``envelope`` as received, ``leaf`` its hash in the log, ``reasons`` a JSON list of codes. Digests that
-    the statement does not give are empty. A tuple, because there is one for each record of each batch.
+    the statement does not give are empty. ``purpose``: task and nonce that it was made for; None for most.
+    A tuple, because there is one for each record of each batch.
     """
 
     envelope: bytes
@@ -82,6 +83,7 @@ class Record(NamedTuple):
     cited_checkpoint: bytes
     cosigner_key: bytes
     media: tuple[Named, ...]
+    purpose: tuple[str, bytes] | None
 
     @property
     def statement(self) -> Statement:
@@ -160,7 +162,12 @@ def record_of(
         cited_checkpoint=statement.last_checkpoint_sha256,
         cosigner_key=manual.cosigner_key,
         media=tuple(Named(one.name, one.sha256, one.size_bytes) for one in statement.media),
+        purpose=_purpose_of(statement.purpose) if statement.HasField("purpose") else None,
     )
+
+
+def _purpose_of(purpose: Purpose) -> tuple[str, bytes]:
+    return purpose.task_id, purpose.nonce
 
 
 def _claimed_place(envelope: bytes) -> Place:

@@ -3,7 +3,7 @@
 1  the key ring is held: no version is destroyed while the backup is made
 2  the database is copied as it stands at one moment
 3  the keys are copied: all that the database of that moment needs
-4  the media files are copied: all that the database calls complete are there
+4  media and objects are copied: all that the database calls complete are there
 5  the list and the signed manifest are written, and the folder gets its name
 
 A backup that was broken off has no name and no manifest; the next one removes what is left of it.
@@ -28,8 +28,15 @@ from sqlalchemy.engine import make_url
 from cloud.authority import Authority
 from cloud.backup import manifest as paper
 from cloud.backup.files import write_new
-from cloud.backup.manifest import DATABASE_FILE, KEYS_FILE, LIST_FILE, MANIFEST_FILE
-from cloud.backup.media import copy_media, files_of
+from cloud.backup.manifest import (
+    DATABASE_FILE,
+    KEYS_FILE,
+    LIST_FILE,
+    MANIFEST_FILE,
+    MEDIA_FOLDER,
+    OBJECTS_FOLDER,
+)
+from cloud.backup.media import copy_shelf, files_of
 from cloud.backup.postgres import dumping, export_snapshot
 from cloud.backup.secrecy import KEY_BYTES, plain_stream, seal_stream, wrap_key
 from cloud.backup.sqlite import Progress, copy_database
@@ -110,13 +117,19 @@ class _Maker:
         state = self._copy_sqlite(Path(str(url.database))) if sqlite else self._dump_postgres()
         self._copy_keys()
         before = _newest_backup(self._place.parent)
-        self._files += copy_media(
-            self._config.media_folder,
-            self._place,
-            earlier=files_of(before, roots=[authority.root]),
-            before=before,
-            progress=self._terms.progress,
-        )
+        earlier = files_of(before, roots=[authority.root])
+        for shelf, source in (
+            (MEDIA_FOLDER, self._config.media_folder),
+            (OBJECTS_FOLDER, self._config.objects_folder),
+        ):
+            self._files += copy_shelf(
+                shelf,
+                source,
+                self._place,
+                earlier=earlier,
+                before=before,
+                progress=self._terms.progress,
+            )
         listed = paper.encode_list(self._files)
         manifest = pb.BackupManifest(
             backup_id=paper.backup_name(taken, self._sources.random_bytes(2)),

@@ -5,10 +5,11 @@
     BACKUP/database     the database, sealed where the backup has a recipient
     BACKUP/keys         a tar file of keys, root certificate and operator token, sealed likewise
     BACKUP/media/...    the encrypted files of devices, as they lie in the service's folder
+    BACKUP/objects/...  those of persons, likewise; their keys are in the database
 
 Backups lie beside each other in one folder, each in a folder named by the time at which it was taken, with
-a few random digits. Media files are named by their digests and never change: backups that lie beside each
-other share them by hard links.
+a few random digits. Media and objects are named by their digests and never change: backups that lie beside
+each other share them by hard links.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ LIST_FILE = "FILES"
 DATABASE_FILE = "database"
 KEYS_FILE = "keys"
 MEDIA_FOLDER = "media"
+OBJECTS_FOLDER = "objects"
 
 MAX_MANIFEST_BYTES = 64 * 1024
 """A checkpoint of at most 16 KiB, a few digests, and the certificates."""
@@ -50,7 +52,10 @@ MAX_MANIFEST_BYTES = 64 * 1024
 MAX_LIST_BYTES = 1024**3
 """About seven million files."""
 
-_LINE = re.compile(r"([0-9a-f]{64}) ([0-9]{1,15}) ((?:database|keys|media/[A-Za-z0-9-]{1,64}/[0-9a-f]{64}))")
+_LINE = re.compile(
+    r"([0-9a-f]{64}) ([0-9]{1,15}) "
+    r"((?:database|keys|media/[A-Za-z0-9-]{1,64}/[0-9a-f]{64}|objects/[0-9a-f]{2}/[0-9a-f]{64}))"
+)
 
 
 @dataclass(frozen=True, slots=True)

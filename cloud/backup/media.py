@@ -1,4 +1,4 @@
-"""The files of devices in a backup, and out of it.
+"""The files of devices and of persons in a backup, and out of it.
 
 They are named by their digests and never change, so backups that lie beside each other share them. One that
 is damaged, on the service's disk or on that of the backups, must not take the database with it: it is backed
@@ -13,42 +13,53 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
+from sqlalchemy import Connection, inspect, select
 
 from cloud.backup.files import write_new
-from cloud.backup.manifest import MEDIA_FOLDER, FileEntry, digest_of, open_backup
+from cloud.backup.manifest import MEDIA_FOLDER, OBJECTS_FOLDER, FileEntry, digest_of, open_backup
 from cloud.backup.secrecy import plain_stream
 from cloud.backup.sqlite import Progress
 from cloud.errors import SetupError
 from cloud.keyfiles import sync_folder
+from cloud.store.schema import objects
 
-_FOLDER = re.compile(r"[A-Za-z0-9-]{1,64}")
+SHELVES = (MEDIA_FOLDER, OBJECTS_FOLDER)
+"""Folders of a backup, and of a service, whose files are named by their digests."""
+
+_FOLDERS = {MEDIA_FOLDER: re.compile(r"[A-Za-z0-9-]{1,64}"), OBJECTS_FOLDER: re.compile(r"[0-9a-f]{2}")}
 _FILE = re.compile(r"[0-9a-f]{64}")
 
 
-def copy_media(
-    source: Path, place: Path, *, earlier: Mapping[str, FileEntry], before: Path | None, progress: Progress
+def copy_shelf(
+    shelf: str,
+    source: Path,
+    place: Path,
+    *,
+    earlier: Mapping[str, FileEntry],
+    before: Path | None,
+    progress: Progress,
 ) -> list[FileEntry]:
-    """Copy all complete files of ``source`` into the backup at ``place``, durably.
+    """Copy all complete files of ``source`` onto a shelf of the backup at ``place``, durably.
 
     ``before``: a backup beside it, whose files are ``earlier``; what it has in good order is shared.
     What else lies in the folders, put there by somebody else, is no part of the service.
     """
     found: list[FileEntry] = []
-    folders = _folders(source)
+    folders = _folders(shelf, source)
     for number, folder in enumerate(folders):
-        progress("media", number, len(folders))
-        target = place / MEDIA_FOLDER / folder.name
+        progress(shelf, number, len(folders))
+        target = place / shelf / folder.name
         target.mkdir(mode=0o700, parents=True)
         for path in sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name)):
-            name = f"{MEDIA_FOLDER}/{folder.name}/{path.name}"
+            name = f"{shelf}/{folder.name}/{path.name}"
             known = earlier.get(name)
             if before is None or known is None or not _share(path, before / name, place / name, known=known):
                 known = _copy(path, place / name, name)
             found.append(known)
         sync_folder(target)
     if folders:
-        sync_folder(place / MEDIA_FOLDER)
-    progress("media", len(folders), len(folders))
+        sync_folder(place / shelf)
+    progress(shelf, len(folders), len(folders))
     return found
 
 
@@ -62,23 +73,38 @@ def files_of(folder: Path | None, *, roots: Sequence[x509.Certificate]) -> dict[
 
 def is_damaged(entry: FileEntry) -> bool:
     """Whether a file was not what its name says when it was backed up."""
-    return entry.path.startswith(MEDIA_FOLDER) and entry.sha256.hex() != entry.path.rpartition("/")[2]
+    return is_on_shelf(entry) and entry.sha256.hex() != entry.path.rpartition("/")[2]
 
 
-def restore_media(backup: Path, data: Path, files: Sequence[FileEntry], progress: Progress) -> None:
+def is_on_shelf(entry: FileEntry) -> bool:
+    """Whether it is one of the many files beside database and keys."""
+    return entry.path.partition("/")[0] in SHELVES
+
+
+def missing_objects(connection: Connection, files: Sequence[FileEntry]) -> tuple[str, ...]:
+    """Paths of objects that a database names and that are not among these files of its backup."""
+    if not inspect(connection).has_table(objects.name):  # of a version before there were any
+        return ()
+    here = {entry.path for entry in files}
+    query = select(objects.c.sealed_sha256).where(objects.c.opener.is_not(None))
+    names = (bytes(digest).hex() for digest in connection.execute(query).scalars())
+    return tuple(path for name in names if (path := f"{OBJECTS_FOLDER}/{name[:2]}/{name}") not in here)
+
+
+def restore_shelves(backup: Path, data: Path, files: Sequence[FileEntry], progress: Progress) -> None:
     """Copy these files of a backup."""
     for number, entry in enumerate(files, 1):
         target = data / entry.path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (backup / entry.path).open("rb") as file:
             write_new(target, plain_stream(file))
-        progress("media", number, len(files))
+        progress("files", number, len(files))
 
 
-def _folders(source: Path) -> list[Path]:
+def _folders(shelf: str, source: Path) -> list[Path]:
     if not source.is_dir():
         return []
-    return sorted(path for path in source.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name))
+    return sorted(path for path in source.iterdir() if path.is_dir() and _FOLDERS[shelf].fullmatch(path.name))
 
 
 def _share(path: Path, before: Path, target: Path, *, known: FileEntry) -> bool:

@@ -2,13 +2,14 @@
 
 1  manifest and list are what the service signed; every file has the digest that the list gives
 2  the target is empty: nothing is ever overwritten
-3  database, keys and media are written into a folder beside the target
+3  database, keys, media and objects are written into a folder beside the target
 4  what came out is what the manifest says: the log's checkpoint, the end of the audit chain
 5  the whole log is checked against its checkpoints, the whole audit chain against its heads
 6  the folder gets its name
 
 A restore that was broken off, or found something wrong, leaves the folder as it was; a PostgreSQL database
-keeps what was loaded. A damaged file of a device does not hold up the rest: it is left out, and told of.
+keeps what was loaded. A damaged file of a device or a person does not hold up the rest: it is left out, and
+told of, as is one of a person that the database names and the backup lacks.
 """
 
 from __future__ import annotations
@@ -34,13 +35,11 @@ from cloud.backup.files import write_new
 from cloud.backup.manifest import (
     DATABASE_FILE,
     KEYS_FILE,
-    MEDIA_FOLDER,
     Backup,
-    FileEntry,
     check_file,
     open_backup,
 )
-from cloud.backup.media import restore_media
+from cloud.backup.media import is_on_shelf, missing_objects, restore_shelves
 from cloud.backup.postgres import load_dump
 from cloud.backup.secrecy import damaged, plain_stream, unseal_stream, unwrap_key, write_pieces
 from cloud.backup.sqlite import Progress
@@ -137,9 +136,10 @@ def restore_backup(
             shutil.rmtree(left)  # with keys in it, by a restore that was killed
         aside = Path(tempfile.mkdtemp(dir=data.parent, prefix=prefix))
         try:
-            sound = [one for one in backup.files if _is_medium(one) and one.path not in lost]
-            restore_media(backup.folder, aside, sound, check.progress)
+            sound = [one for one in backup.files if is_on_shelf(one) and one.path not in lost]
+            restore_shelves(backup.folder, aside, sound, check.progress)
             restored = _fill(backup, aside, key, check, sources, database=database)
+            lost += restored.lost_media
             if restored.holds:
                 os.sync()  # before it has its name: of all files and folders that were written
                 with suppress(FileNotFoundError):
@@ -171,6 +171,8 @@ def _fill(
         copy = aside / DATABASE_NAME
         _unpack(backup, DATABASE_FILE, key, copy)
         _check_copy(copy, backup)
+        with reading_copy(copy) as connection:
+            missing = missing_objects(connection, backup.files)
         url = f"sqlite:///{copy.absolute()}"
     else:
         url = str(database)
@@ -180,9 +182,10 @@ def _fill(
         try:
             with engines.reading.begin() as connection:
                 _compare(read_state(connection), backup)
+                missing = missing_objects(connection, backup.files)
         finally:
             engines.dispose()
-    return check_restored(aside, url, sources, check.progress)
+    return replace(check_restored(aside, url, sources, check.progress), lost_media=missing)
 
 
 def check_restored(
@@ -273,15 +276,11 @@ def _check_files(backup: Backup, progress: Progress) -> tuple[str, ...]:
         try:
             check_file(backup.folder, entry)
         except SetupError:
-            if not _is_medium(entry):
+            if not is_on_shelf(entry):
                 raise
             lost.append(entry.path)
         progress("files", number, len(backup.files))
     return tuple(lost)
-
-
-def _is_medium(entry: FileEntry) -> bool:
-    return entry.path.startswith(f"{MEDIA_FOLDER}/")
 
 
 def _key_of(backup: Backup, check: Check) -> bytes | None:

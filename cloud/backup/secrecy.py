@@ -1,11 +1,8 @@
 """Backups that only their recipient can read: the service itself holds no key for them.
 
 One key for a backup, encrypted to the recipient (HPKE, RFC 9180: X25519, HKDF-SHA-256, AES-256-GCM). Each
-file has a key of its own made from it and the file's name, and is sealed in pieces (the STREAM construction
-of Hoang, Reyhanitabar, Rogaway and Vizár, 2015): a piece is bound to its place, and the last one says that it
-is.
-
-    magic (6 bytes) || pieces of 64 KiB, the last one shorter, each with 16 bytes of tag
+file has a key of its own made from it and the file's name, and is sealed in pieces: see
+``cloud.privacy.streams``.
 """
 
 from __future__ import annotations
@@ -16,21 +13,17 @@ from typing import IO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from cloud.errors import SetupError
-
-PIECE_BYTES = 64 * 1024
-"""What is held in memory at once, and known to be good before it is written."""
+from cloud.privacy.sealing import SealBrokenError
+from cloud.privacy.streams import PIECE_BYTES, seal_pieces, unseal_pieces
 
 KEY_BYTES = 32
 
 _MAGIC = b"vfbak1"
-_TAG_BYTES = 16
 _INFO = b"verifield-backup-v1"
-_COUNTER_BYTES = 11
 
 
 def wrap_key(key: bytes, recipient: X25519PublicKey) -> bytes:
@@ -56,15 +49,7 @@ def unwrap_key(wrapped: bytes, identity: X25519PrivateKey) -> bytes:
 
 def seal_stream(source: IO[bytes], *, key: bytes, name: str) -> Iterator[bytes]:
     """The sealed form of a file called ``name``, piece by piece."""
-    cipher = AESGCM(_file_key(key, name))
-    yield _MAGIC
-    number, piece = 0, source.read(PIECE_BYTES)
-    while True:
-        following = source.read(PIECE_BYTES) if len(piece) == PIECE_BYTES else b""
-        yield cipher.encrypt(_nonce(number, last=not following), piece, None)
-        if not following:
-            return
-        number, piece = number + 1, following
+    return seal_pieces(source, key=_file_key(key, name), magic=_MAGIC)
 
 
 def unseal_stream(source: IO[bytes], *, key: bytes, name: str) -> Iterator[bytes]:
@@ -73,19 +58,10 @@ def unseal_stream(source: IO[bytes], *, key: bytes, name: str) -> Iterator[bytes
     Raises:
         SetupError: BACKUP_DAMAGED: changed, cut short, or another file's.
     """
-    cipher = AESGCM(_file_key(key, name))
-    if source.read(len(_MAGIC)) != _MAGIC:
-        raise damaged(name)
-    number, piece = 0, source.read(PIECE_BYTES + _TAG_BYTES)
-    while True:
-        following = source.read(PIECE_BYTES + _TAG_BYTES)
-        try:
-            yield cipher.decrypt(_nonce(number, last=not following), piece, None)
-        except (InvalidTag, ValueError) as error:
-            raise damaged(name) from error
-        if not following:
-            return
-        number, piece = number + 1, following
+    try:
+        yield from unseal_pieces(source, key=_file_key(key, name), magic=_MAGIC)
+    except SealBrokenError as error:
+        raise damaged(name) from error
 
 
 def plain_stream(source: IO[bytes]) -> Iterator[bytes]:
@@ -109,10 +85,6 @@ def damaged(name: str) -> SetupError:
 
 def _file_key(key: bytes, name: str) -> bytes:
     return HKDFExpand(SHA256(), KEY_BYTES, _INFO + b"\0" + name.encode()).derive(key)
-
-
-def _nonce(number: int, *, last: bool) -> bytes:
-    return number.to_bytes(_COUNTER_BYTES, "big") + bytes([last])
 
 
 def _suite() -> hpke.Suite:

@@ -79,7 +79,9 @@ def check_settings(config: Config) -> None:
     from sqlalchemy import create_engine  # noqa: PLC0415 (a third of a second)
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
+    from cloud.authorities.bundle import check_files  # noqa: PLC0415
     from cloud.config import parse_address  # noqa: PLC0415
+    from cloud.messages.ways import open_ways  # noqa: PLC0415
     from cloud.telemetry.scrape import check_exposure  # noqa: PLC0415
 
     if config.data.exists() and (not config.data.is_dir() or config.data.stat().st_mode & 0o022):
@@ -90,8 +92,10 @@ def check_settings(config: Config) -> None:
         )
     for name in ("tpm_roots", "otlp_ca"):
         _check_pem(name, getattr(config, name))
+    check_files(config)
     if config.metrics_listen is not None:
         check_exposure(parse_address(config.metrics_listen)[0], exposed=config.metrics_exposed)
+    open_ways(config)  # reads files, calls nobody
     try:
         create_engine(config.database_url)  # connects to nothing
     except (ArgumentError, ModuleNotFoundError) as error:
@@ -122,5 +126,5 @@ def _as_text(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):
-        return ", ".join(value) or "-"
+        return ", ".join(map(str, value)) or "-"
     return str(value).lower() if isinstance(value, bool) else str(value)

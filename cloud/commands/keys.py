@@ -220,9 +220,21 @@ def erase(
 
 def sealed_tables() -> list[SealedTable]:
     """Every table with sealed columns."""
+    from cloud.accounts.personal import SEALED as ACCOUNTS  # noqa: PLC0415
+    from cloud.bank.vault import SEALED as BANK  # noqa: PLC0415
+    from cloud.business.personal import SEALED as BUSINESS  # noqa: PLC0415
+    from cloud.certifications.vault import SEALED as CERTIFICATIONS  # noqa: PLC0415
+    from cloud.codes.proofs import SEALED as PROOFS  # noqa: PLC0415
+    from cloud.escalations.desk import SEALED as TICKETS  # noqa: PLC0415
+    from cloud.feedback.personal import SEALED as FEEDBACK  # noqa: PLC0415
+    from cloud.messages.outbox import SEALED as MESSAGES  # noqa: PLC0415
+    from cloud.objects import store as objects  # noqa: PLC0415
+    from cloud.reviews.personal import SEALED as REVIEWS  # noqa: PLC0415
     from cloud.users.personal import SEALED  # noqa: PLC0415
+    from cloud.verifications.ctid import SEALED as CTID  # noqa: PLC0415
+    from cloud.verifications.ledger import SEALED as STAFF  # noqa: PLC0415
 
-    return [SEALED]
+    return [SEALED, CTID, STAFF, *ACCOUNTS, PROOFS, MESSAGES, objects.SEALED, *CERTIFICATIONS, *REVIEWS, *TICKETS, *BANK, BUSINESS, FEEDBACK]
 
 
 def _ring(config: Config) -> KeyRing:

@@ -10,16 +10,14 @@ whatever happened to the machine. Sending a chunk again writes the same again.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
-from cloud.keyfiles import locked, sync_folder
+from cloud.keyfiles import locked, sync_folder, write_private, write_whole
 
 _PARTS = "parts"
 _LOCKS = 64
@@ -67,7 +65,7 @@ class MediaFolder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for above in (folder.parent, folder.parent.parent, self._root):
                 sync_folder(above)
-        _write(folder / str(index), iter([content]))
+        write_private(folder / str(index), content)
 
     def assemble(self, device_id: str, digest: bytes, *, chunks: int) -> bool:
         """Put the chunks together; False, and none of them is kept, where they have another digest."""
@@ -86,7 +84,7 @@ class MediaFolder:
             path = self.path(device_id, digest)
             for left in path.parent.glob(f"{_UNFINISHED}*"):  # by a service that was killed here
                 left.unlink()
-            _write(path, content())
+            write_whole(path, content())
             for above in (self._root, self._root.parent):
                 sync_folder(above)
         shutil.rmtree(folder)
@@ -104,19 +102,3 @@ class MediaFolder:
 
     def _part(self, device_id: str, digest: bytes) -> Path:
         return self._root / device_id / _PARTS / digest.hex()
-
-
-def _write(path: Path, pieces: Iterator[bytes]) -> None:
-    """Write a file whole or not at all, durably, for this user alone."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)

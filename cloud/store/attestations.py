@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Select, bindparam, insert, select
 
 from cloud.store.lanes import first_of_all
-from cloud.store.schema import attestations, certificates, receipts
-from cloud.store.values import insert_new, insert_rows
+from cloud.store.schema import attestations, certificates, purposes, receipts
+from cloud.store.values import insert_many, insert_new, insert_rows
 
 # Built once: it is asked for every batch.
 _CERTIFICATE = select(certificates.c.sha256).where(certificates.c.sha256 == bindparam("sha256"))
@@ -78,9 +78,25 @@ class NewRow(NamedTuple):
     cited_tree_size: int | None
 
 
+class PurposeRow(NamedTuple):
+    """A record that says what it was made for: waits for the room that asked for it. All columns."""
+
+    attestation_id: str
+    nonce: bytes
+    task_id: str
+    received_us: int
+    judged_us: int | None
+
+
 def add_attestations(connection: Connection, rows: Sequence[NewRow]) -> None:
     """Insert accepted records."""
     insert_rows(connection, attestations, NewRow._fields, rows)
+
+
+def add_purposes(connection: Connection, rows: Sequence[PurposeRow]) -> None:
+    """Note what accepted records were made for; most batches have none such."""
+    if rows:
+        insert_many(connection, purposes, [row._asdict() for row in rows])
 
 
 def get_attestation(connection: Connection, attestation_id: str) -> AttestationRow | None:

@@ -51,7 +51,8 @@ def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) 
     # The form is that of both engines; what they have in common has no class of its own.
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount)
+    # Not by the count of rows: the driver of PostgreSQL does not tell it here.
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 @cache

@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud.errors import Reason
+from verifield.v1.review_service_pb2 import ReviewKind
 from verifield.v1.sync_service_pb2 import DeliverStatus
 
 OTHER = "other"
@@ -60,6 +61,20 @@ CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """From a disk with a write cache that survives power cuts to a database in trouble."""
 
+AUTHORITIES: Final = ("registry", "bank", "ctid", "carrier")
+"""Whom the service asks (cloud.authorities)."""
+
+AUTHORITY_OUTCOMES: Final = (
+    *("match", "mismatch", "missing", "unusable", "found", "unavailable"),
+    *("consistent", "inconsistent", "unknown"),
+    *("started", "pending", "verified", "refused", "expired", "other_person"),
+    *("busy", "system_error", "unreachable", "nonsense", "not_configured", "circuit_open", "abandoned"),
+)
+"""Answers, and why there was none."""
+
+VERIFY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
+"""From a gateway next door to the longest budget of a question."""
+
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Deliveries that share one commit."""
 
@@ -75,6 +90,7 @@ class Metrics:
         self._methods: dict[str, tuple[str, str, str]] = {}
         self._make_call_figures()
         self._make_ingest_figures()
+        self._make_authority_figures()
         self.add_services((*PLUMBING, *services))
         for path, kind in UNDESCRIBED.items():
             service, _, name = path.strip("/").partition("/")
@@ -89,6 +105,10 @@ class Metrics:
         for name in names:
             for method in descriptor_pool.Default().FindServiceByName(name).methods:
                 self._methods[f"/{name}/{method.name}"] = (_kind(method), name, method.name)
+
+    def review_overdue(self, kind: str) -> None:
+        """The time limit of a review task has passed; ``kind``: a ReviewKind without its prefix."""
+        self._overdue.labels(kind.lower() if f"REVIEW_KIND_{kind}" in ReviewKind.keys() else OTHER).inc()  # noqa: SIM118
 
     def rpc_started(self, method: str) -> None:
         """A call arrived. ``method``: as gRPC writes it, ``/package.Service/Method``."""
@@ -141,6 +161,13 @@ class Metrics:
         """A group was rolled back and is run again; ``cause``: one of RETRY_CAUSES."""
         self._retries.labels(cause if cause in RETRY_CAUSES else OTHER).inc()
 
+    def asked(self, authority: str, outcome: str, seconds: float) -> None:
+        """A question to an authority has ended, with all its tries and pauses."""
+        self._asked_seconds.labels(
+            authority if authority in AUTHORITIES else OTHER,
+            outcome if outcome in AUTHORITY_OUTCOMES else OTHER,
+        ).observe(seconds)
+
     def tree(self, size: int) -> None:
         """Leaves of the newest published checkpoint."""
         self._tree_size.set(size)
@@ -172,6 +199,12 @@ class Metrics:
         )
         self._refused = Counter(
             "verifield_refusals", "Refused calls, by reason.", ("reason",), registry=registry
+        )
+        self._overdue = Counter(
+            "verifield_reviews_overdue",
+            "Time limits of review tasks that passed, by kind.",
+            ("kind",),
+            registry=registry,
         )
 
     def _make_ingest_figures(self) -> None:
@@ -224,6 +257,16 @@ class Metrics:
         )
         self._tree_size = Gauge(
             "verifield_log_tree_size", "Leaves of the newest published checkpoint.", registry=registry
+        )
+
+    def _make_authority_figures(self) -> None:
+        # Without our prefix: dashboards and agreements on service levels know it by this name.
+        self._asked_seconds = Histogram(
+            "verify_duration_seconds",
+            "Time of one question to an authority, tries and pauses included.",
+            ("authority", "outcome"),
+            buckets=VERIFY_SECONDS,
+            registry=self.registry,
         )
 
 

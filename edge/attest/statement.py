@@ -26,10 +26,11 @@ from edge.attest.evidence import (
     session_part,
 )
 from edge.attest.media import SealedMedia
-from edge.model import Decision, Evidence, KeyProtection, Standing
+from edge.model import Decision, Evidence, IdDocument, KeyProtection, Purpose, Standing
 from verifield.chain import GENESIS_EPOCH, ChainHead
 from verifield.commitments import Disclosure, commit
 from verifield.evidence import MEDIA_PREFIX
+from verifield.tasks import commit_number
 from verifield.v1 import attestation_pb2 as pb
 
 NewSalt = Callable[[], bytes]
@@ -84,6 +85,8 @@ def build_statement(
     """Build the statement of one verification. ``media``: the files that are stored with it."""
     statement = _frame(context, link, attestation_id, clock, pb.RECORD_KIND_VERIFICATION)
     _conclude(statement, context, decision)
+    if evidence.purpose is not None:
+        statement.purpose.CopyFrom(_purpose_part(evidence.purpose, evidence.document))
     disclosures: tuple[Disclosure, ...] = ()
     if evidence.document is not None:
         disclosures = disclose_document(evidence.document, new_salt)
@@ -122,13 +125,15 @@ def build_manual_statement(
     """Build the statement of a decision by two people about ``attempt``, a record of this device.
 
     The document stands in it as in the attempt, under the same commitments: what opens the one opens
-    the other. ``session``: whose operator is the first of the two.
+    the other. So does what the attempt was made for. ``session``: whose operator is the first of the two.
     """
     statement = _frame(context, link, attestation_id, clock, pb.RECORD_KIND_VERIFICATION)
     _conclude(statement, context, decision)
     statement.operator.CopyFrom(operator_part(session.operator))
     statement.session.CopyFrom(session_part(session, ()))
     statement.manual.CopyFrom(manual_part(verdict))
+    if attempt.HasField("purpose"):
+        statement.purpose.CopyFrom(attempt.purpose)
     if attempt.HasField("document"):
         statement.document.CopyFrom(attempt.document)
         statement.assurance.reader_sam_id = attempt.assurance.reader_sam_id
@@ -161,6 +166,13 @@ def _conclude(statement: pb.Statement, context: StatementContext, decision: Deci
     )
     statement.outcome = pb.Outcome.Value(f"OUTCOME_{decision.outcome.value}")
     statement.reasons.extend(decision.reasons)
+
+
+def _purpose_part(purpose: Purpose, document: IdDocument | None) -> pb.Purpose:
+    digest = b""
+    if document is not None and purpose.number_salt:
+        digest = commit_number(document.number, salt=purpose.number_salt).digest
+    return pb.Purpose(task_id=purpose.task_id, nonce=purpose.nonce, number_digest=digest)
 
 
 def _frame(

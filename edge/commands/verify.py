@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from edge.app import open_recorder, open_state
+from edge.attest.clock import SystemClock, bounded_now
+from edge.attest.package import face_evidence, picture_not_kept
 from edge.capture.pictures import read_picture
 from edge.commands.common import (
     ConfigOption,
@@ -22,14 +24,28 @@ from edge.commands.common import (
 from edge.config import load_config
 from edge.documents import Front, Given, Pictured, Typed
 from edge.errors import ExitCode
+from edge.files import write_private
 from edge.interrupts import obey_stops
 from edge.model import Outcome, PhotoOrigin
-from edge.pipeline import Verification
+from edge.pipeline import BEST_SHOT, Verification
+from edge.recorder import Recorder
 from edge.station import open_pipeline
+from edge.tasks import find_task
 from edge.texts import OUTCOMES, Language
+from verifield.rules import DIGEST_BYTES
 
 _COLOURS = {Outcome.VERIFIED: "green", Outcome.NOT_MATCHED: "yellow", Outcome.SPOOF: "red"}
 
+
+TaskOption = Annotated[
+    str | None, typer.Option(help="Task that the record is for; the card must be the awaited person's.")
+]
+NonceOption = Annotated[
+    str | None, typer.Option(metavar="HEX", help="Nonce of the request that the record is for: 64 digits.")
+]
+PackageOption = Annotated[
+    Path | None, typer.Option(help="Where to write the evidence for the cloud when VERIFIED. Personal data.")
+]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,6 +71,9 @@ def verify(
         Path | None,
         typer.Option(help="Picture of the card's front, whose portrait stands in for the chip's photo."),
     ] = None,
+    task: TaskOption = None,
+    nonce: NonceOption = None,
+    package: PackageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read a card, check the person, sign the record; status 0 only when VERIFIED, 1 for other outcomes.
@@ -65,14 +84,20 @@ def verify(
     Example: verifield-edge verify --camera v4l2:0 --reader /dev/serial/by-id/usb-reader
     """
     given = _read_given(typed=typed, pictures=pictures, front=front)
+    asked = _read_nonce(nonce, task=task)
     settings = load_config(config, data_dir=data, camera=camera, reader_port=reader)
     obey_stops()  # so that being stopped is attested as well
-    with (
-        open_recorder(settings) as recorder,
-        open_state(settings, recorder.identity) as state,
-        open_pipeline(settings, recorder, state, operator=operator, given=given) as pipeline,
-    ):
-        verification = pipeline.run()
+    with open_recorder(settings) as recorder, open_state(settings, recorder.identity) as state:
+        bounds = bounded_now(SystemClock(), contact=state.contact())
+        waiting = find_task(state, task, bounds) if task else None
+        with open_pipeline(
+            settings, recorder, state, operator=operator, given=given, task=waiting, nonce=asked
+        ) as pipeline:
+            if package is not None and BEST_SHOT not in pipeline.plan.media:
+                raise picture_not_kept()
+            verification = pipeline.run()
+        if package is not None and verification.decision.outcome is Outcome.VERIFIED:
+            _write_package(package, recorder, verification)
     if as_json:
         print_json(_to_json(verification))
     else:
@@ -81,6 +106,32 @@ def verify(
         print_fault(verification.fault)
     if verification.decision.outcome is not Outcome.VERIFIED:
         raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+def _read_nonce(text: str | None, *, task: str | None) -> bytes:
+    """The bytes of ``text``; empty for None."""
+    if text is None:
+        return b""
+    if task is not None:
+        raise typer.BadParameter("give only one of --task and --nonce: a task has a nonce of its own")
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != DIGEST_BYTES:
+        raise typer.BadParameter(f"--nonce takes {2 * DIGEST_BYTES} hexadecimal digits")
+    return nonce
+
+
+def _write_package(path: Path, recorder: Recorder, verification: Verification) -> None:
+    evidence = face_evidence(
+        verification.record.envelope,
+        certificates=recorder.identity.attestation_certificates,
+        private=recorder.outbox.private(verification.record.attestation_id),
+        media=verification.evidence.media,
+        picture=BEST_SHOT,
+    )
+    write_private(path, evidence.SerializeToString(deterministic=True))
 
 
 def _read_given(*, typed: bool, pictures: tuple[Path, Path] | None, front: Path | None) -> Given | None:

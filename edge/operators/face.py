@@ -51,6 +51,15 @@ def face_template(face: LiveFace) -> Embedding:
     return face.embedding
 
 
+def is_own_face(probe: Embedding, template: Embedding | None, *, threshold: MatchThreshold) -> bool:
+    """Whether an applicant's face is an operator's own; nobody can tell where the operator enrolled none.
+
+    Raises:
+        SetupError: MODEL_MISMATCH: the face was enrolled with another model.
+    """
+    return template is not None and match(probe, template, threshold=threshold, domain=LIVE_LIVE).matched
+
+
 def face_matches(face: LiveFace, template: Embedding | None, *, threshold: MatchThreshold) -> bool:
     """Whether a live person with the enrolled face is there; every missing part is a no.
 

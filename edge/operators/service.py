@@ -183,6 +183,15 @@ class Operators:
         """Say that the person does something; False where they were idle for too long before."""
         return self._advance(person.operator_id, Active())
 
+    def is_applicant(self, person: SignedIn, probe: Embedding) -> bool:
+        """Whether the face in front of the camera is that of the operator, where they enrolled theirs.
+
+        Raises:
+            SetupError: MODEL_MISMATCH.
+        """
+        known = self._table.get(person.operator_id)
+        return known is not None and is_own_face(probe, known.credentials.face, threshold=self._live_live)
+
     def sign_out(self, person: SignedIn) -> None:
         """Forget the person's keys; no fault where they are signed out already."""
         if self.is_signed_in(person):

@@ -11,7 +11,11 @@ PERSON_STOPPED = "PERSON_STOPPED"
 OPERATOR_STOPPED = "OPERATOR_STOPPED"
 DEVICE_LOCKED = "DEVICE_LOCKED"
 OPERATOR_IDLE = "OPERATOR_IDLE"
+OPERATOR_IS_APPLICANT = "OPERATOR_IS_APPLICANT"
 """Reasons of an abort beside the codes of faults (edge.errors): both end as ABORTED."""
+
+OTHER_PERSON = "OTHER_PERSON"
+"""The session is for somebody else than the document's holder."""
 
 CONSENT_REFUSED = "CONSENT_REFUSED"
 EXITED_AT_EARLIER_RECORDS = "EXITED_AT_EARLIER_RECORDS"
@@ -43,10 +47,14 @@ class ConsentAnswered:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRead:
-    """``validity``: of the document today; one that is expired or not valid yet ends the session."""
+    """``validity``: of the document today; one that is expired or not valid yet ends the session.
+
+    ``awaited``: whether it is the document of whom the session is for.
+    """
 
     document: IdDocument
     validity: Validity
+    awaited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,13 @@ from enum import Enum, auto
 
 from edge.answers import SessionAnswers
 from edge.decision import NOT_VALID, decide
-from edge.model import Decision, Evidence, Outcome
+from edge.model import Decision, Evidence, Outcome, Purpose
 from edge.session.events import (
     CONSENT_REFUSED,
     CUSTOMER_DATA_REFUSED,
     EXITED_AT_EARLIER_RECORDS,
     NOTICE_REFUSED,
+    OTHER_PERSON,
     SIGNATURE_REFUSED,
     Abort,
     Answer,
@@ -114,9 +115,11 @@ class Session:
     state: State = State.START
 
     @classmethod
-    def open(cls, plan: SessionPlan, *, session_id: bytes, now: float) -> Session:
+    def open(
+        cls, plan: SessionPlan, *, session_id: bytes, now: float, purpose: Purpose | None = None
+    ) -> Session:
         """A session that has not begun. ``session_id``: 16 fresh random bytes."""
-        return cls(plan, now, Evidence(session=SessionAnswers(session_id)))
+        return cls(plan, now, Evidence(session=SessionAnswers(session_id), purpose=purpose))
 
     def handle(self, event: Event, now: float) -> tuple[Session, tuple[Command, ...]]:
         """Advance. ``now``: monotonic seconds, never less than before.
@@ -212,8 +215,8 @@ def _refusal(event: Answer, plan: SessionPlan) -> str:
         case ConsentAnswered(consent):
             agreed = consent.accepted and plan.consent is not None and plan.consent.shown_as(consent)
             return "" if agreed else CONSENT_REFUSED
-        case DocumentRead(_, validity):
-            return NOT_VALID.get(validity, "")
+        case DocumentRead(_, validity, awaited):
+            return NOT_VALID.get(validity, "") if awaited else OTHER_PERSON
         case EarlierRecordsAnswered(_, go_on):
             return "" if go_on else EXITED_AT_EARLIER_RECORDS
         case CustomerDataAnswered(fields):

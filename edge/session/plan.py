@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -128,14 +128,18 @@ class SessionPlan:
         return None if default is None else self.step_timeout_s.get(state, default)
 
 
-def plan_session(policy: Policy, *, card_timeout_s: float, capture_timeout_s: float) -> SessionPlan:
+def plan_session(
+    policy: Policy, *, card_timeout_s: float, capture_timeout_s: float, also: Iterable[Step] = ()
+) -> SessionPlan:
     """The plan that ``policy`` asks for, on a device that waits so long for a card and a face.
+
+    ``also``: steps that a task asks for beside the policy's.
 
     Raises:
         SetupError: POLICY_INCOMPLETE, as :class:`SessionPlan`.
     """
     asked = policy.session
-    steps = frozenset(asked.steps)
+    steps = frozenset(asked.steps).union(also)
     limits = dict.fromkeys(ASKED_OF_PEOPLE, asked.step_timeout.total_seconds())
     limits |= {State.DOCUMENT: card_timeout_s + CARD_S, State.CAPTURE: capture_timeout_s + CAPTURE_S}
     return SessionPlan(

@@ -48,14 +48,21 @@ def read_known(db: StateDatabase, trust: Trust, *, now: datetime) -> Known:
     except ValueError:  # damaged: the same version once more is welcome, nothing older
         version, envelope = version - 1, b""
     lock = db.one("SELECT issue_time FROM lock")
-    lists = db.all("SELECT item_id, content FROM down_items WHERE kind = ?", ItemKind.REVOCATIONS.value)
+    signed = {
+        kind: {
+            item["item_id"]: item["content"]
+            for item in db.all("SELECT item_id, content FROM down_items WHERE kind = ?", kind.value)
+        }
+        for kind in (ItemKind.REVOCATIONS, ItemKind.RULES)
+    }
     return Known(
         policy_version=version,
         policy_envelope=envelope,
         lock=read_lock(db),
         lock_time=time_of(lock["issue_time"]) if lock else None,
         obeyed=frozenset(item["directive_id"] for item in db.all("SELECT directive_id FROM directives")),
-        revocations={item["item_id"]: item["content"] for item in lists},
+        revocations=signed[ItemKind.REVOCATIONS],
+        rules=signed[ItemKind.RULES],
         items=frozenset(
             (kind, item["item_id"])
             for kind in PERSONAL

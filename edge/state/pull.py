@@ -4,6 +4,7 @@
     POLICY       signed, version above ours, not below the floors   AdoptPolicy
     DIRECTIVE    signed, for this device, not obeyed before         Obey, and SetLock or OrderWipe
     REVOCATIONS  signed by the authority, not older than ours       KeepItem
+    RULES        signed, newer than ours, not expired               KeepItem
     ACCOUNT,     it came over our own connection, and keeps the     KeepItem, or DropItem once removed
     CONTRACT     rules of verifield.tasks                           or expired
 
@@ -27,6 +28,7 @@ from verifield.dsse import parse_envelope
 from verifield.errors import VerifieldError
 from verifield.policy import check_directive, check_policy
 from verifield.revocation import MAX_REVOCATION_LIST_BYTES, RevocationList, parse_revocation_list
+from verifield.rule_sets import check_rule_set, name_of, open_rule_set
 from verifield.tasks import Task, parse_account_task, parse_contract_task, task_times
 from verifield.v1 import policy_pb2
 from verifield.v1.sync_service_pb2 import DownItem, DownItemKind
@@ -36,6 +38,9 @@ MAX_ITEM_ID_BYTES = 200
 
 MAX_ITEMS = 10_000
 """Accounts and contracts that one site can work off in months; more is a fault that would fill the disk."""
+
+MAX_RULE_SETS = 100
+"""Kinds of rules; the contract has less than ten."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -64,6 +69,7 @@ class Known:
     lock_time: datetime | None = None
     obeyed: frozenset[str] = frozenset()
     revocations: Mapping[str, bytes] = field(default_factory=dict)
+    rules: Mapping[str, bytes] = field(default_factory=dict)
     items: frozenset[tuple[ItemKind, str]] = frozenset()
     now: datetime = LONG_AGO
 
@@ -145,6 +151,7 @@ class _Planner:
         self._lock, self._lock_time = known.lock, known.lock_time
         self._obeyed = set(known.obeyed)
         self._revocations = dict(known.revocations)
+        self._rules = dict(known.rules)
         self._items = set(known.items)
         self._now = known.now
 
@@ -155,6 +162,7 @@ class _Planner:
             DownItemKind.DOWN_ITEM_KIND_REVOCATIONS: self._revocation_list,
             DownItemKind.DOWN_ITEM_KIND_ACCOUNT: self._keep,
             DownItemKind.DOWN_ITEM_KIND_CONTRACT: self._keep,
+            DownItemKind.DOWN_ITEM_KIND_RULES: self._rule_set,
         }
         try:
             if item.kind not in kinds:
@@ -228,6 +236,31 @@ class _Planner:
 
     def _parse_list(self, der: bytes) -> RevocationList:
         return parse_revocation_list(der, issuers=self._trust.certificates[1:], roots=self._trust.roots)
+
+    def _rule_set(self, item: DownItem) -> Sequence[Change]:
+        if item.removed or item.content == self._rules.get(item.item_id):
+            return []  # rules are only ever replaced, and a page may come twice
+        trust = self._trust
+        new = check_rule_set(item.content, certificates=trust.certificates, roots=trust.roots)
+        if name_of(new.kind) != item.item_id:
+            raise _refusal("RULES_KIND", "They are of another kind than their item.")
+        if new.issue_time.ToDatetime(UTC) <= self._rules_issued(item.item_id):
+            raise _refusal("RULES_NOT_NEWER", "They are not newer than those that are here.")
+        expires = new.expire_time.ToDatetime(UTC)
+        if expires <= self._now:
+            raise _refusal("RULES_EXPIRED", "They have expired.")
+        if len(self._rules) >= MAX_RULE_SETS and item.item_id not in self._rules:
+            raise _refusal("TOO_MANY_ITEMS", f"{MAX_RULE_SETS} kinds of rules are here already.")
+        self._rules[item.item_id] = item.content
+        return [KeepItem(ItemKind.RULES, item.item_id, item.content, expires)]
+
+    def _rules_issued(self, item_id: str) -> datetime:
+        """When the rules that are here were issued; long ago where there are none, or damaged ones."""
+        old = self._rules.get(item_id)
+        try:
+            return open_rule_set(old).issue_time.ToDatetime(UTC) if old is not None else LONG_AGO
+        except VerifieldError:
+            return LONG_AGO
 
     def _keep(self, item: DownItem) -> Sequence[Change]:
         if self._lock.wiped:

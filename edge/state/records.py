@@ -18,6 +18,7 @@ class ItemKind(StrEnum):
     REVOCATIONS = "REVOCATIONS"
     ACCOUNT = "ACCOUNT"
     CONTRACT = "CONTRACT"
+    RULES = "RULES"
 
 
 @dataclass(frozen=True, slots=True)

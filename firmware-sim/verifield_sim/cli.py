@@ -1,4 +1,7 @@
-"""``verifield-sim``: the appliance's hardware, simulated. Prints its endpoints as one line of JSON."""
+"""``verifield-sim``: the appliance's hardware, simulated, and the authorities that the cloud asks.
+
+Each prints its endpoints as one line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from verifield_sim.authorities.command import authorities
 from verifield_sim.errors import SimError
 from verifield_sim.scenario import Scenario, open_scenario, scenario_names
 from verifield_sim.server import SimServer
@@ -21,8 +25,12 @@ _LINK_NAME = "reader"
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+app.command()(authorities)
+
+
+@app.callback(invoke_without_command=True)
 def serve(
+    context: typer.Context,
     scenario: Annotated[str, typer.Option(help="A scenario's name, or a TOML file.")] = "happy",
     dir: Annotated[
         Path | None, typer.Option(help="Where the reader's symlink goes. A new folder if not given.")
@@ -36,6 +44,8 @@ def serve(
 
     Example: verifield-sim --scenario impostor
     """
+    if context.invoked_subcommand is not None:
+        return
     if list:
         typer.echo("\n".join(scenario_names()))
         return

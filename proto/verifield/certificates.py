@@ -69,6 +69,7 @@ class Purpose(Enum):
 
     ATTESTATION: the common name is the device id. LOG: the common name is the log's origin.
     POLICY: policies and directives. AUDIT: heads of the audit chain, and manifests of backups.
+    CERTIFICATION: badges, their status, and manifests of archives.
     """
 
     ATTESTATION = f"{OID_ARC}.1"
@@ -76,6 +77,7 @@ class Purpose(Enum):
     LOG = f"{OID_ARC}.3"
     POLICY = f"{OID_ARC}.4"
     AUDIT = f"{OID_ARC}.6"
+    CERTIFICATION = f"{OID_ARC}.7"
 
     @property
     def oid(self) -> x509.ObjectIdentifier:

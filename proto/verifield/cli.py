@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from cryptography import x509
 from rich.console import Console
 from rich.markup import escape
 
+from verifield import papers_cli
 from verifield.bundle import MAX_BUNDLE_BYTES
 from verifield.certificates import MAX_ROOT_BYTES, load_chain, load_roots
 from verifield.commitments import MAX_DISCLOSURES_BYTES, Disclosure, parse_disclosures
@@ -66,9 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
     # libraries warn of damaged certificates, which the checks refuse with a sentence of their own
     warnings.simplefilter("ignore")
+    given = list(arguments) if arguments is not None else sys.argv[1:]
+    if given[:1] and given[0] in papers_cli.COMMANDS:  # a bundle of such a name: ./badge
+        papers_cli.run(given)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name="verifield-verify")(verify)
-    app(args=list(arguments) if arguments is not None else None, prog_name="verifield-verify")
+    app(args=given, prog_name="verifield-verify")
 
 
 def verify(
@@ -98,7 +103,8 @@ def verify(
     Exit status: 0 every required check passed, 2 a file cannot be read, 3 malformed, 4 forged,
     5 untrusted, 6 unknown or incomplete. Of several bundles the worst counts: forged, untrusted,
     malformed, unknown, unreadable. Status 0 means that the record is genuine; its outcome may
-    still be a refusal.
+    still be a refusal. Badges and archives of certifications: verifield-verify badge FILE, and
+    verifield-verify archive FILE.
     """
     out = _console()
     try:

@@ -39,6 +39,7 @@ _OF_VERIFICATIONS = frozenset(
         "gallery",
         "manual",
         "media",
+        "purpose",
     }
 )
 """Parts that a device event cannot have."""
@@ -90,6 +91,8 @@ def _check(statement: Statement) -> None:
         require(bool(statement.outcome), "outcome is missing")
         require(statement.HasField("configuration"), "configuration is missing")
         _check_configuration(statement.configuration)
+        if statement.HasField("purpose"):
+            _check_purpose(statement.purpose)
         check_evidence(statement)
 
 
@@ -117,6 +120,14 @@ def _check_clock(statement: Statement) -> None:
         require(
             clock.since_receipt_ns <= clock.monotonic_ns, "clock.since_receipt_ns is longer than the boot"
         )
+
+
+def _check_purpose(purpose: pb.Purpose) -> None:
+    if purpose.task_id:
+        check_uuid7(purpose.task_id, what="purpose.task_id")
+    check_digest(purpose.nonce, what="purpose.nonce")
+    check_digest(purpose.number_digest, what="purpose.number_digest", required=False)
+    require(bool(purpose.task_id) or not purpose.number_digest, "purpose.number_digest without a task")
 
 
 def _check_configuration(configuration: pb.Configuration) -> None:

@@ -87,6 +87,12 @@ def ids(method: MethodDescriptor) -> str:
     return path_of(method)
 
 
+def for_devices_alone(method: MethodDescriptor) -> bool:
+    """Whether its service is not served on the port without client certificates."""
+    rules = map(rule_of, method.containing_service.methods)
+    return all(rule is not None and rule.device for rule in rules)
+
+
 # The truth table
 
 
@@ -133,7 +139,7 @@ def test_nobody_is_let_in_without_proof_but_to_what_is_open(cloud: RunningCloud)
             code, _ = try_empty(channel, method)
             if rule.open:
                 assert code is not grpc.StatusCode.UNAUTHENTICATED
-            elif rule.device:
+            elif for_devices_alone(method):
                 assert code is grpc.StatusCode.UNIMPLEMENTED  # not on this port at all
             else:
                 assert code is grpc.StatusCode.UNAUTHENTICATED, path_of(method)
@@ -146,9 +152,12 @@ def test_the_operators_token_may_do_everything_but_be_a_device(cloud: RunningClo
             rule = rule_of(method)
             assert rule is not None
             code, reason = try_empty(channel, method, bearer(token))
-            assert reason not in REFUSALS
+            assert (reason == "METHOD_CLOSED") == (
+                rule.account or (rule.device and not for_devices_alone(method))
+            ), path_of(method)
+            assert reason != "PERMISSION_MISSING"
             assert code is not grpc.StatusCode.UNAUTHENTICATED
-            assert (code is grpc.StatusCode.UNIMPLEMENTED) == rule.device, path_of(method)
+            assert (code is grpc.StatusCode.UNIMPLEMENTED) == for_devices_alone(method), path_of(method)
 
 
 def test_a_method_that_is_not_there_is_not_there_for_anybody(

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from verifield.profile import issuing_certificate, leaf_certificate, root_certificate
+from verifield.profile import Usage, issuing_certificate, leaf_certificate, root_certificate
 
 AUDIENCE = "verifield-operators"
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -96,7 +96,7 @@ class Issuer:
 @contextmanager
 def open_issuer(folder: Path) -> Iterator[Issuer]:
     """Serve on a free port of localhost until the block ends."""
-    ca, chain, key = _certificates(folder)
+    ca, chain, key = tls_certificates(folder)
     server = _Server(("127.0.0.1", 0), _Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
@@ -149,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
 
-def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+def tls_certificates(folder: Path, purpose: Usage = "tls_server") -> tuple[Path, Path, Path]:
+    """A CA, a chain for localhost and its key: files in PEM."""
     now, life = datetime.now(UTC), timedelta(days=1)
     root_key, issuing_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     root = root_certificate(root_key, name="Issuer root", now=now, lifetime=life)
@@ -166,10 +167,10 @@ def _certificates(folder: Path) -> tuple[Path, Path, Path]:
         issuer_key=issuing_key,
         public_key=key.public_key(),
         common_name="localhost",
-        purpose="tls_server",
+        purpose=purpose,
         now=now,
         lifetime=life,
-        san=["localhost"],
+        san=["localhost"] if purpose == "tls_server" else [],
     )
     files = folder / "issuer-ca.pem", folder / "issuer-chain.pem", folder / "issuer-key.pem"
     files[0].write_bytes(_pem(root))

@@ -25,6 +25,7 @@ NAMES = {
     "a fingerprint": r"(?:[0-9A-F]{4}\s+){15}[0-9A-F]{4}",
     "an id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "a digest": r"\b[0-9a-f]{64}\b",
+    "an acknowledgement": r"\bF-[0-9A-Z]{5}-[0-9A-Z]{5}\b",
 }
 """What a command prints and later ones are given."""
 

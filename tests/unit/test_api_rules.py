@@ -53,6 +53,21 @@ MAY_HOLD_ANY_CHARACTER = {
     "reason",
 }
 
+PARSED = {
+    # By cloud.elements and cloud.codes.phones, which take nothing that cannot be printed.
+    "FourElements.name",
+    "FourElements.id_number",
+    "DeclareStaffIdentityRequest.id_number",
+    "SendCodeRequest.phone",
+    "Validity.valid_from",
+    "Validity.valid_to",
+    # Kept as keyed digests alone.
+    "VerifyCodeRequest.code",
+    "ReviewerMarks.id_numbers",
+    "ReviewerMarks.phones",
+    "ReviewerMarks.companies",
+}
+
 NO_REQUEST_ID = {
     # A stream; doing it again changes nothing, because records are known by their content.
     "/verifield.v1.TransferService/Import",
@@ -95,7 +110,7 @@ def test_every_field_is_bounded(place: Place) -> None:
         assert own.HasField("max_len") or own.HasField("len"), "bytes without a limit"
     elif field.type == FieldDescriptor.TYPE_ENUM:
         assert own is not None
-        assert own.defined_only, "an enum that takes any number"
+        assert own.defined_only or len(getattr(own, "in")), "an enum that takes any number"
     elif field.type in NUMBERS:
         assert own is not None
         assert own.lte <= MAX_COUNTER, "a number that no column holds"
@@ -113,6 +128,8 @@ def test_no_text_reaches_the_database_with_a_character_that_it_does_not_take() -
         if place.field.type != FieldDescriptor.TYPE_STRING:
             continue
         if place.field.name in MAY_HOLD_ANY_CHARACTER and place.name != "ListAuditEventsRequest.subject":
+            continue
+        if place.name in PARSED:
             continue
         message = place.message()
         put(message, place.field, ["a\0b"] if place.field.is_repeated else "a\0b")
@@ -150,7 +167,8 @@ def limits_of(place: Place) -> list[tuple[Any, Any]]:
             return [([item()] * most, [item()] * (most + 1))] if not rules_inside(place) else []
         if field.type == FieldDescriptor.TYPE_BYTES and most:
             longest = own.max_len
-            return [([b""] * most, [b""] * (most + 1)), ([bytes(longest)], [bytes(longest + 1)])]
+            least = bytes(own.min_len)
+            return [([least] * most, [least] * (most + 1)), ([bytes(longest)], [bytes(longest + 1)])]
         if field.type == FieldDescriptor.TYPE_ENUM and most and not place.rules.repeated.unique:
             return [([1] * most, [1] * (most + 1))]
         return []
@@ -175,7 +193,7 @@ def limits_of(place: Place) -> list[tuple[Any, Any]]:
         if own.HasField("min_len"):
             found.append((bytes(own.min_len), bytes(own.min_len - 1)))
     elif field.type == FieldDescriptor.TYPE_ENUM:
-        found.append((1, 999))
+        found.append((next(iter(getattr(own, "in")), 1), 999))
         if 0 in own.not_in:
             found.append((1, None))
     elif own.DESCRIPTOR.name.startswith("UInt") and own.HasField("lte"):
@@ -211,7 +229,7 @@ def test_every_change_takes_a_request_id(method: Any) -> None:
     rule = method.GetOptions().Extensions[access_pb2.access]
     path = f"/{method.containing_service.full_name}/{method.name}"
     changes = rule.WhichOneof("rule") == "permission" and not rule.permission.endswith(".read")
-    if changes and path not in NO_REQUEST_ID:
+    if changes and not method.name.startswith("List") and path not in NO_REQUEST_ID:
         assert "request_id" in method.input_type.fields_by_name, "a change that cannot be repeated safely"
 
 

@@ -108,6 +108,8 @@ def test_check_finds_the_settings_of_the_defaults_good(tmp_path: Path) -> None:
     [
         ('lissen = "x:1"', "CONFIG_INVALID"),
         ('tpm_roots = "missing.pem"', "TPM_ROOTS"),
+        ('authority_ca = "missing.pem"', "AUTHORITY_FILES"),
+        ('authority_token_file = "missing"', "AUTHORITY_FILES"),
         ('otlp_ca = "/dev/null"', "OTLP_CA"),
         ('otlp_endpoint = "collector:4317"', "CONFIG_INVALID"),
         ("otlp_ratio = 1.1", "CONFIG_INVALID"),

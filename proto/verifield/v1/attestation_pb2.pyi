@@ -379,6 +379,7 @@ class Statement(_message.Message):
     MANUAL_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     attestation_id: _builtins.str
     """UUID version 7 (RFC 9562), lower case with hyphens."""
     device_id: _builtins.str
@@ -444,6 +445,12 @@ class Statement(_message.Message):
     def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaReference]:
         """Pictures and files that belong to the record, by digest only."""
 
+    @_builtins.property
+    def purpose(self) -> Global___Purpose:
+        """What the record was made for; absent where nobody asked for it. A verifier that does not know this field
+        says that a newer version wrote the record.
+        """
+
     def __init__(
         self,
         *,
@@ -472,14 +479,47 @@ class Statement(_message.Message):
         manual: Global___ManualDecision | None = ...,
         media: _abc.Iterable[Global___MediaReference] | None = ...,
         standing: Global___Standing.ValueType = ...,
+        purpose: Global___Purpose | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "capture", b"capture", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "document", b"document", "gallery", b"gallery", "liveness", b"liveness", "manual", b"manual", "match", b"match", "operator", b"operator", "session", b"session", "site", b"site"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "capture", b"capture", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "document", b"document", "gallery", b"gallery", "liveness", b"liveness", "manual", b"manual", "match", b"match", "operator", b"operator", "purpose", b"purpose", "session", b"session", "site", b"site"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "attestation_id", b"attestation_id", "capture", b"capture", "chain_epoch", b"chain_epoch", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "device_id", b"device_id", "document", b"document", "gallery", b"gallery", "kind", b"kind", "last_checkpoint_sha256", b"last_checkpoint_sha256", "last_receipt_sha256", b"last_receipt_sha256", "liveness", b"liveness", "manual", b"manual", "match", b"match", "media", b"media", "operator", b"operator", "outcome", b"outcome", "previous_envelope_sha256", b"previous_envelope_sha256", "reasons", b"reasons", "seq", b"seq", "session", b"session", "site", b"site", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "attestation_id", b"attestation_id", "capture", b"capture", "chain_epoch", b"chain_epoch", "clock", b"clock", "configuration", b"configuration", "device_event", b"device_event", "device_id", b"device_id", "document", b"document", "gallery", b"gallery", "kind", b"kind", "last_checkpoint_sha256", b"last_checkpoint_sha256", "last_receipt_sha256", b"last_receipt_sha256", "liveness", b"liveness", "manual", b"manual", "match", b"match", "media", b"media", "operator", b"operator", "outcome", b"outcome", "previous_envelope_sha256", b"previous_envelope_sha256", "purpose", b"purpose", "reasons", b"reasons", "seq", b"seq", "session", b"session", "site", b"site", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Statement: _TypeAlias = Statement  # noqa: Y015
+
+@_typing.final
+class Purpose(_message.Message):
+    """Purpose ties a record to one request: it counts for no other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    NUMBER_DIGEST_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """Of a task that the cloud handed down (task.proto); empty where a kiosk was given the nonce."""
+    nonce: _builtins.bytes
+    """32 bytes that the cloud chose for this request."""
+    number_digest: _builtins.bytes
+    """Of a task: the commitment to document.number of the document that was read, under the task's own salt.
+    Whoever gave out the task can tell that the card was the awaited person's. Empty where none was read.
+    """
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        nonce: _builtins.bytes = ...,
+        number_digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "number_digest", b"number_digest", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 @_typing.final
 class DeviceEvent(_message.Message):

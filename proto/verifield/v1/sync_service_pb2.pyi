@@ -78,6 +78,10 @@ class _DownItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DownItem
     """AccountTask (task.proto): an account that awaits its activation at this device's site."""
     DOWN_ITEM_KIND_CONTRACT: _DownItemKind.ValueType  # 5
     """ContractTask (task.proto): a contract that awaits a signature at this device's site."""
+    DOWN_ITEM_KIND_RULES: _DownItemKind.ValueType  # 6
+    """Envelope of a RuleSet (rule_set.proto): dated rules, for example which telephone numbers are served. The id is
+    the name of the kind of rules.
+    """
 
 class DownItemKind(_DownItemKind, metaclass=_DownItemKindEnumTypeWrapper): ...
 
@@ -92,6 +96,10 @@ DOWN_ITEM_KIND_ACCOUNT: DownItemKind.ValueType  # 4
 """AccountTask (task.proto): an account that awaits its activation at this device's site."""
 DOWN_ITEM_KIND_CONTRACT: DownItemKind.ValueType  # 5
 """ContractTask (task.proto): a contract that awaits a signature at this device's site."""
+DOWN_ITEM_KIND_RULES: DownItemKind.ValueType  # 6
+"""Envelope of a RuleSet (rule_set.proto): dated rules, for example which telephone numbers are served. The id is
+the name of the kind of rules.
+"""
 Global___DownItemKind: _TypeAlias = DownItemKind  # noqa: Y015
 
 @_typing.final
@@ -396,7 +404,7 @@ class DownItem(_message.Message):
     item_id: _builtins.str
     """Stable within its kind."""
     content: _builtins.bytes
-    """Policies and directives are serialised Envelopes, signed by the service; others are messages of their kind."""
+    """Policies, directives and rules are serialised Envelopes, signed by the service; others are messages of their kind."""
     removed: _builtins.bool
     """The item is no longer needed; content is empty."""
     def __init__(

@@ -1,0 +1,90 @@
+"""The people's registry behind a gateway (docs/authorities.md)."""
+
+from __future__ import annotations
+
+import base64
+from enum import StrEnum
+
+from cloud.authorities.answers import MAX_ANSWER_BYTES, Answer, NonsenseError
+from cloud.authorities.line import Line
+from cloud.authorities.port import MAX_PICTURE_BYTES, Elements, FaceMatch, FaceResult
+from cloud.elements import FourElements
+from cloud.errors import Reason, ServiceError
+
+
+class Found(StrEnum):
+    FOUND = "FOUND"
+    MISSING = "MISSING"
+
+
+class HttpRegistry:
+    """``Registry`` of the port."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def check_elements(self, elements: FourElements, *, request_id: str = "") -> Elements:
+        """As the port says."""
+        validity = elements.validity
+        body = {
+            "name": elements.name,
+            "id_number": elements.id_number,
+            "valid_from": validity.valid_from.isoformat() if validity.valid_from else None,
+            "valid_to": validity.valid_to.isoformat() if validity.valid_to else None,
+        }
+        asked = await self._line.ask(
+            "elements",
+            body,
+            lambda answer: answer.one_of("result", Elements),
+            outcome=lambda found: found.value.lower(),
+            request_id=request_id,
+        )
+        return asked.value
+
+    async def compare_face(self, id_number: str, picture: bytes, *, request_id: str = "") -> FaceResult:
+        """As the port says."""
+        asked = await self._line.ask(
+            "face",
+            {"id_number": id_number, "picture": to_base64(picture)},
+            _read_face,
+            outcome=lambda found: found.match.value.lower(),
+            request_id=request_id,
+        )
+        return asked.value
+
+    async def photo(self, id_number: str, *, request_id: str = "") -> bytes | None:
+        """As the port says."""
+        asked = await self._line.ask(
+            "photo",
+            {"id_number": id_number},
+            _read_photo,
+            outcome=lambda found: "missing" if found is None else "found",
+            request_id=request_id,
+            limit=MAX_ANSWER_BYTES,
+        )
+        return asked.value
+
+
+def to_base64(picture: bytes) -> str:
+    """As pictures travel in JSON.
+
+    Raises:
+        ServiceError: REQUEST_INVALID, it is empty or too large.
+    """
+    if not 0 < len(picture) <= MAX_PICTURE_BYTES:
+        raise ServiceError(
+            Reason.REQUEST_INVALID, f"A picture for an authority has 1 to {MAX_PICTURE_BYTES} bytes."
+        )
+    return base64.b64encode(picture).decode()
+
+
+def _read_face(answer: Answer) -> FaceResult:
+    match = answer.one_of("result", FaceMatch)
+    compared = match in {FaceMatch.MATCH, FaceMatch.MISMATCH}
+    if not compared and answer.has("score"):
+        raise NonsenseError("score: of nothing")
+    return FaceResult(match, answer.share("score") if compared else None)
+
+
+def _read_photo(answer: Answer) -> bytes | None:
+    return answer.picture("photo") if answer.one_of("result", Found) is Found.FOUND else None

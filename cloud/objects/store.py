@@ -1,0 +1,227 @@
+"""Objects: files that belong to persons, each sealed with a key of its own, which the person's key seals.
+
+    file        sealed with the object's key, in pieces (cloud.privacy.streams); named by its digest
+    row         the object's key and the digest of the content, sealed under the person's key
+
+A file is durable before the row that names it is written; without the row nobody can open it, and the sweep
+takes it away after a grace. Who erases a person makes the rows useless at once, and the sweep takes their
+files and rows. Files of objects that were dropped stay for the grace: a backup that is being made still
+copies them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from itertools import islice
+
+from sqlalchemy import Connection
+
+from cloud.errors import Reason, ServiceError
+from cloud.objects.files import ObjectFiles
+from cloud.objects.kinds import DOCUMENTS, MediaType, sniff
+from cloud.persons import Persons
+from cloud.privacy.sealing import Place, SealBrokenError, SealKey
+from cloud.privacy.streams import seal_pieces, unseal_pieces
+from cloud.sources import Sources, to_us
+from cloud.store import objects as rows
+from cloud.store.database import Store
+from cloud.store.objects import ObjectRow
+from cloud.store.schema import objects
+from cloud.store.sealed import SealedTable
+
+SEALED = SealedTable(objects, key="object_id", person="person_id", sealed=("opener",))
+"""For erasing a person."""
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of one object: a scan of some pages. A call may allow less."""
+
+GRACE = timedelta(hours=1)
+"""Far longer than from a file to its row, and than a backup copies from its database to its last file."""
+
+SWEPT_AT_ONCE = 500
+
+_MAGIC = b"vfobj1"
+_KEY_BYTES = 32
+_OPENER = "opener"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """What others keep of an object. ``sha256``: of the content as it came."""
+
+    object_id: str
+    sha256: bytes
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A sealed file that no row names yet: keep it within a transaction, or forget it."""
+
+    ref: ObjectRef
+    person_id: str
+    sealed_sha256: bytes
+    key: bytes = field(repr=False)
+
+
+class Objects:
+    """Any thread may use it."""
+
+    def __init__(self, files: ObjectFiles, persons: Persons, sources: Sources) -> None:
+        self._files = files
+        self._persons = persons
+        self._sources = sources
+
+    def put(self, connection: Connection, *, person_id: str, media_type: str, content: bytes) -> ObjectRef:
+        """Keep what the service made itself, in the caller's transaction.
+
+        Raises:
+            ServiceError: OBJECT_TOO_LARGE, OBJECT_NO_ROOM, PERSON_ERASED.
+        """
+        return self.keep(connection, self.stage(content, person_id=person_id, media_type=media_type))
+
+    async def receive(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        person_id: str,
+        limit: int = MAX_BYTES,
+        kinds: frozenset[MediaType] = DOCUMENTS,
+    ) -> Staged:
+        """Take what somebody sends, of one of ``kinds`` and at most ``limit`` bytes; then :meth:`keep` it.
+
+        Raises:
+            ServiceError: OBJECT_TOO_LARGE, OBJECT_TYPE_REFUSED, OBJECT_NO_ROOM.
+        """
+        content = bytearray()
+        async for chunk in chunks:
+            content += chunk
+            _check_size(len(content), limit)
+        return await asyncio.to_thread(self.take, bytes(content), person_id=person_id, kinds=kinds)
+
+    def take(
+        self,
+        content: bytes,
+        *,
+        person_id: str,
+        limit: int = MAX_BYTES,
+        kinds: frozenset[MediaType] = DOCUMENTS,
+    ) -> Staged:
+        """As :meth:`receive`, for what came at once."""
+        _check_size(len(content), limit)
+        return self.stage(content, person_id=person_id, media_type=sniff(content, kinds=kinds))
+
+    def stage(self, content: bytes, *, person_id: str, media_type: str) -> Staged:
+        """Seal a content and write its file, durably; outside of transactions, which would wait for it."""
+        _check_size(len(content), MAX_BYTES)
+        key = self._sources.random_bytes(_KEY_BYTES)
+        sealed = b"".join(seal_pieces(io.BytesIO(content), key=key, magic=_MAGIC))
+        digest = self._files.put(sealed)
+        ref = ObjectRef(self._sources.uuid7(), sha256(content).digest(), len(content), str(media_type))
+        return Staged(ref, person_id, digest, key)
+
+    def keep(self, connection: Connection, staged: Staged) -> ObjectRef:
+        """Write the row of a staged file, in the caller's transaction.
+
+        Raises:
+            ServiceError: PERSON_ERASED.
+        """
+        person = self._persons.key_of(connection, staged.person_id)
+        ref = staged.ref
+        rows.add_object(
+            connection,
+            ObjectRow(
+                object_id=ref.object_id,
+                person_id=staged.person_id,
+                opener=self._persons.seal_bytes(person, _place(ref.object_id), staged.key + ref.sha256),
+                sealed_sha256=staged.sealed_sha256,
+                media_type=ref.media_type,
+                size_bytes=ref.size,
+                created_us=to_us(self._sources.now()),
+            ),
+        )
+        return ref
+
+    def find(self, connection: Connection, object_ids: Collection[str]) -> dict[str, ObjectRef]:
+        """What is known of these; those that are gone, or whose person was erased, are left out."""
+        found = rows.get_objects(connection, object_ids)
+        keys = self._persons.keys_of(connection, {row.person_id for row in found.values()})
+        refs = {}
+        for row in found.values():
+            opener = self._opener(row, keys.get(row.person_id))
+            if opener is not None:
+                refs[row.object_id] = ObjectRef(
+                    row.object_id, opener[_KEY_BYTES:], row.size_bytes, row.media_type
+                )
+        return refs
+
+    def open(self, connection: Connection, object_id: str) -> bytes:
+        """The content, checked against its digests.
+
+        Raises:
+            ServiceError: OBJECT_NOT_FOUND: dropped, or its person was erased. OBJECT_DAMAGED.
+        """
+        row = rows.get_objects(connection, [object_id]).get(object_id)
+        keys = self._persons.keys_of(connection, [row.person_id]) if row else {}
+        opener = self._opener(row, keys.get(row.person_id)) if row else None
+        if row is None or opener is None:
+            raise ServiceError(Reason.OBJECT_NOT_FOUND, "There is no such file, or no more.")
+        sealed = self._files.open(bytes(row.sealed_sha256))
+        key, digest = opener[:_KEY_BYTES], opener[_KEY_BYTES:]
+        try:
+            content = b"".join(unseal_pieces(io.BytesIO(sealed), key=key, magic=_MAGIC))
+        except SealBrokenError as error:
+            raise _damaged() from error
+        if sha256(content).digest() != digest:
+            raise _damaged()
+        return content
+
+    def drop(self, connection: Connection, object_id: str) -> None:
+        """Let go of one; nobody can open it once the caller's transaction is committed."""
+        rows.drop_object(connection, object_id, now_us=to_us(self._sources.now()))
+
+    def sweep(self, store: Store) -> int:
+        """Take away files and rows that nothing can open; return how many there were."""
+        before_us = to_us(self._sources.now() - GRACE)
+        done = 0
+        with store.reading() as connection:
+            gone = rows.gone_objects(connection, dropped_before_us=before_us, limit=SWEPT_AT_ONCE)
+        for row in gone:
+            self._files.delete(bytes(row.sealed_sha256))
+        if gone:
+            store.run(lambda connection: rows.forget_objects(connection, [row.object_id for row in gone]))
+        old = self._files.list_before(before_us)
+        while digests := list(islice(old, SWEPT_AT_ONCE)):
+            with store.reading() as connection:
+                known = rows.known_digests(connection, digests)
+            for digest in set(digests) - known:
+                self._files.delete(digest)
+                done += 1
+        return done + len(gone)
+
+    def _opener(self, row: ObjectRow, key: SealKey | None) -> bytes | None:
+        try:
+            return self._persons.open_bytes(key, _place(row.object_id), row.opener)
+        except SealBrokenError as error:
+            raise _damaged() from error
+
+
+def _place(object_id: str) -> Place:
+    return Place("objects", _OPENER, object_id)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ServiceError(
+            Reason.OBJECT_TOO_LARGE, f"A file may have at most {limit} bytes here.", {"limit": str(limit)}
+        )
+
+
+def _damaged() -> ServiceError:
+    return ServiceError(Reason.OBJECT_DAMAGED, "The file is not what was put there.")

@@ -1,0 +1,366 @@
+"""``verifield-edge gallery``: the people that this device knows by their faces, each under a pseudonym.
+
+For whoever administers the device: it needs the rights of the user that enrolled it, and no sign-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from edge.app import gallery_key, gallery_path, open_identity, open_state
+from edge.commands.common import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ends_with_exit_code,
+    err,
+    out,
+    print_json,
+    print_values,
+)
+from edge.compare import read_face
+from edge.config import EdgeConfig, load_config
+from edge.errors import ExitCode, InputError, SetupError
+from edge.gallery import reenrol, salvage
+from edge.gallery.decide import SECOND_CHECK_BAND, Answer, Verdict, cut_off, decide
+from edge.gallery.importing import Archive, Picture, read_list
+from edge.gallery.records import Entry, Kind, Listed, Model
+from edge.gallery.store import Gallery
+from edge.gallery.warming import warm as warm_up
+from edge.gallery.writing import Tell
+from edge.model import Embedding
+from edge.models.store import ModelStore
+from edge.operators.face import is_own_face
+from edge.policy import Policy
+from edge.station import open_vision
+from edge.vision import EMBEDDING_MODEL, Vision
+from verifield.certificates import load_roots
+
+MAX_LISTED = 10_000
+"""Lines that a person or a script can still use at once."""
+
+PictureArgument = Annotated[Path, typer.Argument(help="A picture with one person on it.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="On the watch-list, not enrolled.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+app = typer.Typer(help="The people that this device knows by their faces.", no_args_is_help=True)
+
+
+@app.command("create")
+@ends_with_exit_code
+def create(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Make an empty gallery, for templates of the model in use.
+
+    Example: verifield-edge gallery create
+    """
+    settings = load_config(config, data_dir=data)
+    model = _model_in_use(settings)
+    key = gallery_key(settings, open_identity(settings), create=True)
+    with Gallery.create(gallery_path(settings), key, model=model) as gallery:
+        _say({"model": model.name, "model_sha256": model.sha256, "size": gallery.size}, as_json)
+
+
+@app.command("add")
+@ends_with_exit_code
+def add(
+    picture: PictureArgument,
+    candidate: Annotated[UUID | None, typer.Option(help="The pseudonym; default: a new one.")] = None,
+    last_day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last day on which it counts.")
+    ] = None,
+    watch: WatchOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enrol the person on a picture, or put a new template in the place of the one that is there.
+
+    Example: verifield-edge gallery add face.jpg --last-day 2027-12-31
+    """
+    settings = load_config(config, data_dir=data)
+    kind = Kind.WATCHED if watch else Kind.PERSON
+    with _opened(settings) as gallery:
+        embedding = _template(open_vision(settings), picture)
+        entry = Entry(candidate or uuid4(), embedding, last_day.date() if last_day else None, kind)
+        new = gallery.add([entry])
+        values = {"candidate_id": str(entry.candidate_id), "new": bool(new), "size": gallery.size}
+    _say(values, as_json)
+
+
+@app.command("remove")
+@ends_with_exit_code
+def remove(
+    candidates: Annotated[list[UUID], typer.Argument(help="Pseudonyms.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let people be found no more; status 1 where nobody of them was there. Gone for good with ``compact``.
+
+    Example: verifield-edge gallery remove 7f8d1c9e-2f43-4c55-9d57-0a4f5f0c2b11
+    """
+    with _opened(load_config(config, data_dir=data)) as gallery:
+        removed = gallery.remove(candidates)
+        _say({"removed": removed, "asked": len(candidates), "size": gallery.size}, as_json)
+    if not removed:
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+@app.command("list")
+@ends_with_exit_code
+def list_people(
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LISTED, help="At most so many.")] = 100,
+    after: Annotated[UUID | None, typer.Option(help="Behind this pseudonym.")] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List pseudonyms, in their order.
+
+    Example: verifield-edge gallery list --limit 1000 --json
+    """
+    with _opened(load_config(config, data_dir=data)) as gallery:
+        people = [one for one in gallery.people() if after is None or one.candidate_id.bytes > after.bytes]
+        size = gallery.size
+    if as_json:
+        shown = [_listed(one) for one in people[:limit]]
+        print_json({"people": shown, "more": max(0, len(people) - limit), "size": size})
+        return
+    _print_people(people[:limit])
+    if len(people) > limit:
+        err().print(f"{len(people) - limit} more: --after {people[limit - 1].candidate_id}")
+
+
+@app.command("search")
+@ends_with_exit_code
+def search(
+    picture: PictureArgument,
+    k: Annotated[int, typer.Option(min=1, max=100, help="So many of the most alike are shown.")] = 5,
+    fpir: Annotated[
+        float | None, typer.Option(help="How often a stranger may be taken for somebody, 0 to 1.")
+    ] = None,
+    operator: Annotated[
+        str | None, typer.Option(help="Who is at the desk: must not be the person on the picture.")
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for the person on a picture; status 0 for one that is found, 1 for nobody and for what a person
+    has to look at.
+
+    Example: verifield-edge gallery search face.jpg --json
+    """
+    settings = load_config(config, data_dir=data)
+    wanted = settings.gallery_fpir if fpir is None else fpir
+    if not 0.0 < wanted < 1.0:
+        raise InputError("RATE_INVALID", "A rate lies between 0 and 1.", hint="For example --fpir 0.01")
+    policy, own = _desk(settings, operator)
+    with _opened(settings) as gallery:
+        probe = _template(open_vision(settings), picture)
+        cut = cut_off(policy.match.points(), fpir=wanted, size=gallery.size) if gallery.size else None
+        nearest = gallery.search([probe], k=k)[0]
+        near = gallery.search_above([probe], threshold=cut.threshold - SECOND_CHECK_BAND)[0] if cut else []
+        at_desk = is_own_face(probe, own, threshold=policy.match.live_live)
+        answer = decide(near, cut, operator_at_desk=at_desk)
+        values = _answer(answer) | {
+            "nearest": [{"candidate_id": str(one.candidate_id), "score": one.score} for one in nearest],
+            "size": gallery.size,
+            "gallery_version": gallery.version,
+        }
+    if as_json:
+        print_json(values)
+    else:
+        colour = {Verdict.FOUND: "green", Verdict.NOBODY: "yellow"}.get(answer.verdict, "bold red")
+        out().print(answer.verdict.value, style=colour)
+        print_values({name: value for name, value in values.items() if name != "verdict"}, width=24)
+    if answer.verdict is not Verdict.FOUND:
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+@app.command("expire")
+@ends_with_exit_code
+def expire(
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Today, if not by the clock.")
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove all whose last day is over; run it daily.
+
+    Example: verifield-edge gallery expire
+    """
+    with _opened(load_config(config, data_dir=data)) as gallery:
+        _say({"removed": gallery.expire(day.date() if day else _today()), "size": gallery.size}, as_json)
+
+
+@app.command("compact")
+@ends_with_exit_code
+def compact(
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the file anew: what was removed is in no file afterwards. It also comes by itself.
+
+    Example: verifield-edge gallery compact
+    """
+    with _opened(load_config(config, data_dir=data)) as gallery:
+        before = gallery.file_bytes
+        with _progress("Templates", quiet=quiet or as_json) as tell:
+            gallery.compact(tell)
+        _say({"bytes_before": before, "bytes": gallery.file_bytes, "size": gallery.size}, as_json)
+
+
+@app.command("verify")
+@ends_with_exit_code
+def verify(
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every byte and say what holds; status 1 where something does not.
+
+    Example: verifield-edge gallery verify --json
+    """
+    settings = load_config(config, data_dir=data)
+    with _progress("Templates", quiet=quiet or as_json) as tell:
+        report = salvage.verify(gallery_path(settings), _key(settings), tell)
+    _say(_report(report), as_json)
+    if not report.whole:
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+@app.command("repair")
+@ends_with_exit_code
+def repair(
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put all that holds into a new file; the damaged one is kept beside it. Status 1 where something is lost.
+
+    Example: verifield-edge gallery repair
+    """
+    settings = load_config(config, data_dir=data)
+    with _progress("Templates", quiet=quiet or as_json) as tell:
+        report = salvage.repair(gallery_path(settings), _key(settings), tell)
+    _say(_report(report), as_json)
+    if report.lost or report.journal_lost:
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+@app.command("info")
+@ends_with_exit_code
+def info(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Say how many there are, of which model, and what that takes.
+
+    Example: verifield-edge gallery info --json
+    """
+    settings = load_config(config, data_dir=data)
+    with _opened(settings) as gallery:
+        _say(
+            {
+                "path": str(gallery_path(settings)),
+                "model": gallery.model.name,
+                "model_sha256": gallery.model.sha256,
+                "model_in_use": gallery.model.sha256 == _model_in_use(settings).sha256,
+                "size": gallery.size,
+                "version": gallery.version,
+                "file_bytes": gallery.file_bytes,
+                "memory_bytes": gallery.memory_bytes,
+                "journal_rows": gallery.journal_rows,
+                "cut_off_bytes": gallery.cut_off,
+            },
+            as_json,
+        )
+
+
+@app.command("import")
+@ends_with_exit_code
+def import_people(
+    file: Annotated[Path, typer.Argument(help=".npz with templates, or .csv with pictures.")],
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enrol many: out of an archive of templates, or from a list of pictures; status 1 where some were not.
+
+    Example: verifield-edge gallery import people.csv
+    """
+    settings = load_config(config, data_dir=data)
+    with _opened(settings) as gallery, _progress(file.name, quiet=quiet or as_json) as tell:
+        before, refused = gallery.size, []
+        if file.suffix == ".csv":
+            refused = _import_pictures(settings, gallery, file, tell)
+        else:
+            _import_archive(gallery, file, tell)
+        values = {"added": gallery.size - before, "size": gallery.size, "refused": refused}
+    _say(values, as_json)
+    if refused:
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+@app.command("re-enrol")
+@ends_with_exit_code
+def re_enrol(
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Destroy the earlier templates; nobody more is awaited.")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """After a change of the model: begin a gallery for the new one, and say who has to come again.
+
+    Templates cannot be converted. Those of the earlier model are kept, and never compared, until --confirm.
+
+    Example: verifield-edge gallery re-enrol
+    """
+    settings = load_config(config, data_dir=data)
+    path, key = gallery_path(settings), _key(settings)
+    if confirm:
+        _say({"never_came": reenrol.confirm(path, key)}, as_json)
+        return
+    began = reenrol.begin(path, key, _model_in_use(settings))
+    waiting = reenrol.waiting(path, key, today=_today())
+    values = {
+        "began": began,
+        "earlier_model": waiting.earlier.name if waiting.earlier else None,
+        "model": waiting.model.name,
+        "awaited": len(waiting.people),
+        "came": waiting.came,
+    }
+    if as_json:
+        print_json(values | {"people": [_listed(one) for one in waiting.people[:MAX_LISTED]]})
+        return
+    _say(values, as_json)
+    _print_people(list(waiting.people[:MAX_LISTED]))
+
+
+@app.command("warm")
+@ends_with_exit_code
+def warm(quiet: QuietOption = False, as_json: JsonOption = False) -> None:
+    """Compile what searches run, once, so that nobody waits for it later; part of the set-up.
+
+    Example: verifield-edge gallery warm
+    """
+    with err().status("Compiling ...") if not (quiet or as_json) else ExitStack():
+        seconds = warm_up()
+    if not quiet:
+        _say({"seconds": round(seconds, 2)}, as_json)

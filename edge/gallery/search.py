@@ -1,0 +1,220 @@
+"""Who is most like this face? The exact answer, read from a fraction of the data.
+
+1  each query becomes whole numbers, and its rounding error is measured
+2  the compiled scan gives all rows whose upper bound reaches the k-th best lower bound (or the threshold)
+3  for those few, the real templates are fetched, and scored in double precision
+4  by score, then by row: the k best, or all at the threshold and above
+
+What is left out has a proven upper bound below the k-th best score, so the answer is that of comparing with
+every template. Equal scores come in the order of their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import binding
+
+from edge.gallery.codes import SIZE, Codes, Floats
+from edge.gallery.compiling import COMPILED
+from edge.gallery.kernels import CHUNK, GROUP, LARGEST, exact_scores, scanner
+from edge.gallery.vector_ir import ROWS, STEPS, Path, choose_path
+
+Rows = npt.NDArray[np.int64]
+Fetch = Callable[[Rows], Floats]
+"""Templates of some rows, float32 [n, 128]."""
+
+MAX_QUERIES = 4096
+MAX_K = 1000
+
+_FIRST_ROOM = 65_536
+_MORE_ROOM = 4
+_SAMPLE_STRIDE = 24
+_FETCHED = 8192
+"""Templates that are in memory at once, four megabytes, however many reach a low threshold."""
+
+_NEVER = np.float32(np.inf)
+
+# As the second pass takes them: for byte j and half h of a step, the number of each step.
+_ORDER = np.array([8 * step + 4 * half + j for j in range(4) for half in (0, 1) for step in range(STEPS)])
+_NIBBLE_OFFSET = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """``score``: the cosine, in double precision."""
+
+    row: int
+    score: float
+
+
+@cache
+def machine_path() -> Path:
+    """The fastest path of this machine; the portable one where nothing is compiled."""
+    return Path.PORTABLE if not COMPILED else choose_path(binding.get_host_cpu_features())
+
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """Arrays of edge.gallery.kernels.scan, padded to whole groups; ``real``: how many there are."""
+
+    words: npt.NDArray[np.int8]
+    floats: Floats
+    offsets: npt.NDArray[np.int32]
+    steps: Floats
+    errors: Floats
+    real: int
+    group: int
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[np.int8], Floats, npt.NDArray[np.int32], Floats, Floats]:
+        return self.words, self.floats, self.offsets, self.steps, self.errors
+
+
+def search(
+    codes: Codes, fetch: Fetch, queries: Floats, *, k: int, threads: int = 1, path: Path | None = None
+) -> list[list[Hit]]:
+    """The ``k`` best of all templates for each query (float32 [n, 128], unit length), best first.
+
+    Raises:
+        ValueError: a query has no unit length, or k or n are out of their ranges.
+    """
+    if not 1 <= k <= MAX_K:
+        raise ValueError(f"k is 1 to {MAX_K}")
+    prepared = _prepare(queries)
+    reach = np.full(len(prepared.words), -_NEVER, np.float32)
+    return _found(codes, fetch, queries, prepared, reach, k=k, threads=threads, path=path)
+
+
+def search_above(
+    codes: Codes,
+    fetch: Fetch,
+    queries: Floats,
+    *,
+    threshold: float,
+    threads: int = 1,
+    path: Path | None = None,
+) -> list[list[Hit]]:
+    """All templates whose score is ``threshold`` or more, for each query, best first.
+
+    Raises:
+        ValueError: as :func:`search`.
+    """
+    prepared = _prepare(queries)
+    reach = np.full(len(prepared.words), threshold, np.float32)
+    hits = _found(codes, fetch, queries, prepared, reach, k=0, threads=threads, path=path)
+    return [[hit for hit in one if hit.score >= threshold] for one in hits]
+
+
+def _prepare(queries: Floats) -> _Queries:
+    given = np.ascontiguousarray(queries, dtype=np.float32)
+    if given.ndim != 2 or given.shape[1] != SIZE or len(given) > MAX_QUERIES:
+        raise ValueError(f"queries are up to {MAX_QUERIES} rows of {SIZE} numbers")
+    if not (np.abs(np.linalg.norm(given.astype(np.float64), axis=1) - 1.0) < 1e-3).all():
+        raise ValueError("a query must have unit length")
+    group = 1 if len(given) == 1 else GROUP
+    padded = np.zeros((-(-len(given) // group) * group, SIZE), np.float32)
+    padded[: len(given)] = given
+    steps = np.maximum(np.abs(padded).max(axis=1), np.float32(1e-9)) / np.float32(LARGEST)
+    words = np.rint(padded / steps[:, None]).astype(np.int8)
+    rest = padded.astype(np.float64) - steps[:, None].astype(np.float64) * words
+    errors = (np.linalg.norm(rest, axis=1) * (1 + 1e-6)).astype(np.float32)
+    offsets = (_NIBBLE_OFFSET * words.astype(np.int32).sum(axis=1)).astype(np.int32)
+    return _Queries(words, padded[:, _ORDER].copy(), offsets, steps, errors, len(given), group)
+
+
+def _found(
+    codes: Codes,
+    fetch: Fetch,
+    queries: Floats,
+    prepared: _Queries,
+    reach: Floats,
+    *,
+    k: int,
+    threads: int,
+    path: Path | None,
+) -> list[list[Hit]]:
+    reach[prepared.real :] = _NEVER
+    chosen = machine_path() if path is None else path
+    if k:
+        _sample(codes, prepared, reach, k=k, path=chosen)
+    bounds = np.linspace(0, len(codes), threads + 1).astype(int)
+    parts = [(int(a), int(b)) for a, b in pairwise(bounds) if b > a]
+
+    def pass_over(part: tuple[int, int]) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
+        return _scan(codes, prepared, reach.copy(), part, k=k, path=chosen)
+
+    if len(parts) > 1:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            results = list(pool.map(pass_over, parts))
+    else:
+        results = [pass_over(part) for part in parts]
+    if not results:
+        return [[] for _ in range(prepared.real)]
+    who = np.concatenate([one[0] for one in results])
+    rows = np.concatenate([one[1] for one in results])
+    uppers = np.concatenate([one[2] for one in results])
+    least = np.max([one[3] for one in results], axis=0)
+    kept = uppers >= least[who]
+    return [
+        _decide(fetch, rows[kept & (who == query)], queries[query], k=k) for query in range(prepared.real)
+    ]
+
+
+def _sample(codes: Codes, prepared: _Queries, reach: Floats, *, k: int, path: Path) -> None:
+    """Raise the bounds by a part of the templates from all over: the first of the pass then meet a bar."""
+    if len(codes) >= CHUNK * _SAMPLE_STRIDE:
+        _scan(codes, prepared, reach, (0, len(codes)), k=k, path=path, stride=_SAMPLE_STRIDE)
+
+
+def _scan(
+    codes: Codes,
+    prepared: _Queries,
+    reach: Floats,
+    part: tuple[int, int],
+    *,
+    k: int,
+    path: Path,
+    stride: int = 1,
+) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
+    """Query, row and upper bound of what may be among the best of a part; ``reach`` is raised."""
+    heaps = np.full((len(reach), k), -_NEVER, np.float32)
+    room = max(_FIRST_ROOM, 2 * CHUNK * ROWS * prepared.group)
+    found = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.float32)
+    arrays = codes.blocks, codes.low, codes.error8
+    count, block, group = 0, part[0], 0
+    scan = scanner(path, prepared.group)
+    while True:
+        count, block, group = scan(
+            arrays, prepared.arrays, reach, heaps, found, count, (block, part[1], group), stride
+        )
+        if block >= part[1]:
+            break
+        room *= _MORE_ROOM
+        found = _longer(found[0], room), _longer(found[1], room), _longer(found[2], room)
+    who, rows, uppers = found[0][:count], found[1][:count], found[2][:count]
+    kept = uppers >= reach[who]
+    return who[kept], rows[kept], uppers[kept], reach
+
+
+def _longer(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    return np.concatenate([array, np.empty(length - len(array), array.dtype)])
+
+
+def _decide(fetch: Fetch, rows: Rows, query: Floats, *, k: int) -> list[Hit]:
+    if not len(rows):
+        return []
+    ordered, asked = np.sort(rows), np.ascontiguousarray(query, np.float32)
+    parts = [ordered[start : start + _FETCHED] for start in range(0, len(ordered), _FETCHED)]
+    scores = np.concatenate(
+        [exact_scores(np.ascontiguousarray(fetch(part), np.float32), asked) for part in parts]
+    )
+    best = np.argsort(-scores, kind="stable")
+    return [Hit(int(ordered[i]), float(scores[i])) for i in (best[:k] if k else best)]
