@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from cloud.errors import FieldViolation, Reason, ServiceError
 from cloud.privacy.normal import normal_id_number
@@ -45,6 +45,7 @@ _FOREIGNER = "9"  # in front of the province, in the numbers of foreigners with 
 _POINTS = frozenset(
     "\u0387"  # Greek ano teleia
     "\u05bc"  # Hebrew point dagesh
+    "\u119e"  # Hangul letter araea, as NFKC has it
     "\u16eb"  # runic single punctuation
     "\u2022"  # bullet
     "\u2024"  # one dot leader
@@ -59,6 +60,7 @@ _POINTS = frozenset(
     "\u2e31"  # word separator middle dot
     "\u2e33"  # raised dot
     "\u30fb"  # katakana middle dot
+    "\ua78f"  # sinological dot
     "\uff65"  # half-width katakana middle dot
     "\uff61"  # half-width ideographic full stop
     "\u3002"  # ideographic full stop
@@ -68,8 +70,12 @@ _POINTS = frozenset(
 )
 _FULL_STOP = "."  # in names in Latin letters it ends an abbreviation
 _IN_LATIN = frozenset(" -'" + _FULL_STOP)
-_INVISIBLE = re.compile(r"[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufe00-\ufe0f]")
-_APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'", "\u2010": "-", "\u2011": "-"})
+# They change how a character or a line looks, and nothing else; so do all characters of the category Cf.
+_SELECTORS = re.compile(r"[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")  # letters by their category that show nothing
+_APOSTROPHES = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u02bb": "'", "\u02bc": "'", "\u2010": "-", "\u2011": "-"}
+)
 
 _ID_NUMBER = re.compile(r"[0-9]{17}[0-9X]", re.ASCII)
 _OLD_ID_NUMBER = re.compile(r"[0-9]{15}", re.ASCII)
@@ -83,6 +89,8 @@ _DAY = re.compile(
 _LONG_TERM_WORDS = frozenset({"长期", "長期", "长期有效", "長期有效", "longterm", "long"})
 _LONG_TERM_DAYS = frozenset({(0, 0, 0), (2099, 12, 31), (9999, 12, 31)})
 _FIRST_YEAR = 1900
+_FARTHEST_EAST = timedelta(hours=14)  # UTC+14, Kiribati
+_FARTHEST_WEST = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +119,23 @@ def parse_name(text: str, *, path: str = "name") -> str:
     """The name as the registry writes it: NFKC, U+00B7 between its parts, no spaces in Chinese names.
 
     A look-alike of the point counts as one between two Chinese characters, where it can be nothing else.
-    NFKC alone does not join them. ``path``: what an error calls the field.
+    NFKC alone does not join them. What shows nothing is left out. Letters are of one alphabet, so that none
+    stands for a look-alike of another one. ``path``: what an error calls the field.
 
     Raises:
         ServiceError: NAME_INVALID; ``rule`` says whether it is the point (MIDDLE_POINT) or another character.
     """
-    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).translate(_APOSTROPHES)
+    shown = "".join(char for char in _SELECTORS.sub("", text) if unicodedata.category(char) != "Cf")
+    plain = unicodedata.normalize("NFKC", shown).translate(_APOSTROPHES)
     name = " ".join(plain.split())
     if any(map(_is_han, name)):
         name = _join_points(name.replace(" ", ""), path)
     elif not all(char in _IN_LATIN or char == MIDDLE_POINT or _is_letter(char) for char in name):
         is_point = any(char in _POINTS for char in name)
         raise _name_invalid(path, "MIDDLE_POINT" if is_point else "CHARACTER")
-    if not name or len(name) > MAX_NAME_CHARS or not any(map(_is_letter, name)):
+    elif len(_alphabets(name)) > 1:
+        raise _name_invalid(path, "CHARACTER")
+    if not name or len(name) > MAX_NAME_CHARS or not _alphabets(name):
         raise _name_invalid(path, "LENGTH")
     return name
 
@@ -156,6 +168,16 @@ def parse_id_number(text: str, *, today: date | None = None, path: str = "id_num
     if today is not None and not (born <= today and today.year - born.year <= MAX_AGE_YEARS):
         raise _id_invalid(path, "AGE", "Nobody alive was born on the number's day of birth.")
     return number
+
+
+def last_today(now: datetime) -> date:
+    """The latest day that it is anywhere: nothing that is dated later has happened."""
+    return (now + _FARTHEST_EAST).date()
+
+
+def first_today(now: datetime) -> date:
+    """The earliest day that it is anywhere: all earlier ones are over."""
+    return (now - _FARTHEST_WEST).date()
 
 
 def birth_of(id_number: str) -> date | None:
@@ -259,11 +281,22 @@ def _join_points(name: str, path: str) -> str:
 
 
 def _is_han(char: str) -> bool:
-    return char == "\u3007" or unicodedata.name(char, "").startswith("CJK UNIFIED IDEOGRAPH")
+    if "\U00020000" <= char <= "\U0003fffd":  # nothing else will be there, and cards have the newest of them
+        return True
+    # Some that are called compatible stand for themselves alone.
+    known = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH")
+    return char == "\u3007" or unicodedata.name(char, "").startswith(known)
 
 
 def _is_letter(char: str) -> bool:
-    return char == "\u3007" or unicodedata.category(char)[0] in "LM"
+    """A letter, or a mark on one."""
+    return unicodedata.category(char)[0] in "LM" and char not in _FILLERS | _POINTS
+
+
+def _alphabets(name: str) -> set[str]:
+    """Of the letters of a name: LATIN, CYRILLIC, CJK."""
+    letters = (char for char in name if _is_han(char) or unicodedata.category(char)[0] == "L")
+    return {"CJK" if _is_han(char) else unicodedata.name(char, "").split(" ")[0] for char in letters}
 
 
 def _check_digit(first_17: str) -> str:

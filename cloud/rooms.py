@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from cryptography import x509
 
 from cloud.access.callers import Issuer
 from cloud.accounts import serve as accounts
 from cloud.accounts.desk import Accounts, Watcher
-from cloud.accounts.phone_ports import phone_ports
+from cloud.accounts.phone_ports import PendingCodes, phone_ports
 from cloud.accounts.sessions import Sessions
 from cloud.accounts.tickets import handlers as account_tickets
 from cloud.attestations.deliverer import Deliverer
@@ -40,6 +41,7 @@ from cloud.objects import serve as objects
 from cloud.objects.files import ObjectFolder
 from cloud.objects.store import Objects
 from cloud.operations import Telemetry
+from cloud.papers.fonts import open_fonts
 from cloud.persons import Persons
 from cloud.privacy.ring import KeyRing
 from cloud.reviews import serve as reviews
@@ -101,6 +103,8 @@ def account_watchers(opened: Opened, base: Base, config: Config) -> tuple[Watche
     return (
         make_identity(opened, base, config).verifications,
         make_certifications(opened, base, config).watcher,
+        business.watcher(base, make_business(opened, base, config, make_reviews(opened, base, config))),
+        PendingCodes(codes.make_codes(base, config)),
     )
 
 
@@ -153,6 +157,7 @@ def make_certification_core(base: Base, config: Config) -> CertificationCore:
         accounts=holders,
         identities=Verifications(holders, base.sources),
         objects=make_objects(base, config),
+        fonts=open_fonts(config.paper_font),
     )
 
 
@@ -169,7 +174,7 @@ def ticket_handlers(opened: Opened, base: Base, config: Config) -> dict[TicketKi
         TicketKind.SMS_PHONE: codes.make_attestation(
             base, codes.make_codes(base, config), phone_ports(holders)
         ),
-        **account_tickets(holders, base.sources),
+        **account_tickets(holders, codes.make_proofs(base), base.sources),
         **make_identity(opened, base, config).tickets,
     }
 
@@ -200,8 +205,9 @@ def room_services(opened: Opened, base: Base, config: Config) -> list[Served]:
         *bank.services(
             base,
             bank=opened.authorities.bank,
+            budget=timedelta(seconds=config.authority_budget_s),
             faces=DeviceFaces(make_identity(opened, base, config).evidence),
-            fonts=bank.open_fonts(config.paper_font),
+            fonts=open_fonts(config.paper_font),
         ),
         *rulebook.services(base, on_published=(codes.RulesDown(base).on_published,)),
         *reviews.services(base, core, blind=config.review_blind_fields),
@@ -224,5 +230,6 @@ def room_services(opened: Opened, base: Base, config: Config) -> list[Served]:
             sessions=opened.sessions,
             codes=codes.make_codes(base, config),
             objects=make_objects(base, config),
+            binding=codes.make_binding(base, opened.authorities.carrier),
         ),
     ]

@@ -17,8 +17,8 @@ from cloud.config import format_address
 from cloud.errors import SetupError
 from cloud.health import NOT_SERVING, SERVING, Health
 
-MAX_PUBLIC_MESSAGE_BYTES = 64 * 1024
-"""Requests of operators and enrolments have a few KiB."""
+MAX_PUBLIC_MESSAGE_BYTES = 320 * 1024
+"""A registration holds the picture of a face (256 KiB). Of MAX_CALLS, each as large as that, 320 MiB wait."""
 
 MAX_DEVICE_MESSAGE_BYTES = 3 * 1024 * 1024 + 128 * 1024
 """A full batch (2 MiB), damaged records (1 MiB), their framing, and certificates beside them."""

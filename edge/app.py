@@ -20,18 +20,16 @@ from edge.attest.wipe import wipe_personal_keys
 from edge.config import EdgeConfig
 from edge.downstream import StateDownstream
 from edge.errors import StorageError
-from edge.files import destroy_file, destroy_leftovers, make_private_folder
+from edge.files import destroy_file, destroy_leftovers
 from edge.outbox.store import Outbox
 from edge.ports import KeyStore, RollbackCounter
 from edge.recorder import Recorder
-from edge.sqlite import StoreName, storage_errors
 from edge.state.records import PullOutcome
 from edge.state.store import StateStore
-from edge.vault import Vault
 from verifield.certificates import load_roots
 
 DATA_KEYS = ("**/*.sqlite.key*", "**/*.gallery.key*")
-"""Of the outboxes, the device's state, its gallery; the first version's were not wrapped, copies end in .old."""
+"""Of outboxes, state and gallery; those of the first version were not wrapped, copies end in .old."""
 
 
 _log = logging.getLogger(__name__)
@@ -55,27 +53,6 @@ def outbox_path(config: EdgeConfig, device_id: str) -> Path:
 def state_path(config: EdgeConfig, device_id: str) -> Path:
     """What a device knows belongs to one identity too."""
     return config.data_dir / "state" / f"{device_id}.sqlite"
-
-
-def gallery_path(config: EdgeConfig) -> Path:
-    """The people that are enrolled here stay when the device is enrolled anew."""
-    return config.data_dir / "gallery" / "people.gallery"
-
-
-def gallery_key(config: EdgeConfig, identity: DeviceIdentity, *, create: bool = False) -> bytes:
-    """Return the key that the gallery's file is sealed under; to ``create``: make it where there is none.
-
-    Raises:
-        StorageError, SetupError: as ``Vault.unlock``.
-    """
-    path = gallery_path(config)
-    key_path = path.with_name(path.name + ".key")
-    vault = Vault(key_path, identity.key_store, purpose="verifield gallery data key")
-    if create:
-        with storage_errors(StoreName("GALLERY", "The gallery")):
-            make_private_folder(path.parent)
-        vault.create()
-    return vault.derive(b"gallery")
 
 
 def open_identity(config: EdgeConfig) -> DeviceIdentity:

@@ -63,7 +63,12 @@ def _judge(evidence: Evidence, planned: frozenset[Step]) -> Decision:
         return Decision(Outcome.INCONCLUSIVE, flaws or ("NO_MATCH_SCORE",))
     if not evidence.match.matched:
         return Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD",))
-    if evidence.document.read_method is not ReadMethod.CHIP:
+    return _judge_matched(evidence, evidence.document.read_method, planned)
+
+
+def _judge_matched(evidence: Evidence, read_method: ReadMethod, planned: frozenset[Step]) -> Decision:
+    """The face is the document's: what else there must be."""
+    if read_method is not ReadMethod.CHIP:
         return Decision(Outcome.INCONCLUSIVE, (DOCUMENT_NOT_FROM_CHIP,))
     if evidence.gallery is not None and evidence.gallery.second_check:
         return Decision(Outcome.INCONCLUSIVE, (GALLERY_SECOND_CHECK,))

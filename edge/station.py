@@ -19,6 +19,7 @@ from edge.desk import Lines, TerminalDesk
 from edge.documents import TYPING_S, Given, Typed, check_given, open_documents
 from edge.errors import SetupError
 from edge.face_capture import Eyes, FaceCapture
+from edge.gallery.home import gallery_key, gallery_path
 from edge.interview import Interview
 from edge.model import (
     CameraAssurance,
@@ -36,7 +37,7 @@ from edge.operators.service import Operators
 from edge.outbox.records import BegunSession, StoredRecord
 from edge.pipeline import ID_BYTES, Guard, Pipeline
 from edge.policy import Policy
-from edge.ports import Camera, CardReader, Clock, Desk
+from edge.ports import Camera, CardReader, Clock, Desk, GallerySearch
 from edge.readiness import check_ready, forget_earlier, note_peripheral
 from edge.recorder import Recorder
 from edge.screen import open_screens
@@ -95,6 +96,9 @@ def open_pipeline(
         )
         opened.callback(reader.close)
         station = Station(recorder, state, camera, reader)
+        gallery = None
+        if Step.GALLERY in plan.steps and gallery_path(config.data_dir).exists():
+            gallery = opened.enter_context(_open_gallery(config, recorder))
         kept = policy.retention.confirmed_records
         forget_earlier(
             recorder, state, retention=timedelta(days=config.retention_days) if kept is None else kept
@@ -103,7 +107,7 @@ def open_pipeline(
             reader=reader,
             eyes=eyes,
             interview=Interview(desk, plan, policy, earlier=state),
-            gallery=None,
+            gallery=gallery,
             guard=_guard(station, operators, task),
             attest=station.attest,
             plan=plan,
@@ -196,6 +200,7 @@ def _guard(station: Station, operators: Operators, task: WaitingTask | None) -> 
         note_begun=station.note_begun,
         judge_document=station.judge_document,
         note_activity=operators.note_activity,
+        is_applicant=operators.is_applicant,
         awaits=lambda document: task is None or task.awaits(document.number),
     )
 
@@ -204,6 +209,19 @@ def _purpose(task: WaitingTask | None, nonce: bytes) -> Purpose | None:
     if task is not None:
         return Purpose(task.nonce, task.task_id, task.number_salt)
     return Purpose(nonce) if nonce else None
+
+
+@contextmanager
+def _open_gallery(config: EdgeConfig, recorder: Recorder) -> Iterator[GallerySearch]:
+    from edge.gallery.asking import SessionGallery  # noqa: PLC0415 - loads the compiler
+    from edge.gallery.decide import known_points  # noqa: PLC0415
+    from edge.gallery.store import Gallery  # noqa: PLC0415
+
+    path, key_store = gallery_path(config.data_dir), recorder.identity.key_store
+    key, today = gallery_key(config.data_dir, key_store), recorder.clock.wall().date()
+    with Gallery.open(path, key, today=today, threads=config.threads) as gallery:
+        points = known_points(recorder.policy.match.live_live)
+        yield SessionGallery(gallery, points=points, fpir=config.gallery_fpir)
 
 
 def _open_operators(recorder: Recorder, state: StateStore) -> Operators:

@@ -27,7 +27,7 @@ class Permission(StrEnum):
     ACCOUNTS_IMPORT = "accounts.import"  # from an earlier system
     ACCOUNTS_MANAGE = "accounts.manage"  # end them, lock them, bind another telephone number
     ACCOUNTS_READ = "accounts.read"
-    ARCHIVE_READ = "archive.read"  # material, decisions and results of certifications
+    ARCHIVE_READ = "archive.read"  # decisions and results of certifications, with their material
     ATTESTATIONS_READ = "attestations.read"
     AUDIT_READ = "audit.read"
     AUDIT_SIGN = "audit.sign"  # heads of the audit chain
@@ -83,7 +83,6 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         },
         Role.REVIEWER: _EVIDENCE
         | {
-            _P.ARCHIVE_READ,
             _P.BUSINESS_DECIDE,
             _P.BUSINESS_READ,
             _P.DEVICES_READ,

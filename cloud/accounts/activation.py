@@ -4,8 +4,9 @@
 2  the telephone number that the earlier system knew, and its code    Verify-, ConfirmActivationPhone
 3  a new password                                             Activate: the holder is signed in
 
-A number that is not the one is sent nothing, and after five of them the token is of no more use. So is every
-token of an account whose number the information centre changes.
+A number that is not the one is sent nothing, and after five of them the token is of no more use; from one
+place they count as look-ups do, whichever tokens they came with. Of no more use is also every token of an
+account whose number the information centre changes.
 """
 
 # ruff: noqa: N802, ARG002 (names and arguments of methods come from the contract)
@@ -25,7 +26,7 @@ from cloud.accounts.personal import TEXTS, Personal
 from cloud.accounts.sign_in import Finder
 from cloud.accounts.states import ACTIVATION, ActivationEvent, ActivationState, Event, State
 from cloud.codes.phones import parse_phone
-from cloud.codes.values import Purpose
+from cloud.codes.values import Method, Purpose
 from cloud.devices.tokens import SECRET_BYTES, encode_token, is_token, token_sha256
 from cloud.elements import parse_id_number
 from cloud.errors import Reason, ServiceError
@@ -98,6 +99,7 @@ class Activations:
         self, request: pb.VerifyActivationPhoneRequest, context: Context
     ) -> pb.VerifyActivationPhoneResponse:
         phone, source, about = parse_phone(request.phone), CALL.get().source, About()
+        await self._desks.read(self._finder.check)  # whatever the number, so that none is told by it
 
         def work(connection: Connection) -> pb.VerifyActivationPhoneResponse | ServiceError:
             row, personal = self._open(connection, request.activation_token)
@@ -151,6 +153,13 @@ class Activations:
                 )
                 return refusal
             rows.change_activation(connection, replace(row, state=int(state)))
+            self._desks.proofs.add(
+                connection,
+                row.account_id,
+                personal.phone,
+                method=Method.CODE,
+                evidence_id=row.challenge_id,
+            )
             return pb.ConfirmActivationPhoneResponse()
 
         return await self._desks.base.mutations.run(
@@ -163,7 +172,7 @@ class Activations:
     async def Activate(self, request: pb.ActivateRequest, context: Context) -> pb.ActivateResponse:
         # The states are looked at first: a password costs as much as a hundred other calls.
         await self._desks.write(lambda connection: self._check_ready(connection, request))
-        password = await self._desks.passwords.hash(request.new_password)
+        password = await self._desks.passwords.hash(request.new_password, source=CALL.get().source)
 
         def work(connection: Connection) -> pb.ActivateResponse:
             row, _ = self._open(connection, request.activation_token)
@@ -205,6 +214,7 @@ class Activations:
         return row, self._desks.accounts.personal(connection, row.account_id)
 
     def _mismatch(self, connection: Connection, row: ActivationRow) -> ServiceError:
+        self._finder.count(connection)
         ACTIVATION.after(ActivationState(row.state), ActivationEvent.SEND_CODE)
         row = replace(row, mismatches=row.mismatches + 1)
         if row.mismatches >= MISMATCHES:

@@ -15,7 +15,9 @@ from cloud.accounts.desk import Accounts
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.sessions import FRESH, Begun, Sessions
 from cloud.accounts.views import show_account
+from cloud.codes.binding import PhoneBinding
 from cloud.codes.desk import Codes
+from cloud.codes.proofs import Proofs
 from cloud.errors import Reason, ServiceError
 from cloud.objects.store import Objects
 from cloud.privacy.sealing import Place, SealKey
@@ -40,6 +42,8 @@ class Desks:
     passwords: Passwords
     codes: Codes
     objects: Objects
+    binding: PhoneBinding
+    proofs: Proofs
 
     @property
     def now_us(self) -> int:
@@ -65,6 +69,14 @@ class Desks:
         if isinstance(answer, ServiceError):
             raise answer
         return answer
+
+    def confirm(self, connection: Connection) -> None:
+        """Check behind the transaction's locks that who makes the call is still signed in.
+
+        Raises:
+            ServiceError: SESSION_REFUSED.
+        """
+        self.sessions.own(connection, CALL.get())
 
     def show(self, connection: Connection, row: AccountRow) -> pb.Account:
         """An account as the contract has it."""

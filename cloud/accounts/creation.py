@@ -103,6 +103,7 @@ def create(connection: Connection, accounts: Accounts, sources: Sources, wanted:
         ServiceError: ACCOUNT_EXISTS, ACCOUNT_PHONE_TAKEN, LOGIN_NAME_TAKEN, PERSON_ERASED.
     """
     personal, account_id, now_us = wanted.personal, wanted.account_id, to_us(sources.now())
+    accounts.claim(connection, [value for _, value in identifiers_of(personal)])
     if accounts.find_live(connection, personal.id_number) is not None:
         raise taken(pb.IDENTIFIER_KIND_ID_NUMBER)
     key = accounts.vault.key_of(connection, account_id)

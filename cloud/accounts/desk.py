@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -246,6 +246,7 @@ class Accounts:
         Raises:
             ServiceError: ACCOUNT_EXISTS, ACCOUNT_PHONE_TAKEN, LOGIN_NAME_TAKEN.
         """
+        self.claim(connection, [value])
         holder = rows.find_identifier(connection, self.vault.identifier_keys(value))
         if holder is not None and (holder.account_id, holder.kind) == (account_id, kind):
             return
@@ -260,6 +261,18 @@ class Accounts:
         )
         if holder is not None or not rows.add_identifier(connection, row):
             raise taken(kind)
+
+    def claim(self, connection: Connection, identifiers: Collection[str]) -> None:
+        """Come by these identifiers alone until the transaction ends, whichever index keys there are.
+
+        Two versions of a key give one value two entries, which no constraint keeps apart while the key is
+        being renewed. Whoever writes one holds those of all versions; where a version came while this one
+        waited, it is held too. What is looked up then is what is.
+        """
+        held: set[bytes] = set()
+        while missing := {key for one in identifiers for key in self.vault.identifier_keys(one)} - held:
+            rows.hold_keys(connection, missing)
+            held |= missing
 
     def end_sessions(self, connection: Connection, account_id: str, *, besides: str = "") -> int:
         """Sign everybody out, but one session; return how many there were."""
@@ -281,6 +294,7 @@ class Accounts:
     def _let_go(self, connection: Connection, account_id: str) -> None:
         rows.drop_identifiers(connection, account_id)
         rows.drop_rebind(connection, account_id)
+        session_rows.drop_credential(connection, account_id)
         session_rows.end_activations(connection, account_id)
         for watcher in self._watchers:
             watcher.deregistered(connection, account_id)

@@ -79,6 +79,7 @@ class DiagnosticsService(DiagnosticsServiceServicer):
         Raises:
             ServiceError: DIAGNOSTICS_REUSED.
         """
+        given.DiscardUnknownFields()  # they have no limit, and nobody could read them
         given.diagnostic_id = given.diagnostic_id.lower()
         row = DiagnosticRow(
             given.diagnostic_id,

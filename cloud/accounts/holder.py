@@ -14,6 +14,7 @@ from cloud.accounts.filing import judge_filing, judge_times
 from cloud.accounts.personal import Personal, parse_validity_message
 from cloud.accounts.states import Event
 from cloud.accounts.views import etag_of, next_step
+from cloud.api.rules import refuse_field
 from cloud.elements import parse_name
 from cloud.errors import FieldViolation, Reason, ServiceError
 from cloud.store import accounts as rows
@@ -60,8 +61,12 @@ class Holder:
         from_us = request.valid_from.ToMicroseconds() if request.allowed else None
         until_us = request.valid_until.ToMicroseconds() if request.allowed else None
 
+        if from_us is not None and until_us is not None and from_us >= until_us:  # as exactly as it is kept
+            refuse_field("valid_until", rule="filing.period_ordered", why="is not behind valid_from")
+
         def work(connection: Connection) -> pb.SetFilingPermissionResponse:
             row = self._desks.accounts.find(connection, account_id, lock=True)
+            self._desks.confirm(connection)
             wanted = replace(
                 row, filing_allowed=request.allowed, filing_from_us=from_us, filing_until_us=until_us
             )
@@ -101,6 +106,7 @@ class Holder:
 
         def work(connection: Connection) -> pb.UpdateIdentityResponse:
             row = self._desks.accounts.find(connection, account_id, lock=True)
+            self._desks.confirm(connection)
             if request.etag and request.etag != etag_of(row.account_id, row.version):
                 raise ServiceError(Reason.ETAG_MISMATCH, "The account was changed meanwhile.")
             changed, fields = self._with_changes(connection, row, request)

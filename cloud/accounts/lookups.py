@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -39,14 +40,16 @@ class Lookups:
         if len(times) >= limit:
             raise _too_many(times[-limit], limit=limit, now_us=now_us)
 
-    def note(self, connection: Connection, source: str, *, limit: int, now_us: int) -> None:
-        """Count one, exactly, whoever asks at the same time.
+    def note(self, connection: Connection, source: str, *, limit: int, clock: Callable[[], int]) -> None:
+        """Count one, exactly, whoever asks at the same time. ``clock``: microseconds.
 
         Raises:
             ServiceError: TOO_MANY_LOOKUPS: there was no room; nothing is counted then.
         """
         key = self._key(source)
-        times = _within(rows.lock_lookups(connection, key, now_us=now_us), now_us)
+        packed = rows.lock_lookups(connection, key, now_us=clock())
+        now_us = clock()  # behind the lock: what others asked meanwhile is not ahead of it
+        times = _within(packed, now_us)
         if len(times) >= limit:
             raise _too_many(times[-limit], limit=limit, now_us=now_us)
         packed = struct.pack(f">{len(times) + 1}q", *times, now_us)
@@ -57,11 +60,12 @@ class Lookups:
 
 
 def _within(packed: bytes | None, now_us: int) -> list[int]:
-    """The times of the last minute; where a clock was set back, those that are still to come are dropped."""
+    """The times of the last minute, in order. Those a little ahead (clocks of servers differ) are among them;
+    where a clock was set back, what is still long to come is dropped."""
     if not packed:
         return []
     times = struct.unpack(f">{len(packed) // _BYTES}q", packed)
-    return [at for at in times if now_us - WINDOW_US < at <= now_us]
+    return sorted(at for at in times if abs(now_us - at) < WINDOW_US)
 
 
 def _too_many(first_us: int, *, limit: int, now_us: int) -> ServiceError:

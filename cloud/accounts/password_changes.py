@@ -40,14 +40,16 @@ class PasswordChanges:
         )
         proof = await self._signing_in.prove(credential, request.old_password)
         await self._check_new(account_id, request.new_password)
-        password = await self._desks.passwords.hash(request.new_password) if proof.right else ""
+        password = ""
+        if proof.right:
+            password = await self._desks.passwords.hash(request.new_password, source=call.source)
 
         def work(connection: Connection) -> pb.ChangePasswordResponse | ServiceError:
             account = self._desks.accounts.find(connection, account_id, lock=True)
+            own = self._desks.sessions.own(connection, call)
             refusal = self._signing_in.judge(connection, account, proof, rules)
             if refusal is not None:
                 return refusal
-            own = self._desks.sessions.own(connection, call)
             rows.put_credential(connection, CredentialRow(account_id, password, self._desks.now_us))
             self._desks.accounts.end_sessions(connection, account_id, besides=own.session_id)
             return pb.ChangePasswordResponse()
@@ -89,21 +91,27 @@ class PasswordChanges:
         account = await self._find(request.identifier)
         account_id = account.account_id
         await self._check_new(account_id, request.new_password)
-        password = await self._desks.passwords.hash(request.new_password)
+        challenge_id, password = request.challenge_id.lower(), ""
+        # Nobody has passwords worked out for codes that nobody awaits.
+        if await self._desks.read(lambda one: self._desks.codes.awaits(one, challenge_id, account_id)):
+            password = await self._desks.passwords.hash(request.new_password, source=CALL.get().source)
 
         def work(connection: Connection) -> pb.ResetPasswordResponse | ServiceError:
             locked = self._desks.accounts.find(connection, account_id, lock=True)
             refusal = _refusal(locked.state) or self._desks.codes.verify(
                 connection,
-                request.challenge_id,
+                challenge_id,
                 request.code,
                 purpose=Purpose.RESET_PASSWORD,
                 bound=account_id.encode(),
+                phone=self._desks.accounts.contact(connection, account_id).phone,
                 person_id=account_id,
             )
             if refusal is not None:
                 self._desks.note(connection, account_id, pb.SIGN_IN_METHOD_RESET, pb.SIGN_IN_OUTCOME_BAD_CODE)
                 return refusal
+            if not password:
+                raise ServiceError(Reason.CODE_EXPIRED, "The code was not awaited a moment ago.")
             self._desks.note(connection, account_id, pb.SIGN_IN_METHOD_RESET, pb.SIGN_IN_OUTCOME_DONE)
             rows.put_credential(connection, CredentialRow(account_id, password, self._desks.now_us))
             ended = self._desks.accounts.end_sessions(connection, account_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ MIN_PART = 4
 
 MAX_WAITING = 64
 """For a free thread: with half a minute of work before them they end within a call's time."""
+
+MAX_WAITING_OF_SOURCE = MAX_WAITING // 2
+"""So that no device and no address keeps all others waiting."""
 
 _RUN = 5
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -61,23 +65,24 @@ class Passwords:
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
         self._most = threads + MAX_WAITING
-        self._running = 0
+        self._share = threads + MAX_WAITING_OF_SOURCE
+        self._running: Counter[str] = Counter()
 
-    async def hash(self, password: str) -> str:
-        """``$argon2id$...`` of a password that was checked.
+    async def hash(self, password: str, *, source: str = "") -> str:
+        """``$argon2id$...`` of a password that was checked; ``source``: where it came from.
 
         Raises:
             ServiceError: PASSWORDS_BUSY.
         """
-        return await self._run(lambda: self._hasher.hash(normal_password(password)))
+        return await self._run(lambda: self._hasher.hash(normal_password(password)), source)
 
-    async def verify(self, hashed: str, password: str) -> bool:
-        """Whether this is the password.
+    async def verify(self, hashed: str, password: str, *, source: str = "") -> bool:
+        """Whether this is the password; ``source``: where it came from.
 
         Raises:
             ServiceError: PASSWORDS_BUSY; RECORD_DAMAGED: what is kept is no hash.
         """
-        return await self._run(lambda: self._verify(hashed, password))
+        return await self._run(lambda: self._verify(hashed, password), source)
 
     def is_old(self, hashed: str) -> bool:
         """Whether a hash was made at another cost than now."""
@@ -95,14 +100,16 @@ class Passwords:
         except (InvalidHashError, VerificationError) as error:
             raise ServiceError(Reason.RECORD_DAMAGED, "What is kept of a password is no hash.") from error
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._running >= self._most:
+    async def _run(self, work: Callable[[], T], source: str) -> T:
+        if self._running.total() >= self._most or self._running[source] >= self._share:
             raise ServiceError(Reason.PASSWORDS_BUSY, "Too many passwords are worked out now.")
-        self._running += 1
+        self._running[source] += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
-            self._running -= 1
+            self._running[source] -= 1
+            if not self._running[source]:
+                del self._running[source]
 
 
 def normal_password(password: str) -> str:

@@ -12,8 +12,10 @@ from cloud.accounts.diagnostics import DiagnosticsService
 from cloud.accounts.passwords import Cost, Passwords
 from cloud.accounts.service import AccountService
 from cloud.accounts.sessions import Sessions
-from cloud.accounts.states import State
+from cloud.accounts.states import UNFINISHED, State
+from cloud.codes.binding import PhoneBinding
 from cloud.codes.desk import Codes
+from cloud.codes.proofs import Proofs
 from cloud.config import Config
 from cloud.objects.store import Objects
 from cloud.serving import Base, Served, served
@@ -27,10 +29,14 @@ from verifield.v1 import (
     diagnostics_service_pb2,
     diagnostics_service_pb2_grpc,
 )
-from verifield.v1.account_service_pb2 import DEREGISTRATION_REASON_NOT_FINISHED
+from verifield.v1.account_service_pb2 import (
+    DEREGISTRATION_REASON_ERASED,
+    DEREGISTRATION_REASON_NOT_FINISHED,
+)
 
 DRAFT_LIVES = timedelta(days=1)
-"""Of a registration whose number nobody verified: an id number of somebody else is not taken for longer."""
+"""Of a registration whose number nobody verified: an id number of somebody else is not taken for longer. One
+that the information centre has a ticket about waits as the others do."""
 
 UNFINISHED_LIVES = timedelta(days=30)
 """Of one that waits for the registry, for a window, or for the information centre."""
@@ -45,12 +51,20 @@ SWEPT_AT_ONCE = 200
 
 
 def services(
-    base: Base, config: Config, *, accounts: Accounts, sessions: Sessions, codes: Codes, objects: Objects
+    base: Base,
+    config: Config,
+    *,
+    accounts: Accounts,
+    sessions: Sessions,
+    codes: Codes,
+    objects: Objects,
+    binding: PhoneBinding,
 ) -> list[Served]:
     """AccountService and DiagnosticsService."""
     cost = Cost(config.password_memory_kib, config.password_passes, config.password_lanes)
     passwords = Passwords(cost, threads=config.password_threads)
-    desks = Desks(base, accounts, sessions, passwords, codes, objects)
+    proofs = Proofs(base.persons, base.sources)
+    desks = Desks(base, accounts, sessions, passwords, codes, objects, binding, proofs)
     return [
         served(
             account_service_pb2,
@@ -71,17 +85,29 @@ def jobs(base: Base, accounts: Accounts) -> list[Job]:
     def expire(connection: Connection) -> int:
         now = base.sources.now()
         drafts = rows.list_stale(
-            connection, states=[State.DRAFT], before_us=to_us(now - DRAFT_LIVES), limit=SWEPT_AT_ONCE
+            connection,
+            states=[State.DRAFT],
+            before_us=to_us(now - DRAFT_LIVES),
+            waiting=False,
+            limit=SWEPT_AT_ONCE,
         )
         others = rows.list_stale(
             connection,
-            states=[State.PHONE_VERIFIED, State.ELEMENTS_VERIFIED],
+            states=sorted(UNFINISHED),
             before_us=to_us(now - UNFINISHED_LIVES),
+            waiting=True,
             limit=SWEPT_AT_ONCE,
         )
-        for row in (*drafts, *others):
-            accounts.deregister(connection, row.account_id, DEREGISTRATION_REASON_NOT_FINISHED)
-        return len(drafts) + len(others)
+        found = {row.account_id for row in (*drafts, *others)}
+        for account_id in sorted(found):
+            accounts.deregister(connection, account_id, DEREGISTRATION_REASON_NOT_FINISHED)
+        return len(found)
+
+    def end_erased(connection: Connection) -> int:
+        found = rows.list_erased(connection, limit=SWEPT_AT_ONCE)
+        for row in found:
+            accounts.deregister(connection, row.account_id, DEREGISTRATION_REASON_ERASED)
+        return len(found)
 
     def sweep(connection: Connection) -> int:
         now = base.sources.now()
@@ -95,5 +121,6 @@ def jobs(base: Base, accounts: Accounts) -> list[Job]:
 
     return [
         Job("unfinished_accounts", lambda: base.store.run(expire), SWEEP_EVERY_S, full=SWEPT_AT_ONCE),
+        Job("erased_accounts", lambda: base.store.run(end_erased), SWEEP_EVERY_S, full=SWEPT_AT_ONCE),
         Job("accounts_sweep", lambda: base.store.run(sweep), SWEEP_EVERY_S, full=SWEPT_AT_ONCE),
     ]

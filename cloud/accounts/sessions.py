@@ -11,6 +11,7 @@ refused at once; other servers notice within that second.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ UNCACHED_S = 120.0
 """After sessions were ended: longer than a call, and so a transaction, may last."""
 
 MAX_CACHED = 20_000
+MIN_SWEPT = 1000
+"""Accounts whose sessions ended, from which on those of long ago are let go."""
 
 _SOURCE = "source"
 _SEEN_EVERY_US = SEEN_EVERY // timedelta(microseconds=1)
@@ -87,6 +90,8 @@ class Sessions:
         self._cached_s = cached_s
         self._known: dict[bytes, _Known] = {}
         self._ended: dict[str, float] = {}
+        self._swept_at = MIN_SWEPT
+        self._mutex = threading.Lock()
 
     async def find(self, token: str) -> Caller:
         """Whose token this is.
@@ -115,8 +120,16 @@ class Sessions:
     def forget(self, account_id: str) -> None:
         """Sessions of this account end with the transaction that runs: trust no memory of them."""
         now = self._clock()
-        self._ended = {one: until for one, until in self._ended.items() if until > now}
-        self._ended[account_id] = now + UNCACHED_S
+        with self._mutex:  # called in the threads of transactions, of which many run at once
+            if len(self._ended) >= self._swept_at:
+                self._ended = {one: until for one, until in self._ended.items() if until > now}
+                self._swept_at = max(MIN_SWEPT, 2 * len(self._ended))
+            self._ended[account_id] = now + UNCACHED_S
+
+    def is_ending(self, account_id: str) -> bool:
+        """Whether sessions of this account ended lately, so that none is remembered."""
+        until = self._ended.get(account_id)
+        return until is not None and until > self._clock()
 
     def begin(
         self, connection: Connection, account_id: str, call: Call, *, key: SealKey | None = None
@@ -146,7 +159,7 @@ class Sessions:
         return Begun(token, row.expires_us)
 
     def own(self, connection: Connection, call: Call) -> SessionRow:
-        """The session that makes a call.
+        """The session that makes a call, as its row is now: another server may have ended it a moment ago.
 
         Raises:
             ServiceError: SESSION_REFUSED.
@@ -155,6 +168,7 @@ class Sessions:
         session = rows.find_session(connection, token_sha256(token))
         if session is None:
             raise _refused()
+        check_session(session, to_us(self._sources.now()))
         return session
 
     def key_of(self, connection: Connection, account_id: str) -> SealKey:
@@ -180,8 +194,9 @@ class Sessions:
 
     def _is_good(self, known: _Known, now: float) -> bool:
         unseen_us = to_us(self._sources.now()) - known.session.seen_us
-        ended = self._ended.get(known.session.account_id, now) > now
-        return known.until > now and unseen_us <= _SEEN_EVERY_US and not ended
+        if self.is_ending(known.session.account_id):
+            return False
+        return known.until > now and unseen_us <= _SEEN_EVERY_US
 
     def _look_up(self, digest: bytes) -> SessionRow:
         with self._store.reading() as connection:
@@ -197,7 +212,7 @@ class Sessions:
         return session
 
     def _keep(self, digest: bytes, session: SessionRow, now: float) -> None:
-        if self._ended.get(session.account_id, now) > now:
+        if self.is_ending(session.account_id):
             return
         if len(self._known) >= MAX_CACHED:
             self._known.clear()

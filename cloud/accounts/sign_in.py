@@ -90,8 +90,8 @@ class Finder:
         Raises:
             ServiceError: TOO_MANY_LOOKUPS.
         """
-        limit, now_us = self.rules(connection).unknown_per_minute, self._desks.now_us
-        self._lookups.note(connection, CALL.get().source, limit=limit, now_us=now_us)
+        limit = self.rules(connection).unknown_per_minute
+        self._lookups.note(connection, CALL.get().source, limit=limit, clock=lambda: self._desks.now_us)
 
     def check(self, connection: Connection) -> None:
         """Refuse a source that was wrong too often.
@@ -149,10 +149,11 @@ class SigningIn:
         """Step 4: compare a password with the one that is kept; make it anew where its cost has changed."""
         if credential is None:
             return Proof("", right=False, fresh=None)
-        right = await self._desks.passwords.verify(credential.password, password)
+        source = CALL.get().source
+        right = await self._desks.passwords.verify(credential.password, password, source=source)
         fresh = None
         if right and self._desks.passwords.is_old(credential.password):
-            fresh = await self._desks.passwords.hash(password)
+            fresh = await self._desks.passwords.hash(password, source=source)
         return Proof(credential.password, right=right, fresh=fresh)
 
     def judge(

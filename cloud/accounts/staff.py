@@ -8,14 +8,17 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from cloud.access.call import caller_of_call
+from cloud.access.call import CALL, caller_of_call
 from cloud.accounts.base import Context, Desks, path_of
 from cloud.accounts.creation import Wanted, create, parse_personal
 from cloud.accounts.desk import taken
 from cloud.accounts.personal import parse_validity_message
 from cloud.accounts.sign_in import page_of_sign_ins
 from cloud.accounts.states import MACHINE, Event, State
+from cloud.accounts.views import show_accounts
+from cloud.codes.binding import Finding
 from cloud.codes.phones import parse_phone
+from cloud.codes.values import Method
 from cloud.elements import parse_id_number
 from cloud.errors import Reason, ServiceError
 from cloud.paging import encode_page_token, page_size, parse_page_token
@@ -53,14 +56,12 @@ class Staff:
         behind = parse_page_token(request.page_token, filters=asked)
 
         def read(connection: Connection) -> pb.ListAccountsResponse:
-            if marks:
-                found = rows.list_of_person(connection, marks, behind=behind, limit=size + 1)
-                found = [row for row in found if request.state in (0, row.state)]
-            else:
-                found = rows.list_accounts(connection, state=request.state, behind=behind, limit=size + 1)
+            found = rows.list_accounts(
+                connection, id_marks=marks, state=request.state, behind=behind, limit=size + 1
+            )
             more = len(found) > size
             return pb.ListAccountsResponse(
-                accounts=[self._desks.show(connection, row) for row in found[:size]],
+                accounts=show_accounts(connection, self._desks.accounts, found[:size], self._desks.now_us),
                 next_page_token=encode_page_token(found[size - 1].account_id, filters=asked) if more else "",
             )
 
@@ -110,16 +111,29 @@ class Staff:
 
     async def RebindPhone(self, request: pb.RebindPhoneRequest, context: Context) -> pb.RebindPhoneResponse:
         phone, caller = parse_phone(request.phone), caller_of_call().path
-        facts = {"new": mask_phone(phone.removeprefix("+86"))}
+        finding = await self._ask_carrier(request.account_id, phone)
+        facts = {"new": mask_phone(phone.removeprefix("+86")), "match": finding.match.name}
+        evidence_id = (request.request_id or CALL.get().request_id)[:36]  # under which the audit chain has it
 
         def work(connection: Connection) -> pb.RebindPhoneResponse:
             accounts = self._desks.accounts
             row = accounts.find(connection, request.account_id, lock=True)
             facts["old"] = mask_phone(accounts.vault.open(connection, row).phone.removeprefix("+86"))
-            done = self._confirm(connection, row, phone, caller)
-            facts["step"] = "confirmed" if done else "proposed"
-            row = accounts.rebind(connection, row.account_id, phone) if done else row
-            return pb.RebindPhoneResponse(done=done, account=self._desks.show(connection, row))
+            first = self._confirm(connection, row, phone, caller)
+            facts["step"] = "confirmed" if first else "proposed"
+            if first:
+                row = accounts.rebind(connection, row.account_id, phone)
+                self._desks.proofs.add(
+                    connection,
+                    row.account_id,
+                    phone,
+                    method=Method.MANUAL,
+                    evidence_id=evidence_id,
+                    match=finding.match,
+                    requested_by=first,
+                    confirmed_by=caller,
+                )
+            return pb.RebindPhoneResponse(done=bool(first), account=self._desks.show(connection, row))
 
         return await self._desks.base.mutations.run(
             request,
@@ -149,8 +163,25 @@ class Staff:
             request, action="accounts.import", subject="accounts", work=work, facts=facts
         )
 
-    def _confirm(self, connection: Connection, row: AccountRow, phone: str, caller: str) -> bool:
-        """Whether this call is that of the second person; that of the first is noted."""
+    async def _ask_carrier(self, account_id: str, phone: str) -> Finding:
+        """What the carrier says of the number and the account's holder, where the rules want to know.
+
+        Raises:
+            ServiceError: ACCOUNT_NOT_FOUND, ACCOUNT_STATE, PHONE_OTHER_HOLDER, PHONE_HOLDER_UNKNOWN.
+        """
+
+        def read(connection: Connection) -> str:
+            row = self._desks.accounts.find(connection, account_id)
+            MACHINE.after(State(row.state), Event.REBIND_PHONE)
+            return self._desks.accounts.vault.open(connection, row).id_number
+
+        finding = await self._desks.binding.judge(phone, await self._desks.read(read))
+        if finding.refusal is not None:
+            raise finding.refusal
+        return finding
+
+    def _confirm(self, connection: Connection, row: AccountRow, phone: str, caller: str) -> str:
+        """Who proposed the number, where this call is that of the second person; else it is noted."""
         MACHINE.after(State(row.state), Event.REBIND_PHONE)
         vault, account_id = self._desks.accounts.vault, row.account_id
         other = rows.find_identifier(connection, vault.identifier_keys(phone))
@@ -161,12 +192,12 @@ class Staff:
         if former is not None and self._desks.now_us - former.proposed_us < _us(PROPOSED_FOR):
             known = vault.open_at(connection, account_id, place, former.phone)
             if known == phone and former.proposed_by != caller:
-                return True
+                return former.proposed_by
             if known == phone:
                 raise ServiceError(Reason.SECOND_PERSON_NEEDED, "You proposed this number yourself.")
         sealed = vault.seal_at(vault.key_of(connection, account_id), place, phone)
         rows.put_rebind(connection, RebindRow(account_id, sealed, caller, self._desks.now_us))
-        return False
+        return ""
 
     def _bring(self, connection: Connection, one: pb.SyncedAccount) -> pb.ImportedAccount:
         try:

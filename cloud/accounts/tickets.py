@@ -15,6 +15,8 @@ from cloud.accounts.states import MACHINE, Event, State
 from cloud.api.rules import refuse_field
 from cloud.audit import chain
 from cloud.codes.phones import parse_phone
+from cloud.codes.proofs import Proofs
+from cloud.codes.values import Method
 from cloud.elements import parse_elements, parse_id_number
 from cloud.errors import ServiceError
 from cloud.escalations.port import Ticket, TicketDecision, TicketHandler, TicketKind
@@ -26,10 +28,10 @@ from verifield.v1 import account_service_pb2 as pb
 from verifield.v1.escalation_service_pb2 import TicketPayload
 
 
-def handlers(accounts: Accounts, sources: Sources) -> dict[TicketKind, TicketHandler]:
+def handlers(accounts: Accounts, proofs: Proofs, sources: Sources) -> dict[TicketKind, TicketHandler]:
     """Both, by their kinds."""
     return {
-        TicketKind.ACTIVATION_PHONE: ActivationPhone(accounts, sources),
+        TicketKind.ACTIVATION_PHONE: ActivationPhone(accounts, proofs, sources),
         TicketKind.OLD_CARD: OldCard(accounts),
     }
 
@@ -37,8 +39,9 @@ def handlers(accounts: Accounts, sources: Sources) -> dict[TicketKind, TicketHan
 class ActivationPhone:
     """Binds another number to an account that is to be activated."""
 
-    def __init__(self, accounts: Accounts, sources: Sources) -> None:
+    def __init__(self, accounts: Accounts, proofs: Proofs, sources: Sources) -> None:
         self._accounts = accounts
+        self._proofs = proofs
         self._sources = sources
 
     def check(self, connection: Connection, account_id: str, payload: TicketPayload) -> None:
@@ -63,6 +66,15 @@ class ActivationPhone:
         row, phone = self._open(connection, ticket.account_id, payload)
         old = self._accounts.vault.open(connection, row).phone
         self._accounts.rebind(connection, row.account_id, phone)
+        self._proofs.add(
+            connection,
+            row.account_id,
+            phone,
+            method=Method.MANUAL,
+            evidence_id=ticket.ticket_id,
+            requested_by=ticket.opened_by,
+            confirmed_by=decision.decided_by,
+        )
         chain.record(
             connection,
             action="accounts.rebind_phone",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import cast
 
 from sqlalchemy import Connection
@@ -31,15 +32,20 @@ def etag_of(account_id: str, version: int) -> str:
 
 def show_account(connection: Connection, accounts: Accounts, row: AccountRow, now_us: int) -> pb.Account:
     """One account."""
-    account = to_account(row, accounts.vault.open(connection, row), now_us)
-    credential = account_sessions.get_credential(connection, row.account_id)
-    if credential is not None and credential.locked_until_us > now_us:
-        account.locked_until.FromMicroseconds(credential.locked_until_us)
+    [account] = show_accounts(connection, accounts, [row], now_us)
     return account
 
 
-def to_account(row: AccountRow, personal: Personal, now_us: int) -> pb.Account:
-    """As :func:`show_account`, without what its password's state is."""
+def show_accounts(
+    connection: Connection, accounts: Accounts, rows: Sequence[AccountRow], now_us: int
+) -> list[pb.Account]:
+    """Some accounts, in their order."""
+    personal = accounts.vault.open_all(connection, rows)
+    locked = account_sessions.locked_until(connection, [row.account_id for row in rows])
+    return [_to_account(row, personal[row.account_id], now_us, locked.get(row.account_id, 0)) for row in rows]
+
+
+def _to_account(row: AccountRow, personal: Personal, now_us: int, locked_until_us: int) -> pb.Account:
     account = pb.Account(
         account_id=row.account_id,
         state=cast("pb.AccountState.ValueType", row.state),
@@ -62,4 +68,6 @@ def to_account(row: AccountRow, personal: Personal, now_us: int) -> pb.Account:
     )
     account.create_time.FromMicroseconds(row.created_us)
     account.update_time.FromMicroseconds(row.updated_us)
+    if locked_until_us > now_us:
+        account.locked_until.FromMicroseconds(locked_until_us)
     return account

@@ -11,6 +11,7 @@ from typing import NoReturn
 from google.protobuf.message import Message
 from protovalidate import CompilationError, EvaluationError, Validator, Violation
 
+from cloud.api.moments import find_odd_moment
 from cloud.errors import FieldViolation, Reason, ServiceError
 
 MAX_VIOLATIONS = 16
@@ -38,6 +39,9 @@ def check_rules(message: Message) -> None:
         raise ServiceError(Reason.REQUEST_INVALID, "A rule cannot be worked out for this request.") from error
     if found:
         raise _refusal(tuple(map(_describe, found[:MAX_VIOLATIONS])))
+    odd = find_odd_moment(message)
+    if odd:
+        refuse_field(odd[:MAX_PATH_CHARS], rule="message.moment", why="is no time or span that there is")
 
 
 def refuse_field(field: str, *, rule: str, why: str) -> NoReturn:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from enum import StrEnum
+from functools import partial
 
 from cloud.authorities.answers import MAX_ANSWER_BYTES, Answer, NonsenseError
 from cloud.authorities.line import Line
 from cloud.authorities.port import MAX_PICTURE_BYTES, Elements, FaceMatch, FaceResult
-from cloud.elements import FourElements
+from cloud.elements import FourElements, Validity
 from cloud.errors import Reason, ServiceError
 
 
@@ -25,13 +26,7 @@ class HttpRegistry:
 
     async def check_elements(self, elements: FourElements, *, request_id: str = "") -> Elements:
         """As the port says."""
-        validity = elements.validity
-        body = {
-            "name": elements.name,
-            "id_number": elements.id_number,
-            "valid_from": validity.valid_from.isoformat() if validity.valid_from else None,
-            "valid_to": validity.valid_to.isoformat() if validity.valid_to else None,
-        }
+        body = {"name": elements.name, "id_number": elements.id_number, **_days(elements.validity)}
         asked = await self._line.ask(
             "elements",
             body,
@@ -41,12 +36,15 @@ class HttpRegistry:
         )
         return asked.value
 
-    async def compare_face(self, id_number: str, picture: bytes, *, request_id: str = "") -> FaceResult:
+    async def compare_face(
+        self, id_number: str, picture: bytes, *, validity: Validity | None = None, request_id: str = ""
+    ) -> FaceResult:
         """As the port says."""
+        days = {} if validity is None else _days(validity)
         asked = await self._line.ask(
             "face",
-            {"id_number": id_number, "picture": to_base64(picture)},
-            _read_face,
+            {"id_number": id_number, "picture": to_base64(picture), **days},
+            partial(_read_face, with_days=validity is not None),
             outcome=lambda found: found.match.value.lower(),
             request_id=request_id,
         )
@@ -78,8 +76,15 @@ def to_base64(picture: bytes) -> str:
     return base64.b64encode(picture).decode()
 
 
-def _read_face(answer: Answer) -> FaceResult:
+def _days(validity: Validity) -> dict[str, str | None]:
+    ends = {"valid_from": validity.valid_from, "valid_to": validity.valid_to}
+    return {name: day.isoformat() if day else None for name, day in ends.items()}
+
+
+def _read_face(answer: Answer, *, with_days: bool) -> FaceResult:
     match = answer.one_of("result", FaceMatch)
+    if match is FaceMatch.OTHER_CARD and not with_days:
+        raise NonsenseError("result: about no card")
     compared = match in {FaceMatch.MATCH, FaceMatch.MISMATCH}
     if not compared and answer.has("score"):
         raise NonsenseError("score: of nothing")

@@ -224,7 +224,7 @@ class Line:
             kind = self._last_fault.kind if self._last_fault else FaultKind.SYSTEM_ERROR
             raise AuthorityFault(self.authority, kind, retry_s=wait, circuit_open=True)
         settle: Callable[[], None] = self._breaker.abandoned
-        tries, learnt = 0, False
+        tries = 0
         try:
             while True:
                 tries += 1
@@ -232,12 +232,11 @@ class Line:
                     value = await self._try(transport, question, started)  # step 3
                     break
                 except _FaultError as fault:
-                    learnt = learnt or not fault.about_us
+                    if not fault.about_us:
+                        settle = self._failed  # also where the asker goes away before the end
                     pause = self._pause(fault, tries, started)
                     if pause is None:
                         self._last_fault = LastFault(fault.kind, fault.detail, self._watch.now())
-                        if learnt:
-                            settle = self._failed
                         raise AuthorityFault(
                             self.authority, fault.kind, tries=tries, seconds=_clock() - started
                         ) from None
@@ -246,7 +245,7 @@ class Line:
             settle = self._breaker.answered
             return Asked(value, _clock() - started, tries)
         finally:
-            settle()  # step 4; where the asker went away, nothing was learnt
+            settle()  # step 4; where the asker went away at the first try, nothing was learnt
 
     def _failed(self) -> None:
         self._breaker.failed(_clock())

@@ -20,7 +20,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
-from cloud.elements import FourElements
+from cloud.elements import FourElements, Validity
 from cloud.errors import Reason, ServiceError
 
 MAX_PICTURE_BYTES = 1024 * 1024
@@ -150,6 +150,7 @@ class FaceMatch(StrEnum):
     MISMATCH = "MISMATCH"
     MISSING = "MISSING"  # the registry has no such person, or no photograph
     UNUSABLE = "UNUSABLE"  # there is no face to compare in the picture that was sent
+    OTHER_CARD = "OTHER_CARD"  # it is the person, whose card has other days than those that were asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +279,12 @@ class Registry(Protocol):
             AuthorityFault: no answer was got.
         """
 
-    async def compare_face(self, id_number: str, picture: bytes, *, request_id: str = "") -> FaceResult:
+    async def compare_face(
+        self, id_number: str, picture: bytes, *, validity: Validity | None = None, request_id: str = ""
+    ) -> FaceResult:
         """Compare a face (JPEG or PNG, at most MAX_PICTURE_BYTES) with the registry's photograph.
+
+        ``validity``: of the person's card, where it has to be the one that counts now, too.
 
         Raises:
             AuthorityFault: no answer was got.

@@ -7,15 +7,21 @@ thread, its whole time can be bounded however slowly bytes come, and it ends wit
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol, Self
 
 import httpx
 
 MAX_CONNECTIONS = 256
 """Of one gateway; fewer questions are under way (``authority_parallel``)."""
+
+NAME_THREADS = 2
+"""For looking up the name of a gateway: answers of a name server come in milliseconds, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class HttpTransport:
     def __init__(self, client: httpx.AsyncClient, *, secret: str) -> None:
         self._client = client
         self._secret = secret
+        self._names = ThreadPoolExecutor(NAME_THREADS, thread_name_prefix="names")
 
     @classmethod
     def open(cls, url: str, *, context: ssl.SSLContext | None, connect_s: float, secret: str = "") -> Self:
@@ -81,6 +88,8 @@ class HttpTransport:
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=8),
             follow_redirects=False,
             trust_env=False,  # a proxy in the environment would see whom we ask about
+            # None is taken: it would tie what is asked about one person to the next.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
         return cls(client, secret=secret)
 
@@ -99,11 +108,10 @@ class HttpTransport:
         if self._secret:
             sent["Authorization"] = f"Bearer {self._secret}"
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream(method, path, content=content, headers=sent) as response,
-            ):
-                return await _read(response, limit)
+            async with asyncio.timeout(timeout_s):
+                await self._find()
+                async with self._client.stream(method, path, content=content, headers=sent) as response:
+                    return await _read(response, limit)
         except TimeoutError:
             raise UnreachableError("Timeout", late=True) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
@@ -111,7 +119,17 @@ class HttpTransport:
 
     async def close(self) -> None:
         """As the port says."""
+        self._names.shutdown(wait=False, cancel_futures=True)
         await self._client.aclose()
+
+    async def _find(self) -> None:
+        """See that the gateway's name is found before the client looks for it.
+
+        The client would do so in the event loop's own threads, in which calls are at work: a name server that
+        is silent keeps each of them for half a minute, however short our patience is.
+        """
+        host = self._client.base_url.host
+        await asyncio.get_running_loop().run_in_executor(self._names, socket.getaddrinfo, host, None)
 
 
 async def _read(response: httpx.Response, limit: int) -> Reply:

@@ -53,8 +53,17 @@ def copy_shelf(
         for path in sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name)):
             name = f"{shelf}/{folder.name}/{path.name}"
             known = earlier.get(name)
-            if before is None or known is None or not _share(path, before / name, place / name, known=known):
-                known = _copy(path, place / name, name)
+            try:
+                if (
+                    before is None
+                    or known is None
+                    or not _share(path, before / name, place / name, known=known)
+                ):
+                    known = _copy(path, place / name, name)
+            except FileNotFoundError:  # swept meanwhile: a restore tells where the database still names it
+                if path.exists():
+                    raise
+                continue
             found.append(known)
         sync_folder(target)
     if folders:

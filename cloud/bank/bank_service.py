@@ -134,7 +134,7 @@ class BankService(BankServiceServicer):
             row = _found(rows.get_record(connection, request.record_id, lock=True))
             if row.revoked_us is not None:
                 raise ServiceError(Reason.COOP_RECORD_REVOKED, "This record was revoked already.")
-            sealed = self._sessions.vault.seal(
+            sealed = self._sessions.vault.seal_while_kept(
                 connection,
                 row.customer_id,
                 request.explanation.encode(),

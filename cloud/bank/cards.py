@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import math
 import re
 import unicodedata
 from datetime import date
 
-from PIL import Image
-
 from cloud.elements import FourElements, Validity, parse_id_number, parse_name, parse_validity
 from cloud.errors import FieldViolation, Reason, ServiceError
+from cloud.papers.pictures import PictureError, PictureTooLargeError, open_picture
 from verifield.v1 import coop_service_pb2 as pb
 
 LONG_TERM = "long-term"
@@ -66,14 +63,11 @@ def _read(day: str) -> date | None:
 
 def _check_photo(photo: bytes) -> None:
     try:
-        with Image.open(io.BytesIO(photo), formats=("JPEG", "PNG")) as picture:
-            pixels = math.prod(picture.size)
-            if pixels <= MAX_PHOTO_PIXELS:
-                picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        open_picture(photo, formats=("JPEG", "PNG"), most_pixels=MAX_PHOTO_PIXELS)
+    except PictureTooLargeError as error:
+        raise _invalid("card.photo", "PIXELS", f"The photo has at most {MAX_PHOTO_PIXELS} pixels.") from error
+    except PictureError as error:
         raise _invalid("card.photo", "PICTURE", "The photo is a JPEG or PNG picture.") from error
-    if pixels > MAX_PHOTO_PIXELS:
-        raise _invalid("card.photo", "PIXELS", f"The photo has at most {MAX_PHOTO_PIXELS} pixels.")
 
 
 def _invalid(path: str, rule: str, told: str) -> ServiceError:

@@ -63,7 +63,8 @@ class Checks:
         Raises:
             ServiceError: the card is none, the state does not allow it, or the authority does not answer.
         """
-        card = parse_card(request.card, today=self._sessions.sources.now().date())
+        today = self._sessions.sources.now().date()
+        card = await asyncio.to_thread(parse_card, request.card, today=today)
         device_id, digest = caller_of_call().name, self._digest(card)
 
         def claim(connection: Connection) -> Claim:
@@ -74,13 +75,12 @@ class Checks:
         if isinstance(claimed, ServiceError):
             again: pb.SubmitCardResponse = await self._record(request, CARD, _refusing(claimed))
             return again
-        async with self._questions.asking(claimed):
-            found = await self._questions.query(claimed, card.number)
-            verdict = await self._questions.verify(claimed, _question(card, card.photo))
 
         def record(connection: Connection) -> pb.SubmitCardResponse:
             row = self._questions.resume(connection, claimed, Event.ACCEPT_CARD)
             seen = rules.to_items(verdict.items)
+            if not found.photo:  # the live face has to be compared with it at the device
+                seen = rules.combine(seen, rules.photo_of("query", bank_pb2.COOP_ITEM_RESULT_UNAVAILABLE))
             if rules.passed(seen):
                 row = self._accept_card(connection, row, card, found, seen)
             else:
@@ -88,7 +88,10 @@ class Checks:
                 row = self._sessions.move(connection, row, Event.REFUSE_CARD, items=packed)
             return pb.SubmitCardResponse(session=describe_session(connection, row))
 
-        return await self._record(request, CARD, record)
+        async with self._questions.asking(claimed):
+            found = await self._questions.query(claimed, card.number)
+            verdict = await self._questions.verify(claimed, _question(card, card.photo))
+            return await self._record(request, CARD, record)
 
     async def submit_face(self, request: pb.SubmitFaceRequest) -> pb.SubmitFaceResponse:
         """Judge the device's evidence, and ask whether the live face is the registered one.
@@ -104,15 +107,15 @@ class Checks:
             again: pb.SubmitFaceResponse = await self._record(request, FACE, _refusing(begun))
             return again
         claimed, card = begun
-        async with self._questions.asking(claimed):
-            verdict = await self._questions.verify(claimed, _question(card, request.evidence.picture))
 
         def record(connection: Connection) -> pb.SubmitFaceResponse:
             row = self._questions.resume(connection, claimed, Event.ACCEPT_FACE)
             row = self._judge_face(connection, row, verdict, request.local_match)
             return pb.SubmitFaceResponse(session=describe_session(connection, row))
 
-        return await self._record(request, FACE, record)
+        async with self._questions.asking(claimed):
+            verdict = await self._questions.verify(claimed, _question(card, request.evidence.picture))
+            return await self._record(request, FACE, record)
 
     def _claim_face(
         self, request: pb.SubmitFaceRequest, digest: bytes, device_id: str, connection: Connection
@@ -179,7 +182,7 @@ class Checks:
         """What the device itself found can only make it worse: the authority has to agree besides."""
         seen = rules.combine(rules.unpack(row.items).items, rules.to_items(verdict.items))
         if local_match != pb.COOP_LOCAL_MATCH_MATCHED:
-            seen = rules.combine(seen, rules.photo_missed("device"))
+            seen = rules.combine(seen, rules.photo_of("device", bank_pb2.COOP_ITEM_RESULT_MISMATCH))
         if rules.passed(seen):
             packed = rules.pack(seen, bank_pb2.COOP_OUTCOME_PASSED)
             return self._sessions.move(connection, row, Event.ACCEPT_FACE, items=packed, nonce=None)

@@ -17,10 +17,11 @@ from cloud.bank.checks import Checks
 from cloud.bank.customers import Customers
 from cloud.bank.notices import PROMPT
 from cloud.bank.requests import Requests
-from cloud.bank.sessions import Sessions, name_of
+from cloud.bank.sessions import Sessions, check_device, name_of
 from cloud.bank.states import Event, State
 from cloud.bank.steps import Steps
 from cloud.bank.views import describe_bank, describe_records, describe_session
+from cloud.errors import Reason, ServiceError
 from cloud.mutations import Mutations
 from cloud.paging import encode_page_token, page_size, parse_page_token
 from cloud.store import bank as rows
@@ -167,8 +168,11 @@ class CoopService(CoopServiceServicer):
         return await self._step(request, "coop.confirm_customer", Event.CONFIRM_CUSTOMER, work)
 
     async def ListBanks(self, request: pb.ListBanksRequest, context: Context) -> pb.ListBanksResponse:
+        device_id = caller_of_call().name
+
         def read() -> pb.ListBanksResponse:
             with self._store.reading() as connection:
+                check_device(connection, device_id)
                 found, more = self._catalogue.page(
                     connection, size=request.page_size, token=request.page_token, enabled_only=True
                 )
@@ -238,6 +242,8 @@ class CoopService(CoopServiceServicer):
         def read(connection: Connection, row: SessionRow) -> pb.DownloadRequestResponse:
             record = self._sessions.record_of(connection, row)
             pdf, paper = self._requests.pdf_of(connection, record.record_id)
+            if not pdf:
+                raise ServiceError(Reason.PERSON_ERASED, "The paper was erased with the customer.")
             return pb.DownloadRequestResponse(number=record.number, pdf=pdf, sha256=paper.pdf_sha256)
 
         return await self._look(request.session_id, Event.DOWNLOAD, read)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cloud.bank.sessions import Sessions
+from cloud.bank.states import Event
 from cloud.bank.vault import Vault
 from cloud.errors import Reason, ServiceError
 from cloud.privacy.normal import normal_name
@@ -22,6 +23,9 @@ from verifield.v1 import customer_service_pb2 as pb
 
 MAX_ORGANISATIONS = 50
 """Of one customer: an agent who serves many companies has some tens."""
+
+MAX_CHANGES = 20
+"""Versions that one session writes: who mistypes needs three."""
 
 _SPACES = re.compile(r"\s+")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -51,8 +55,14 @@ class Customers:
         """Write the next version of the customer of a session's card; ``version`` is the one that is changed.
 
         Raises:
-            ServiceError: ETAG_MISMATCH, PERSON_ERASED.
+            ServiceError: ETAG_MISMATCH, CUSTOMER_CHANGES_TOO_MANY, PERSON_ERASED.
         """
+        if self._sessions.count(session, Event.CHANGE_CUSTOMER) > MAX_CHANGES:  # this one is among them
+            raise ServiceError(
+                Reason.CUSTOMER_CHANGES_TOO_MANY,
+                f"A session changes the information {MAX_CHANGES} times at most.",
+                {"limit": str(MAX_CHANGES)},
+            )
         card = self._sessions.card_of(connection, session)
         found = self.of_number(connection, card.number, lock=True)
         if version != (found.version if found else 0):
@@ -86,7 +96,7 @@ class Customers:
         """Bind a session to the newest version of its card's customer, which the customer has seen.
 
         Raises:
-            ServiceError: CUSTOMER_REQUIRED, ETAG_MISMATCH.
+            ServiceError: ETAG_MISMATCH; CUSTOMER_REQUIRED: there is none, or one with an older card's name.
         """
         card = self._sessions.card_of(connection, session)
         found = self.of_number(connection, card.number, lock=True)
@@ -94,6 +104,10 @@ class Customers:
             raise ServiceError(Reason.CUSTOMER_REQUIRED, "The card has no customer yet.")
         if version != found.version:
             raise ServiceError(Reason.ETAG_MISMATCH, "The customer's information was changed meanwhile.")
+        if self.read(connection, found.customer_id, version).name != card.name:
+            raise ServiceError(
+                Reason.CUSTOMER_REQUIRED, "The information has another name than the card that was verified."
+            )
         return replace(self._adopt(connection, session, found.customer_id), customer_version=version)
 
     def read(self, connection: Connection, customer_id: str, version: int = 0) -> pb.Customer:

@@ -10,8 +10,7 @@ from cloud.bank.ports import CheckedFace
 from cloud.bank.sessions import LIFETIME
 from cloud.elements import FourElements
 from cloud.errors import Reason, ServiceError
-from cloud.verifications.evidence import FaceEvidence, Wanted
-from cloud.verifications.online import same_card
+from cloud.verifications.evidence import FaceEvidence, Wanted, same_card
 from verifield.v1 import identity_pb2
 
 
@@ -37,6 +36,6 @@ class DeviceFaces:
         checked = self._evidence.check(connection, evidence, wanted)
         if checked.device_id != device_id:
             raise ServiceError(Reason.EVIDENCE_DEVICE, "The record is of another device than the session.")
-        if not same_card(checked, evidence, elements):
+        if not same_card(checked.validity, elements.validity):
             raise ServiceError(Reason.EVIDENCE_PERSON, "The record is of another card than the session.")
         return CheckedFace(checked.attestation_id, checked.envelope_sha256)

@@ -52,10 +52,9 @@ def passed(items: Sequence[bank_pb2.CoopItem]) -> bool:
     return matching == set(_NAMES.values())
 
 
-def photo_missed(source: str) -> list[bank_pb2.CoopItem]:
-    """The item PHOTO alone: somebody else than the authority sees another face."""
-    missed = bank_pb2.COOP_ITEM_RESULT_MISMATCH
-    return [bank_pb2.CoopItem(item=bank_pb2.COOP_ITEM_NAME_PHOTO, result=missed, source=source)]
+def photo_of(source: str, result: bank_pb2.CoopItemResult.ValueType) -> list[bank_pb2.CoopItem]:
+    """The item PHOTO alone, as somebody else than the authority's comparison has it."""
+    return [bank_pb2.CoopItem(item=bank_pb2.COOP_ITEM_NAME_PHOTO, result=result, source=source)]
 
 
 def pack(items: Sequence[bank_pb2.CoopItem], outcome: bank_pb2.CoopOutcome.ValueType) -> bytes:

@@ -32,10 +32,13 @@ from cloud.store import bank as rows
 from cloud.store.bank import SessionRow
 from cloud.store.database import Store
 
-CLAIMED_FOR = timedelta(seconds=60)
-"""Longer than the authority's answers are waited for, and short for a person who stands there."""
+SPARE = timedelta(seconds=20)
+"""Beyond the time that the two questions of a step may take: for what is written before and behind them."""
 
 ACTION = "coop.authority_call"
+
+ABANDONED = "ABANDONED"
+"""The outcome of a question whose asker did not wait for the answer."""
 
 R = TypeVar("R", BankVerdict, BankRecord)
 
@@ -63,9 +66,10 @@ class Claim:
 
 
 class Questions:
-    """Claims, asks, and tells of it."""
+    """Claims, asks, and tells of it. ``budget``: the longest that one question may take, with its tries."""
 
-    def __init__(self, store: Store, sessions: Sessions, bank: Bank) -> None:
+    def __init__(self, store: Store, sessions: Sessions, bank: Bank, *, budget: timedelta) -> None:
+        self._claimed_us = (2 * budget + SPARE) // timedelta(microseconds=1)
         self._store = store
         self._sessions = sessions
         self._bank = bank
@@ -85,13 +89,13 @@ class Questions:
             row,
             check_id=known or str(uuid.UUID(bytes=chance, version=4)),
             check_input=digest,
-            check_until_us=now_us + CLAIMED_FOR // timedelta(microseconds=1),
+            check_until_us=now_us + self._claimed_us,
         )
         return Claim(rows.change_session(connection, claimed))
 
     @asynccontextmanager
     async def asking(self, claim: Claim) -> AsyncIterator[None]:
-        """Step 2: where the block fails or is cancelled, the claim is let go and what was asked is told."""
+        """Around steps 2 and 3: where they fail, the claim is let go, and what was asked is told."""
         try:
             yield
         except BaseException:
@@ -160,8 +164,13 @@ class Questions:
 
 
 async def _timed(claim: Claim, mode: str, question: Awaitable[R]) -> R:
+    clock = asyncio.get_running_loop().time
+    started = clock()
     try:
         return await question
+    except asyncio.CancelledError:  # who asked went away; the question was on its way all the same
+        claim.asked.append(Asked(mode, clock() - started, 1, ABANDONED))
+        raise
     except AuthorityFault as fault:
         claim.asked.append(Asked(mode, fault.seconds, fault.tries, fault.kind.value))
         raise

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cloud.access.call import CALL, caller_of_call
 from cloud.audit import chain
-from cloud.bank.catalogue import Catalogue
+from cloud.bank.catalogue import Catalogue, describe_notice
 from cloud.bank.customers import Customers
 from cloud.bank.items import unpack
 from cloud.bank.periods import end_of
@@ -59,7 +59,12 @@ class Requests:
         self._fonts = fonts
 
     def issue(self, connection: Connection, row: SessionRow) -> tuple[SessionRow, RecordRow, RequestRow]:
-        """Number, print and keep the request of a session that was taken, and make its record."""
+        """Number, print and keep the request of a session that was taken, and make its record.
+
+        Raises:
+            ServiceError: CHOICE_WITHDRAWN.
+        """
+        self._check_choice(connection, row)
         now_us = self._sessions.now_us
         year = from_us(now_us).year
         number = f"{year}-{rows.next_number(connection, year):06d}"
@@ -116,6 +121,21 @@ class Requests:
             raise ServiceError(Reason.RECORD_DAMAGED, "The paper is not the one that was issued.")
         return pdf or b"", request
 
+    def _check_choice(self, connection: Connection, row: SessionRow) -> None:
+        """What the customer chose must still be so: a bank gets no request that it no longer takes."""
+        try:
+            self._catalogue.offered(connection, row.bank_id or "", row.period or "")
+            if row.organisation_id:
+                self._customers.find_organisation(
+                    connection, row.customer_id or "", organisation_id=row.organisation_id
+                )
+        except ServiceError as error:
+            raise ServiceError(
+                Reason.CHOICE_WITHDRAWN,
+                "What was chosen is no longer so.",
+                {"choice": error.reason.value},
+            ) from error
+
     def _tell(self, connection: Connection, row: SessionRow, request: RequestRow) -> None:
         """Anchor what the request rests on in the audit chain."""
         chain.record(
@@ -132,6 +152,13 @@ class Requests:
                 "request_sha256": request.pdf_sha256.hex(),
             },
         )
+
+    def _notice(self, connection: Connection, row: SessionRow) -> str:
+        """The text that was confirmed, to the letter."""
+        notice = describe_notice(self._catalogue.notice(connection, row.notice_version), row.language)
+        if notice.sha256 != row.notice_sha256:
+            raise ServiceError(Reason.RECORD_DAMAGED, "The notice is not the one that was confirmed.")
+        return notice.text
 
     def _gather(self, connection: Connection, row: SessionRow, *, number: str, now_us: int) -> Confirmed:
         vault = self._sessions.vault
@@ -158,7 +185,7 @@ class Requests:
             customer,
             bank,
             organisation.decode(),
-            self._catalogue.notice(connection, row.notice_version).text(row.language),
+            self._notice(connection, row),
             signature,
             image or b"",
             bank_pb2.CoopEvidence.FromString(row.steps),
@@ -184,18 +211,27 @@ def _paper(confirmed: Confirmed) -> Paper:
                 words["notice"],
                 rows=(
                     Row(words["notice_version"], str(row.notice_version)),
-                    Row(words["notice_sha256"], (row.notice_sha256 or b"").hex()),
+                    Row(words["notice_sha256"], _digest(row.notice_sha256 or b"")),
                     Row(words["confirmed"], _time_of(confirmed, Event.CONFIRM_NOTICES)),
                 ),
-                text=f"\n{confirmed.notice}",
+                text=confirmed.notice,
             ),
             Section(
                 words["signature"],
                 rows=(
                     Row(words["signed"], show(from_us(confirmed.signature.signed_us))),
-                    Row(words["strokes"], confirmed.signature.strokes_sha256.hex()),
+                    Row(words["strokes"], _digest(confirmed.signature.strokes_sha256)),
                 ),
-                pictures=(Picture(words["written"], confirmed.image, width_mm=70.0),),
+                pictures=(
+                    Picture(
+                        f"{words['written']} ({confirmed.customer.name})", confirmed.image, width_mm=70.0
+                    ),
+                ),
+            ),
+            Section(
+                words["check"],
+                rows=(Row(words["record"], confirmed.record_id), Row(words["session"], row.session_id)),
+                text=words["how"],
             ),
         ),
     )
@@ -234,15 +270,21 @@ def _request_rows(confirmed: Confirmed) -> tuple[Row, ...]:
 def _result_rows(confirmed: Confirmed) -> tuple[Row, ...]:
     """All five match, or the session would not have come here."""
     words = WORDS[confirmed.row.language]
-    names = (
-        bank_pb2.CoopItemName.Name(one.item).removeprefix("COOP_ITEM_NAME_")
+    sources = {
+        bank_pb2.CoopItemName.Name(one.item).removeprefix("COOP_ITEM_NAME_"): one.source
         for one in unpack(confirmed.row.items).items
-    )
+    }
     return (
-        *(Row(words[name], words["MATCH"]) for name in names),
+        *(Row(words[name], f"{words['MATCH']} ({source})") for name, source in sources.items()),
         Row(words["overall"], words["passed"]),
         Row(words["attestation"], confirmed.row.attestation_id or ""),
     )
+
+
+def _digest(sha256: bytes) -> str:
+    """In two halves, each on a line of its own."""
+    told = sha256.hex()
+    return f"{told[:32]}\n{told[32:]}"
 
 
 def _time_of(confirmed: Confirmed, event: Event) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import timedelta
 
 from cloud.authorities.port import Bank
 from cloud.bank.bank_service import BankService
@@ -18,8 +18,6 @@ from cloud.bank.requests import Requests
 from cloud.bank.sessions import Sessions
 from cloud.bank.steps import Steps
 from cloud.bank.vault import Vault
-from cloud.errors import SetupError
-from cloud.papers.fonts import FontError
 from cloud.papers.render import Fonts
 from cloud.serving import Base, Served, served
 from cloud.upkeep import Job
@@ -33,8 +31,8 @@ from verifield.v1 import (
 )
 
 
-def services(base: Base, *, bank: Bank, faces: Faces, fonts: Fonts | None) -> list[Served]:
-    """``bank``: the authority; ``fonts``: of papers, None for those that are found."""
+def services(base: Base, *, bank: Bank, budget: timedelta, faces: Faces, fonts: Fonts | None) -> list[Served]:
+    """``bank``: the authority, ``budget``: the longest that it is asked for; ``fonts``: of papers."""
     sessions = make_sessions(base)
     customers, catalogue = Customers(sessions), Catalogue(base.sources)
     requests = Requests(sessions, customers, catalogue, fonts)
@@ -51,7 +49,7 @@ def services(base: Base, *, bank: Bank, faces: Faces, fonts: Fonts | None) -> li
             base.mutations,
             customers,
             sessions,
-            questions=Questions(base.store, sessions, bank),
+            questions=Questions(base.store, sessions, bank, budget=budget),
             faces=faces,
         ),
     )
@@ -80,21 +78,3 @@ def jobs(base: Base) -> list[Job]:
 def make_sessions(base: Base) -> Sessions:
     """Sessions; it keeps nothing, so that it may be made more than once."""
     return Sessions(Vault(base.persons), base.sources)
-
-
-def open_fonts(file: Path | None) -> Fonts | None:
-    """The font of papers that is configured; None for those that are found.
-
-    Raises:
-        SetupError: PAPER_FONT.
-    """
-    if file is None:
-        return None
-    try:
-        return Fonts.open(file)
-    except FontError as error:
-        raise SetupError(
-            "PAPER_FONT",
-            f"{str(error).capitalize()}.",
-            hint="Give a TrueType file with Chinese characters with paper_font, or leave it out.",
-        ) from error

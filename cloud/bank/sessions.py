@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from cloud.attestations.intake import known_device
 from cloud.audit import chain
 from cloud.bank.states import OPEN, Event, State, after
 from cloud.bank.vault import Vault
@@ -16,9 +17,9 @@ from cloud.sources import Sources, to_us
 from cloud.store import bank as rows
 from cloud.store import persons
 from cloud.store.bank import SessionRow
-from cloud.store.requests import forget_subject
 from verifield.v1 import bank_pb2
 from verifield.v1 import coop_service_pb2 as pb
+from verifield.v1.device_service_pb2 import DEVICE_STATE_ACTIVE
 
 LIFETIME = timedelta(minutes=30)
 """Of a session: eight steps with a person who reads; a queue stands behind them."""
@@ -56,6 +57,20 @@ _ENDS = {
 }
 
 
+_PERSONAL = ("card", "authority_photo", "organisation_name", "check_id", "check_input", "nonce")
+"""Columns of a session that are emptied after its end; digests of what was handed in among them."""
+
+
+def check_device(connection: Connection, device_id: str) -> None:
+    """Customers stand only at a device that is let in at this moment, whatever its certificate says.
+
+    Raises:
+        ServiceError: DEVICE_UNKNOWN, DEVICE_PENDING, DEVICE_REVOKED, DEVICE_NOT_ACTIVE.
+    """
+    if known_device(connection, device_id).state != DEVICE_STATE_ACTIVE:
+        raise ServiceError(Reason.DEVICE_NOT_ACTIVE, "This device was suspended, or another took its place.")
+
+
 def name_of(session_id: str) -> str:
     """How the audit chain names a session."""
     return f"coop_sessions/{session_id}"[:256]
@@ -76,8 +91,9 @@ class Sessions:
         """Begin a session in the state CARD_READ.
 
         Raises:
-            ServiceError: COOP_SESSIONS_OPEN.
+            ServiceError: COOP_SESSIONS_OPEN, and as :func:`check_device`.
         """
+        check_device(connection, device_id)
         now_us = self.now_us
         for due in rows.due_sessions(connection, now_us=now_us, limit=MAX_OPEN, device_id=device_id):
             self.run_out(connection, due)
@@ -109,14 +125,16 @@ class Sessions:
         """A session of this device; with an ``event`` only where it may happen now. Locks nothing.
 
         Raises:
-            ServiceError: COOP_SESSION_NOT_FOUND, and as ``states.after``.
+            ServiceError: COOP_SESSION_NOT_FOUND, and as ``states.after`` and :func:`check_device`.
         """
+        check_device(connection, device_id)
         return self._check(rows.get_session(connection, session_id), event, device_id)
 
     def take(
         self, connection: Connection, session_id: str, event: Event | None, *, device_id: str
     ) -> SessionRow:
         """As :meth:`look`, locked until the transaction ends."""
+        check_device(connection, device_id)
         return self._check(rows.get_session(connection, session_id, lock=True), event, device_id)
 
     def move(self, connection: Connection, row: SessionRow, event: Event, **changes: Any) -> SessionRow:
@@ -134,6 +152,11 @@ class Sessions:
             changes |= {"ended_us": now_us, "end": _ENDS[event], "nonce": None}
         return rows.change_session(connection, replace(row, state=state.value, **changes))
 
+    def count(self, row: SessionRow, event: Event) -> int:
+        """How often something was decided in a session."""
+        steps = bank_pb2.CoopEvidence.FromString(row.steps).steps
+        return sum(step.event == event.value for step in steps)
+
     def write(self, connection: Connection, row: SessionRow) -> SessionRow:
         """Write a session that was taken, in the state in which it is; return its next version."""
         return rows.change_session(connection, row)
@@ -144,14 +167,16 @@ class Sessions:
         self._tell(connection, "coop.run_out", row)
 
     def clear(self, connection: Connection, row: SessionRow) -> None:
-        """Take away what is personal in a session that ended, with the session's own key."""
-        rows.change_session(
-            connection,
-            replace(row, card=None, authority_photo=None, organisation_name=None, cleared_us=self.now_us),
-        )
+        """Take away what is personal in a session that ended, with the session's own key.
+
+        What was signed for a request stays with the request; where there is none, nobody needs it.
+        """
+        gone: dict[str, Any] = dict.fromkeys(_PERSONAL)
+        rows.change_session(connection, replace(row, **gone, cleared_us=self.now_us))
+        if row.number is None:
+            rows.empty_signature(connection, row.session_id)
         if row.person_id == row.session_id:
             persons.destroy_key(connection, row.session_id, now_us=self.now_us)
-        forget_subject(connection, name_of(row.session_id))
         self._tell(connection, "coop.clear", row)
 
     def record_of(self, connection: Connection, row: SessionRow) -> rows.RecordRow:
@@ -160,17 +185,19 @@ class Sessions:
         Raises:
             ServiceError: COOP_RECORD_NOT_FOUND.
         """
+        self._check_kept(row)
         record = rows.record_of_session(connection, row.session_id)
-        if record is None or row.cleared_us is not None:
-            raise ServiceError(Reason.COOP_RECORD_NOT_FOUND, "The session no longer shows its request.")
+        if record is None:
+            raise ServiceError(Reason.COOP_RECORD_NOT_FOUND, "The session has no request.")
         return record
 
     def card_of(self, connection: Connection, row: SessionRow) -> pb.CoopCard:
         """The card of a session, with its photo.
 
         Raises:
-            ServiceError: PERSON_ERASED.
+            ServiceError: PERSON_ERASED; COOP_RECORD_NOT_FOUND, the time after its end is over.
         """
+        self._check_kept(row)
         content = self.vault.open(connection, row.person_id, row.card, at=self.place(row, "card"))
         if content is None:
             raise ServiceError(Reason.PERSON_ERASED, "What was read from the card is no longer kept.")
@@ -179,6 +206,13 @@ class Sessions:
     def place(self, row: SessionRow, column: str) -> tuple[str, str, str]:
         """Where a value of a session is sealed for."""
         return ("coop_sessions", column, row.session_id)
+
+    def _check_kept(self, row: SessionRow) -> None:
+        """What a session shows after its end is over at one instant, whenever the job runs that clears it."""
+        kept_us = KEPT_FOR // timedelta(microseconds=1)
+        over = row.ended_us is not None and row.ended_us + kept_us <= self.now_us
+        if over or row.cleared_us is not None:
+            raise ServiceError(Reason.COOP_RECORD_NOT_FOUND, "The session no longer shows its request.")
 
     def _check(self, row: SessionRow | None, event: Event | None, device_id: str) -> SessionRow:
         if row is None or row.device_id != device_id:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from hashlib import sha256
 from itertools import pairwise
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
 from cloud.errors import Reason, ServiceError
+from cloud.papers.pictures import PictureError, PictureTooLargeError, on_white, open_picture
 from verifield.v1 import coop_service_pb2 as pb
 
 MAX_POINTS = 20_000
@@ -37,16 +37,24 @@ MAX_INK = 0.5
 MIN_COVERED = 0.6
 """Share of the strokes' way that must be ink in the picture: it has to be the picture of these strokes."""
 
+MIN_EXPLAINED = 0.7
+"""Share of the picture's ink that must lie beside the strokes: nothing else is written on the pad."""
+
+MAX_STRETCHED = 1.25
+"""By how much the picture's proportions may differ from the pad's."""
+
 _GRID = (128, 64)
+_BESIDE = 9  # cells: half of them on each side of the way, where a thick pen still writes
 
 
 def check_strokes(strokes: pb.SignatureStrokes) -> None:
     """Raise ServiceError (SIGNATURE_EMPTY, SIGNATURE_INVALID) where nobody has written anything."""
-    points = [point for stroke in strokes.strokes for point in stroke.points]
-    if not points:
+    count = sum(len(stroke.points) for stroke in strokes.strokes)
+    if not count:
         raise _empty("NONE")
-    if len(points) > MAX_POINTS:
+    if count > MAX_POINTS:
         raise _invalid("POINTS")
+    points = [point for stroke in strokes.strokes for point in stroke.points]
     if any(point.x > strokes.width or point.y > strokes.height for point in points):
         raise _invalid("OUTSIDE")
     times = [point.time_ms for point in points]
@@ -57,7 +65,7 @@ def check_strokes(strokes: pb.SignatureStrokes) -> None:
     )
     wide = max(point.x for point in points) - min(point.x for point in points)
     high = max(point.y for point in points) - min(point.y for point in points)
-    if len(points) < MIN_POINTS:
+    if count < MIN_POINTS:
         raise _empty("POINTS")
     if length < MIN_LENGTH * math.hypot(strokes.width, strokes.height):
         raise _empty("LENGTH")
@@ -73,13 +81,19 @@ def check_image(image: bytes, strokes: pb.SignatureStrokes) -> None:
         raise _empty("BLANK")
     if share > MAX_INK:
         raise _invalid("INK")
+    stretched = ink.width * strokes.height / (ink.height * strokes.width)
+    if not 1 / MAX_STRETCHED <= stretched <= MAX_STRETCHED:
+        raise _invalid("PROPORTIONS")
     # The picture may be of any size: both are compared on one grid, with a cell to spare on each side.
-    seen = ink.resize(_GRID, Image.Resampling.BOX).point(lambda level: 255 if level > 0 else 0)
-    seen = seen.filter(ImageFilter.MaxFilter(5))
+    written = ink.resize(_GRID, Image.Resampling.BOX)
+    seen = written.point(lambda level: 255 if level > 0 else 0).filter(ImageFilter.MaxFilter(5))
     drawn = _draw(strokes)
     way = drawn.histogram()[255]
     if ImageChops.multiply(drawn, seen).histogram()[255] < MIN_COVERED * way:
         raise _invalid("OTHER_PICTURE")
+    explained = ImageChops.multiply(written, drawn.filter(ImageFilter.MaxFilter(_BESIDE)))
+    if _amount(explained) < MIN_EXPLAINED * _amount(written):
+        raise _invalid("OTHER_INK")
 
 
 def strokes_sha256(strokes: pb.SignatureStrokes) -> bytes:
@@ -90,18 +104,16 @@ def strokes_sha256(strokes: pb.SignatureStrokes) -> bytes:
 def _ink_of(image: bytes) -> Image.Image:
     """White where there is ink, black elsewhere."""
     try:
-        with Image.open(io.BytesIO(image), formats=("PNG",)) as picture:
-            if math.prod(picture.size) <= MAX_PIXELS and min(picture.size) >= MIN_SIDE:
-                layer = picture.convert("RGBA")
-            else:
-                layer = None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        layer = open_picture(image, formats=("PNG",), most_pixels=MAX_PIXELS, least_side=MIN_SIDE)
+    except PictureTooLargeError as error:
+        raise _invalid("SIZE") from error
+    except PictureError as error:
         raise _invalid("PNG") from error
-    if layer is None:
-        raise _invalid("SIZE")
-    white = Image.new("RGBA", layer.size, "white")
-    grey = Image.alpha_composite(white, layer).convert("L")
-    return grey.point(lambda level: 255 if level < DARK else 0)
+    return on_white(layer).convert("L").point(lambda level: 255 if level < DARK else 0)
+
+
+def _amount(ink: Image.Image) -> float:
+    return ImageStat.Stat(ink).sum[0]
 
 
 def _draw(strokes: pb.SignatureStrokes) -> Image.Image:

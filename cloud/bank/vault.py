@@ -63,6 +63,13 @@ class Vault:
         """
         return self._persons.seal_bytes(self._persons.key_of(connection, person_id), Place(*at), content)
 
+    def seal_while_kept(
+        self, connection: Connection, person_id: str, content: bytes, *, at: tuple[str, str, str]
+    ) -> bytes | None:
+        """As :meth:`seal`; None where the person was erased, of whom nothing may be kept any more."""
+        key = self._persons.keys_of(connection, [person_id]).get(person_id)
+        return self._persons.seal_bytes(key, Place(*at), content) if key is not None else None
+
     def open(
         self, connection: Connection, person_id: str, sealed: bytes | None, *, at: tuple[str, str, str]
     ) -> bytes | None:

@@ -46,6 +46,13 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "signed": "签名时间",
             "strokes": "笔迹 SHA-256",
             "written": "客户手写签名",
+            "check": "核验说明",
+            "record": "核查记录编号",
+            "session": "办理会话编号",
+            "how": "银行可凭申请书编号向出具本申请书的系统查询核查记录；"
+            "以查询当时的结果（有效、已过期或已撤销）为准。"
+            "出具系统保存本文件的 SHA-256 摘要，文件摘要与其一致的即为原件。"
+            "本申请书中的时间均为协调世界时（UTC）。",
             "long-term": "长期",
         },
         "en": {
@@ -87,6 +94,12 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "signed": "Signed",
             "strokes": "SHA-256 of the strokes",
             "written": "Signed by the customer",
+            "check": "How to check this request",
+            "record": "Record",
+            "session": "Session",
+            "how": "A bank asks the service that issued this request, by its number. What counts is the "
+            "answer at that moment: valid, expired or revoked. The service keeps the SHA-256 of this file: "
+            "a copy with the same one is genuine. All times are UTC.",
             "long-term": "long-term",
         },
         "es": {
@@ -128,6 +141,12 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "signed": "Firmado",
             "strokes": "SHA-256 de los trazos",
             "written": "Firmado por el cliente",
+            "check": "Cómo comprobar esta solicitud",
+            "record": "Registro",
+            "session": "Sesión",
+            "how": "El banco consulta con el número al servicio que emitió esta solicitud. Cuenta la "
+            "respuesta de ese momento: válida, caducada o revocada. El servicio guarda el SHA-256 de este "
+            "archivo: una copia con el mismo es auténtica. Todas las horas son UTC.",
             "long-term": "de larga duración",
         },
     }

@@ -1,7 +1,7 @@
 """Who may act for whom: offered by the one, accepted by the other, ended by either.
 
 1  nobody acts for oneself by a delegation, and both accounts are active
-2  it names its kinds of business, and a time of at most two years
+2  it names its kinds of business, and a time that ends within two years, from now and from its beginning
 3  it counts once the agent has accepted, within its time, until either side ends it
 """
 
@@ -27,7 +27,10 @@ LONGEST = timedelta(days=731)
 """Two years: who has somebody act for longer says so again."""
 
 MAX_DELEGATIONS = 100
-"""That one account has given, and that are not over."""
+"""That one account has given, and that are not over, or were given within the last day."""
+
+_DAY_US = timedelta(days=1) // timedelta(microseconds=1)
+_LIVES = (DelegationState.OFFERED, DelegationState.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +56,21 @@ class DelegationDesk:
             ServiceError: REQUEST_INVALID, SERVICE_UNKNOWN, DELEGATION_TOO_MANY, or why an account cannot be
                 used.
         """
-        now_us = to_us(self.sources.now())
         if principal == agent:  # rule 1
             refuse_field("agent_account_id", rule="delegation.self", why="is the account itself")
-        if valid_until.ToMicroseconds() <= now_us:  # rule 2
-            refuse_field("valid_until", rule="delegation.past", why="is over")
-        if valid_until.ToMicroseconds() - valid_from.ToMicroseconds() > LONGEST // timedelta(microseconds=1):
-            refuse_field("valid_until", rule="delegation.longest", why="is more than two years later")
         for code in service_codes:
             find_service(code)
-        self.accounts.require_active(connection, principal, lock=True)
-        self.accounts.require_active(connection, agent)
-        counted = (DelegationState.OFFERED, DelegationState.ACTIVE)
-        if rows.count_delegations(connection, principal, states=counted, now_us=now_us) >= MAX_DELEGATIONS:
+        for account_id in sorted((principal, agent)):  # in the order of cloud.business.guard
+            self.accounts.require_active(connection, account_id, lock=True)
+        now_us = to_us(self.sources.now())
+        _check_time(valid_from.ToMicroseconds(), valid_until.ToMicroseconds(), now_us)  # rule 2
+        given = rows.count_delegations(
+            connection, principal, states=_LIVES, now_us=now_us, since_us=now_us - _DAY_US
+        )
+        if given >= MAX_DELEGATIONS:
             raise ServiceError(
                 Reason.DELEGATION_TOO_MANY,
-                f"An account gives at most {MAX_DELEGATIONS} delegations at a time.",
+                f"An account gives at most {MAX_DELEGATIONS} delegations at a time, and in a day.",
                 {"limit": str(MAX_DELEGATIONS)},
             )
         row = DelegationRow(
@@ -113,9 +115,13 @@ class DelegationDesk:
         row = self._locked(connection, delegation_id)
         if caller not in (row.account_id, row.agent_account_id):
             raise _not_found()
-        new = replace(self._after(row, DelegationEvent.REVOKE), ended_us=to_us(self.sources.now()))
-        rows.change_delegation(connection, new)
-        return new
+        return self._revoke(connection, row)
+
+    def end_all(self, connection: Connection, account_id: str) -> None:
+        """Revoke all that an account gave or was given, because the account has ended."""
+        for row in rows.lock_delegations(connection, account_id, states=_LIVES):
+            if DELEGATIONS.allows(self.state_of(row), DelegationEvent.REVOKE):  # else its time is over
+                self._revoke(connection, row)
 
     def describe(self, row: DelegationRow) -> pb.Delegation:
         """As the contract shows it, at this moment."""
@@ -137,10 +143,14 @@ class DelegationDesk:
     def state_of(self, row: DelegationRow) -> DelegationState:
         """EXPIRED where its time is over and nobody ended it before."""
         state = DelegationState(row.state)
-        lives = state in (DelegationState.OFFERED, DelegationState.ACTIVE)
-        if lives and to_us(self.sources.now()) >= row.valid_until_us:
+        if state in _LIVES and to_us(self.sources.now()) >= row.valid_until_us:
             return DelegationState.EXPIRED
         return state
+
+    def _revoke(self, connection: Connection, row: DelegationRow) -> DelegationRow:
+        new = replace(self._after(row, DelegationEvent.REVOKE), ended_us=to_us(self.sources.now()))
+        rows.change_delegation(connection, new)
+        return new
 
     def _after(self, row: DelegationRow, event: DelegationEvent) -> DelegationRow:
         return replace(row, state=int(DELEGATIONS.after(self.state_of(row), event)), version=row.version + 1)
@@ -150,6 +160,13 @@ class DelegationDesk:
         if row is None:
             raise _not_found()
         return row
+
+
+def _check_time(from_us: int, until_us: int, now_us: int) -> None:
+    if until_us <= now_us:
+        refuse_field("valid_until", rule="delegation.past", why="is over")
+    if until_us - min(from_us, now_us) > LONGEST // timedelta(microseconds=1):
+        refuse_field("valid_until", rule="delegation.longest", why="is more than two years later")
 
 
 def _not_found() -> ServiceError:

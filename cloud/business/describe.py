@@ -9,7 +9,9 @@ from cloud.business.etags import etag_of
 from cloud.objects.store import ObjectRef
 from cloud.store import business as rows
 from cloud.store.business import BusinessRow, DocumentRow, EventRow
+from cloud.store.steps import StepRow
 from verifield.v1 import business_service_pb2 as pb
+from verifield.v1 import certification_service_pb2
 
 
 def outline(row: BusinessRow) -> pb.BusinessRequest:
@@ -53,6 +55,22 @@ def describe_document(row: DocumentRow, ref: ObjectRef | None) -> pb.BusinessDoc
         shown.sha256, shown.size_bytes, shown.media_type = ref.sha256, ref.size, ref.media_type
     shown.add_time.FromMicroseconds(row.added_us)
     return shown
+
+
+def describe_step(row: StepRow) -> pb.StepReport:
+    """Of a report on requests."""
+    return pb.StepReport(step=pb.BusinessState.ValueType(row.left_state), **_figures(row))
+
+
+def describe_certification_step(row: StepRow) -> pb.CertificationStepReport:
+    """Of a report on applications for certifications."""
+    step = certification_service_pb2.ApplicationState.ValueType(row.left_state)
+    return pb.CertificationStepReport(step=step, **_figures(row))
+
+
+def _figures(row: StepRow) -> dict[str, int]:
+    names = ("process_version", "count", "p50_us", "p90_us", "p99_us", "max_us")
+    return {name: getattr(row, name) for name in names}
 
 
 def _step(row: EventRow) -> pb.BusinessStep:

@@ -1,6 +1,7 @@
 """Requests for registration business, each change within the transaction that it is given.
 
-The row of a request is locked first, then the task of its review: the order of cloud.reviews.port.
+The row of a request is locked first, then the task of its review: the order of cloud.reviews.port. What
+stands before them in that order is told in cloud.business.guard.
 """
 
 from __future__ import annotations
@@ -28,13 +29,19 @@ from cloud.store.business import BusinessRow, DocumentRow, EventRow
 from verifield.v1 import business_service_pb2 as pb
 
 MAX_DOCUMENTS = 30
-"""Of one request: more than any of these kinds of business asks for."""
+"""Of one draft: more than any of these kinds of business asks for."""
+
+MAX_WITH_SUPPLEMENTS = 60
+"""What a reviewer asks for has room beside a draft that was full: nothing of that can be removed any more."""
 
 CHECKS = ("identity", "permission", "documents", "content")
 """What a reviewer looks at."""
 
 CLOSED_BY_STAFF = "CLOSED_BY_STAFF"
+ACCOUNT_ENDED = "ACCOUNT_ENDED"
 SUPPLEMENT_MISSED = "SUPPLEMENT_MISSED"
+
+_OPEN = tuple({int(state.told) for state in State if MACHINE.allows(state, Event.CLOSE)})
 
 SERVICE = "service"
 """Who did it, where it happened by itself."""
@@ -113,15 +120,19 @@ class BusinessDesk:
         sealed = self.vault.seal_text(connection, row.account_id, row.business_id, text)
         return self._write(connection, replace(row, text=sealed))
 
-    def check_may_add(self, connection: Connection, business_id: str, *, caller: str) -> BusinessRow:
+    def check_may_add(
+        self, connection: Connection, business_id: str, *, caller: str, again: bool = False
+    ) -> BusinessRow:
         """Before an upload is read: whether its document would be taken. Nothing is locked.
+
+        ``again``: it may be one that was taken before, and is answered as then, whatever came since.
 
         Raises:
             ServiceError: as :meth:`add_document`.
         """
         row = self.guard.check_side(connection, rows.get_request(connection, business_id), caller)
-        MACHINE.after(state_of(row), Event.ADD_DOCUMENT)
-        _check_room(rows.list_documents(connection, business_id))
+        if not again:
+            self._check_room(connection, row)
         return row
 
     def add_document(
@@ -139,8 +150,7 @@ class BusinessDesk:
             ServiceError: BUSINESS_NOT_FOUND, BUSINESS_STATE, BUSINESS_TOO_MANY_DOCUMENTS.
         """
         row = self._own(connection, business_id, caller)
-        MACHINE.after(state_of(row), Event.ADD_DOCUMENT)
-        _check_room(rows.list_documents(connection, business_id))
+        self._check_room(connection, row)
         ref = self.objects.keep(connection, staged)
         document = DocumentRow(
             business_id, ref.object_id, kind, to_us(self.sources.now()), f"account/{caller}"
@@ -171,6 +181,9 @@ class BusinessDesk:
             ServiceError: BUSINESS_NOT_FOUND, BUSINESS_STATE, ETAG_MISMATCH, those of Guard.admit, and those
                 of the review engine.
         """
+        seen = self.guard.check_side(connection, rows.get_request(connection, business_id), caller)
+        if state_of(seen) is State.DRAFT:
+            self.guard.hold_accounts(connection, seen.account_id, caller)
         row = self._own(connection, business_id, caller)
         check_etag(row, etag)
         state = state_of(row)
@@ -187,10 +200,18 @@ class BusinessDesk:
             connection,
             kind=ReviewKind.BUSINESS,
             subject=subject_of(row.business_id),
-            applicant=self.applicant_of(connection, row.account_id),
+            applicant=self._applicant(connection, row),
             checks=CHECKS,
         )
         return self.read(connection, business_id)
+
+    def _applicant(self, connection: Connection, row: BusinessRow) -> Applicant:
+        """With what a reviewer could share with the applicant, or with the agent who acts."""
+        applicant = self.applicant_of(connection, row.account_id)
+        if row.agent_account_id is None:
+            return applicant
+        agent = self.applicant_of(connection, row.agent_account_id)
+        return replace(applicant, marks=tuple(dict.fromkeys((*applicant.marks, *agent.marks))))
 
     def withdraw(self, connection: Connection, business_id: str, *, caller: str) -> BusinessRow:
         """End a request that is not decided.
@@ -211,6 +232,12 @@ class BusinessDesk:
         MACHINE.after(state_of(row), Event.CLOSE)
         row = self.with_reasons(connection, row, [ReasonText(CLOSED_BY_STAFF, why)])
         return self._end(connection, row, Event.CLOSE, pb.BUSINESS_EVENT_CLOSED, caller=caller)
+
+    def close_all(self, connection: Connection, account_id: str) -> None:
+        """Close what is open of an applicant whose account has ended."""
+        for row in rows.lock_open(connection, account_id, states=_OPEN):
+            ended = self.with_reasons(connection, row, [ReasonText(ACCOUNT_ENDED, "")])
+            self._end(connection, ended, Event.CLOSE, pb.BUSINESS_EVENT_CLOSED, caller=SERVICE)
 
     def happened(
         self,
@@ -247,8 +274,20 @@ class BusinessDesk:
         return replace(row, reasons=sealed)
 
     def _own(self, connection: Connection, business_id: str, caller: str) -> BusinessRow:
-        row = rows.get_request(connection, business_id, lock=True)
-        return self.guard.check_side(connection, row, caller)
+        # Its two sides never change: what lets the caller in is locked before the request.
+        self.guard.check_side(connection, rows.get_request(connection, business_id), caller, hold=True)
+        return self.read(connection, business_id, lock=True)
+
+    def _check_room(self, connection: Connection, row: BusinessRow) -> None:
+        state = state_of(row)
+        MACHINE.after(state, Event.ADD_DOCUMENT)
+        limit = MAX_DOCUMENTS if state is State.DRAFT else MAX_WITH_SUPPLEMENTS
+        if len(rows.list_documents(connection, row.business_id)) >= limit:
+            raise ServiceError(
+                Reason.BUSINESS_TOO_MANY_DOCUMENTS,
+                f"A request in this state has at most {limit} documents.",
+                {"limit": str(limit)},
+            )
 
     def _end(
         self,
@@ -327,12 +366,3 @@ def subject_of(business_id: str) -> str:
 def _check_text(text: str) -> None:
     if not text.strip():
         refuse_field("text", rule="service.needs_reason", why="says what this kind of business is about")
-
-
-def _check_room(documents: Sequence[DocumentRow]) -> None:
-    if len(documents) >= MAX_DOCUMENTS:
-        raise ServiceError(
-            Reason.BUSINESS_TOO_MANY_DOCUMENTS,
-            f"A request has at most {MAX_DOCUMENTS} documents.",
-            {"limit": str(MAX_DOCUMENTS)},
-        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from cloud.accounts.desk import Accounts
+from cloud.accounts.states import State as AccountState
 from cloud.business.desk import SUPPLEMENT_MISSED, BusinessDesk
 from cloud.business.states import Event
 from cloud.messages.outbox import Messages
@@ -102,8 +103,10 @@ class BusinessReviews:
     def _tell(
         self, connection: Connection, row: BusinessRow, template: Template, values: Mapping[str, str]
     ) -> None:
-        """The applicant, and who acts for the applicant."""
-        for account_id in filter(None, (row.account_id, row.agent_account_id)):
+        """The applicant, and who still acts for the applicant."""
+        for account_id in (row.account_id, *self.desk.guard.acting(connection, row)):
+            if self.accounts.find(connection, account_id).state == AccountState.DEREGISTERED:
+                continue  # the number may be another person's by now
             self.messages.notify(
                 connection,
                 template=template,

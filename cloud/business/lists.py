@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from cloud.api.filter_sql import Field, Keyed, choice, moment, read_filter, text
 from cloud.paging import encode_page_token, page_size, parse_page_token
@@ -35,15 +36,7 @@ def page_of_own(
         ServiceError: PAGE_TOKEN_INVALID.
     """
     asked = f"business of {account_id} {request.as_agent}"
-    begin = _behind(request.page_token, asked)
-    applicant, agent = ("", account_id) if request.as_agent else (account_id, "")
-    page = scans.read_page(
-        connection,
-        partial(rows.select_requests, begin, account_id=applicant, agent_account_id=agent),
-        size=page_size(request.page_size),
-        position="business_id",
-        descending=True,
-    )
+    page = _page_of_side(connection, request, account_id, rows.select_requests, "business_id", asked)
     return [BusinessRow(**row._mapping) for row in page.rows], _token(page, asked)
 
 
@@ -78,16 +71,26 @@ def page_of_delegations(
         ServiceError: PAGE_TOKEN_INVALID.
     """
     asked = f"delegations {account_id} {request.as_agent}"
-    begin = _behind(request.page_token, asked)
-    applicant, agent = ("", account_id) if request.as_agent else (account_id, "")
-    page = scans.read_page(
+    page = _page_of_side(connection, request, account_id, rows.select_delegations, "delegation_id", asked)
+    return [DelegationRow(**row._mapping) for row in page.rows], _token(page, asked)
+
+
+def _page_of_side(
+    connection: Connection,
+    request: pb.ListBusinessRequestsRequest | pb.ListDelegationsRequest,
+    account_id: str,
+    read: Callable[..., Select[Any]],
+    position: str,
+    asked: str,
+) -> scans.Page:
+    side = "agent_account_id" if request.as_agent else "account_id"
+    return scans.read_page(
         connection,
-        partial(rows.select_delegations, begin, account_id=applicant, agent_account_id=agent),
+        partial(read, _behind(request.page_token, asked), **{side: account_id}),
         size=page_size(request.page_size),
-        position="delegation_id",
+        position=position,
         descending=True,
     )
-    return [DelegationRow(**row._mapping) for row in page.rows], _token(page, asked)
 
 
 def _behind(token: str, asked: str) -> lists.Begin:

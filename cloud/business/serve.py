@@ -14,6 +14,7 @@ from cloud.business.guard import Guard
 from cloud.business.handler import BusinessReviews
 from cloud.business.personal import BusinessVault
 from cloud.business.service import BusinessService
+from cloud.business.watcher import BusinessWatcher
 from cloud.messages.outbox import Messages
 from cloud.objects.store import Objects
 from cloud.reviews.desk import Reviews
@@ -46,6 +47,11 @@ def make_desk(
 def handler(base: Base, desk: BusinessDesk) -> BusinessReviews:
     """For the review engine: what happens to a request with its review."""
     return BusinessReviews(desk, desk.guard.accounts, Messages.of(base))
+
+
+def watcher(base: Base, desk: BusinessDesk) -> BusinessWatcher:
+    """For accounts: what becomes of requests and delegations when one ends."""
+    return BusinessWatcher(desk, DelegationDesk(desk.guard.accounts, base.sources))
 
 
 def services(base: Base, desk: BusinessDesk) -> list[Served]:

@@ -15,18 +15,23 @@ from sqlalchemy import Connection
 from cloud.access.call import caller_of_call
 from cloud.business import uploads
 from cloud.business.delegations import DelegationDesk
-from cloud.business.describe import describe, describe_document, outline
+from cloud.business.describe import (
+    describe,
+    describe_certification_step,
+    describe_document,
+    describe_step,
+    outline,
+)
 from cloud.business.desk import BusinessDesk, subject_of
+from cloud.business.downloads import open_document, pieces
 from cloud.business.lists import page_of_all, page_of_delegations, page_of_own
 from cloud.errors import Reason, ServiceError
 from cloud.serving import Base
 from cloud.store import business as rows
+from cloud.store import steps
 from cloud.store.business import BusinessRow, DelegationRow
 from verifield.v1 import business_service_pb2 as pb
 from verifield.v1.business_service_pb2_grpc import BusinessServiceServicer
-
-PIECE_BYTES = 48 * 1024
-"""Of a document in one answer."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -88,7 +93,12 @@ class BusinessService(BusinessServiceServicer):
     ) -> pb.UploadBusinessDocumentResponse:
         caller = caller_of_call().name
         header = await uploads.read_header(request_iterator)
-        check = partial(self._desk.check_may_add, business_id=header.business_id, caller=caller)
+        check = partial(
+            self._desk.check_may_add,
+            business_id=header.business_id,
+            caller=caller,
+            again=bool(header.request_id),
+        )
         owner = (await self._read(check)).account_id
         staged = await uploads.receive(self._desk.objects, request_iterator, header, person_id=owner)
 
@@ -174,6 +184,21 @@ class BusinessService(BusinessServiceServicer):
         caller = caller_of_call().name
         found, token = await self._read(partial(page_of_own, request=request, account_id=caller))
         return pb.ListBusinessRequestsResponse(business=map(outline, found), next_page_token=token)
+
+    async def DownloadBusinessDocument(
+        self, request: pb.DownloadBusinessDocumentRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadBusinessDocumentResponse]:
+        caller = caller_of_call().name
+
+        def read(connection: Connection) -> tuple[pb.BusinessDocument, bytes]:
+            row = rows.get_request(connection, request.business_id)
+            self._desk.guard.check_side(connection, row, caller)
+            return open_document(connection, self._desk, request.business_id, request.document_id)
+
+        document, content = await self._read(read)
+        yield pb.DownloadBusinessDocumentResponse(document=document)
+        for piece in pieces(content):
+            yield pb.DownloadBusinessDocumentResponse(content=piece)
 
     async def OfferDelegation(
         self, request: pb.OfferDelegationRequest, context: Context
@@ -262,18 +287,12 @@ class BusinessService(BusinessServiceServicer):
         self, request: pb.ReadBusinessDocumentRequest, context: Context
     ) -> AsyncIterator[pb.ReadBusinessDocumentResponse]:
         def read(connection: Connection) -> tuple[pb.BusinessDocument, bytes]:
-            kept = rows.list_documents(connection, request.business_id)
-            row = next((one for one in kept if one.document_id == request.document_id), None)
-            if row is None:
-                raise ServiceError(Reason.BUSINESS_NOT_FOUND, "The request has no such document.")
-            content = self._desk.objects.open(connection, row.document_id)
-            refs = self._desk.objects.find(connection, [row.document_id])
-            return describe_document(row, refs.get(row.document_id)), content
+            return open_document(connection, self._desk, request.business_id, request.document_id)
 
         document, content = await self._read(read)
         yield pb.ReadBusinessDocumentResponse(document=document)
-        for start in range(0, len(content), PIECE_BYTES):
-            yield pb.ReadBusinessDocumentResponse(content=content[start : start + PIECE_BYTES])
+        for piece in pieces(content):
+            yield pb.ReadBusinessDocumentResponse(content=piece)
 
     async def CloseBusinessRequest(
         self, request: pb.CloseBusinessRequestRequest, context: Context
@@ -291,27 +310,20 @@ class BusinessService(BusinessServiceServicer):
     async def GetProcessReport(
         self, request: pb.GetProcessReportRequest, context: Context
     ) -> pb.GetProcessReportResponse:
-        found = await self._read(
-            partial(
-                rows.report_steps,
-                start_us=request.start_time.ToMicroseconds(),
-                end_us=request.end_time.ToMicroseconds(),
+        period = {
+            "start_us": request.start_time.ToMicroseconds(),
+            "end_us": request.end_time.ToMicroseconds(),
+        }
+
+        def read(connection: Connection) -> pb.GetProcessReportResponse:
+            return pb.GetProcessReportResponse(
+                steps=map(describe_step, steps.report_business(connection, **period)),
+                certification_steps=map(
+                    describe_certification_step, steps.report_certifications(connection, **period)
+                ),
             )
-        )
-        return pb.GetProcessReportResponse(
-            steps=[
-                pb.StepReport(
-                    step=pb.BusinessState.ValueType(row.left_state),
-                    process_version=row.process_version,
-                    count=row.count,
-                    p50_us=row.p50_us,
-                    p90_us=row.p90_us,
-                    p99_us=row.p99_us,
-                    max_us=row.max_us,
-                )
-                for row in found
-            ]
-        )
+
+        return await self._read(read)
 
     async def _facts(self, business_id: str, caller: str) -> Mapping[str, str]:
         """Who is acted for, and who acts, as the audit chain tells it; they never change."""

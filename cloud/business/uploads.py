@@ -16,6 +16,9 @@ MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 PIECE_WAIT_S = 30.0
 """A line that brings nothing for so long was lost."""
 
+UPLOAD_S = 900.0
+"""For a whole document: 12 KB in a second. Who sends byte by byte holds a call no longer."""
+
 Requests = AsyncIterator[pb.UploadBusinessDocumentRequest]
 
 
@@ -39,7 +42,11 @@ async def receive(
     Raises:
         ServiceError: BUSINESS_DOCUMENT_DIGEST, REQUEST_INVALID, STREAM_IDLE, or why its content is refused.
     """
-    staged = await objects.receive(_pieces(requests), person_id=person_id, limit=MAX_DOCUMENT_BYTES)
+    try:
+        async with asyncio.timeout(UPLOAD_S):
+            staged = await objects.receive(_pieces(requests), person_id=person_id, limit=MAX_DOCUMENT_BYTES)
+    except TimeoutError as error:
+        raise ServiceError(Reason.STREAM_IDLE, "The upload takes too long.") from error
     if staged.ref.sha256 != header.sha256:
         raise ServiceError(Reason.BUSINESS_DOCUMENT_DIGEST, "The content has another digest.")
     return staged

@@ -5,18 +5,20 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import zipfile
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
 import grpc
 from sqlalchemy import Connection
 
+from cloud.access.call import Caller, caller_of_call
+from cloud.access.roles import Permission, permissions_of
 from cloud.certifications import views
-from cloud.certifications.desk import Desk
+from cloud.certifications.bundle import Bundle
+from cloud.certifications.desk import Desk, subject_of
 from cloud.certifications.uploads import open_file, pieces
 from cloud.certifications.vault import MEASURES
 from cloud.errors import Reason, ServiceError
@@ -24,7 +26,8 @@ from cloud.paging import encode_page_token, page_size, parse_page_token
 from cloud.privacy.sealing import Place
 from cloud.store import certification_care as care
 from cloud.store import certifications as rows
-from cloud.store.certifications import ResultRow
+from cloud.store import reviews as review_rows
+from cloud.store.certifications import ApplicationRow, ResultRow
 from cloud.store.database import Store
 from verifield.archive import MANIFEST_NAME
 from verifield.dsse import parse_envelope
@@ -36,8 +39,8 @@ from verifield.v1.archive_service_pb2_grpc import ArchiveServiceServicer
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
-_MADE = (1980, 1, 1, 0, 0, 0)
-"""The time of files in an archive, so that the same decision gives the same archive."""
+_ALL_CASES = frozenset({Permission.ARCHIVE_READ, Permission.REVIEWS_MANAGE})
+"""Who has one of these sees every case, as every task; others those whose review is theirs now."""
 
 
 class ArchiveService(ArchiveServiceServicer):
@@ -94,14 +97,26 @@ class ArchiveService(ArchiveServiceServicer):
     async def ExportArchived(
         self, request: pb.ExportArchivedRequest, context: Context
     ) -> AsyncIterator[pb.ExportArchivedResponse]:
-        content = await self._read(lambda connection: self._bundle(connection, request.result_id))
-        for chunk in pieces(content):
+        places, manifest, signed = await self._read(lambda connection: self._contents(connection, request))
+        bundle = Bundle()
+        bundle.add(MANIFEST_NAME, signed)
+        for entry in manifest.files:
+            bundle.add(
+                entry.name, await self._read(partial(self._archived, places.get(entry.name, ""), entry))
+            )
+            for chunk in pieces(bundle.take()):
+                yield pb.ExportArchivedResponse(chunk=chunk)
+        for chunk in pieces(bundle.end()):
             yield pb.ExportArchivedResponse(chunk=chunk)
 
     async def GetCase(self, request: pb.GetCaseRequest, context: Context) -> pb.GetCaseResponse:
+        caller = caller_of_call()
+
         def read(connection: Connection) -> pb.GetCaseResponse:
-            row = self._core.find(connection, request.application_id)
+            row = self._case(connection, request.application_id, caller)
             found = views.case(self._core, connection, row)
+            for name in ("state", "update_time", "etag"):
+                found.application.ClearField(name)
             return pb.GetCaseResponse(
                 application=found.application, form=found.form, materials=found.materials
             )
@@ -111,11 +126,12 @@ class ArchiveService(ArchiveServiceServicer):
     async def ReadMaterial(
         self, request: pb.ReadMaterialRequest, context: Context
     ) -> AsyncIterator[pb.ReadMaterialResponse]:
+        caller = caller_of_call()
         ref, content = await self._read(
             lambda connection: open_file(
                 self._desk,
                 connection,
-                self._core.find(connection, request.application_id),
+                self._case(connection, request.application_id, caller),
                 request.material_id,
             )
         )
@@ -125,26 +141,37 @@ class ArchiveService(ArchiveServiceServicer):
                 answer.media_type, answer.sha256 = ref.media_type, ref.sha256
             yield answer
 
-    def _bundle(self, connection: Connection, result_id: str) -> bytes:
-        """The ZIP archive of one decision; its files are those that the manifest was signed for."""
-        objects, row = self._core.objects, _found(connection, result_id)
-        signed = objects.open(connection, row.manifest_id)
+    def _case(self, connection: Connection, application_id: str, caller: Caller) -> ApplicationRow:
+        """An application, for who has to do with it.
+
+        Raises:
+            ServiceError: APPLICATION_NOT_FOUND, CASE_NOT_YOURS.
+        """
+        row = self._core.find(connection, application_id)
+        if permissions_of(caller.roles).isdisjoint(_ALL_CASES) and not review_rows.has_task(
+            connection, subject_of(application_id), caller.name
+        ):
+            raise ServiceError(Reason.CASE_NOT_YOURS, "You have no review task of this application.")
+        return row
+
+    def _contents(
+        self, connection: Connection, request: pb.ExportArchivedRequest
+    ) -> tuple[dict[str, str], badge_pb2.ArchiveManifest, bytes]:
+        """Which objects the files of a decision are, and the manifest that was signed for them."""
+        row = _found(connection, request.result_id)
+        signed = self._core.objects.open(connection, row.manifest_id)
         envelope = badge_pb2.SignedManifest.FromString(signed).envelope
         manifest = badge_pb2.ArchiveManifest.FromString(parse_envelope(envelope).payload)
-        places: dict[str, str] = json.loads(row.files)
-        target = io.BytesIO()
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(MANIFEST_NAME, _MADE), signed)
-            for entry in manifest.files:
-                if entry.name not in places:
-                    raise ServiceError(
-                        Reason.OBJECT_NOT_FOUND, "A file of this decision is not here any more."
-                    )
-                content = objects.open(connection, places[entry.name])
-                if sha256(content).digest() != entry.sha256:
-                    raise ServiceError(Reason.OBJECT_DAMAGED, "A file is not what was archived.")
-                archive.writestr(zipfile.ZipInfo(entry.name, _MADE), content)
-        return target.getvalue()
+        return json.loads(row.files), manifest, signed
+
+    def _archived(self, object_id: str, entry: badge_pb2.ArchivedFile, connection: Connection) -> bytes:
+        """One file, as it was signed for."""
+        if not object_id:
+            raise ServiceError(Reason.OBJECT_NOT_FOUND, "A file of this decision is not here any more.")
+        content = self._core.objects.open(connection, object_id)
+        if sha256(content).digest() != entry.sha256:
+            raise ServiceError(Reason.OBJECT_DAMAGED, "A file is not what was archived.")
+        return content
 
     def _measures(self, connection: Connection, row: ResultRow) -> list[pb.CertificationMeasure]:
         return [

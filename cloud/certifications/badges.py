@@ -24,7 +24,7 @@ from verifield.wire import parse_message
 STATUS_LIVES = timedelta(hours=24)
 """Whoever is shown a badge without a line goes by a status of at most this age."""
 
-SUPERSEDED, FALSE_INFORMATION, RECERT, REOPENED = range(1, 5)
+SUPERSEDED, FALSE_INFORMATION, RECERT, REOPENED, ACCOUNT_ENDED = range(1, 6)
 """Why a badge was taken back."""
 
 
@@ -74,6 +74,8 @@ class Badges:
             raise _not_found()
         signed = pb.SignedBadge.FromString(content)
         signed.status = self._status(row)[1]
+        del signed.certificates[:]  # of the same key; they may have been renewed since
+        signed.certificates.extend(self._chain())
         return signed.SerializeToString(deterministic=True)
 
     def check(self, connection: Connection, badge_id: str) -> tuple[pb.BadgeStatus, bytes, list[bytes]]:
@@ -83,7 +85,7 @@ class Badges:
             ServiceError: BADGE_NOT_FOUND.
         """
         row = rows.get_badge(connection, badge_id)
-        if row is None:
+        if row is None or row.signed is None:  # its person was erased: nobody here knows whose it is
             raise _not_found()
         status, envelope = self._status(row)
         return status, envelope, self._chain()

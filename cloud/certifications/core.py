@@ -18,6 +18,7 @@ from cloud.messages.outbox import Messages
 from cloud.messages.templates import Template
 from cloud.messages.templates.certifications import RECERT
 from cloud.objects.store import Objects
+from cloud.papers.render import Fonts
 from cloud.sources import Sources, from_us, to_us
 from cloud.store import certification_care as care
 from cloud.store import certifications as rows
@@ -62,6 +63,7 @@ class Core:
     catalogue: Catalogue
     badges: Badges
     vault: Vault
+    fonts: Fonts | None = None
 
     @property
     def now_us(self) -> int:

@@ -17,6 +17,9 @@ from cloud.objects.store import Staged
 from cloud.reviews.desk import Reviews
 from cloud.reviews.marks import Marker
 from cloud.reviews.port import Applicant, ReviewKind
+from cloud.rulebook.editions import pin
+from cloud.rulebook.kinds import RuleKind
+from cloud.store import certification_care as care
 from cloud.store import certifications as rows
 from cloud.store.certifications import ApplicationRow, MaterialRow
 from verifield.v1 import certification_service_pb2 as pb
@@ -63,6 +66,7 @@ class Desk:
             account_id=account_id,
             type_code=kind.code,
             type_version=kind.version,
+            process_version=pin(connection, RuleKind.PROCESS, now_us),
             state=int(State.DRAFT),
             form=core.vault.seal_form(connection, account_id, application_id, values),
             declaration_version=None,
@@ -166,6 +170,8 @@ class Desk:
             if rule.kind == kind:
                 if len(rows.materials_of(connection, application_id)) >= MAX_MATERIALS:
                     raise ServiceError(Reason.MATERIAL_TOO_MANY, "This application has enough material.")
+                if self.core.objects.count_dropped(connection, account_id) >= MAX_MATERIALS:
+                    raise ServiceError(Reason.MATERIAL_TOO_MANY, "Too many files were taken away again.")
                 return rule
         raise ServiceError(Reason.MATERIAL_UNKNOWN, "The type takes no material of this kind.")
 
@@ -234,7 +240,9 @@ class Desk:
                 supplement=None,
                 supplement_due_us=None,
             )
-            self.reviews.resubmitted(connection, subject_of(application_id))
+            care.settle_recerts_of(connection, application_id, now_us=core.now_us)
+            applicant = self._applicant(connection, row)  # the form may name another organisation now
+            self.reviews.resubmitted(connection, subject_of(application_id), applicant=applicant)
             return core.lock(connection, application_id)  # another reviewer may have been given it
         core.move(connection, row, event)
         kind = core.catalogue.edition(connection, row.type_code, row.type_version)

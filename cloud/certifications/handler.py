@@ -34,9 +34,12 @@ class CertificationHandler:
         core = self.core
         row = core.find(connection, _id(task.subject))
         personal = core.accounts.personal(connection, row.account_id)
+        validity = personal.validity
         shown = {
             "name": personal.name,
             "id_number": personal.id_number,
+            "id_valid_from": str(validity.valid_from) if validity else "",
+            "id_valid_to": str(validity.valid_to or "LONG_TERM") if validity else "",
             "phone": personal.phone,
             "email": personal.email,
             "type": row.type_code,

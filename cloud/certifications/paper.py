@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cloud.accounts.personal import Personal
 from cloud.certifications.core import number_of, show_time
 from cloud.certifications.states import State
-from cloud.papers.render import Paper, Row, Section, render
+from cloud.papers.render import Fonts, Paper, Row, Section, render
 from cloud.privacy.masks import mask_id_number
 from cloud.sources import from_us
 from cloud.store.certifications import ApplicationRow
@@ -43,8 +43,9 @@ def make_document(
     language: str,
     reasons: Sequence[tuple[str, str]],
     reviewer: str,
+    fonts: Fonts | None,
 ) -> bytes:
-    """PDF: the same result gives the same bytes."""
+    """PDF: the same result gives the same bytes. ``fonts``: None for those that are found."""
     language = language if language in _WORDS else "zh"
     title, labels, outcomes, heading = _WORDS[language]
     values = (
@@ -65,4 +66,4 @@ def make_document(
         made=from_us(row.decided_us or 0),
         sections=tuple(sections),
     )
-    return render(paper)
+    return render(paper, fonts)

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from cloud.accounts.states import State as AccountState
 from cloud.certifications.badges import RECERT
 from cloud.certifications.core import Core
 from cloud.errors import ServiceError
@@ -73,6 +74,8 @@ class PeriodicReview:
         return row
 
     def _look_at(self, connection: Connection, row: ApplicationRow) -> bool:
+        if self._is_gone(connection, row.account_id):
+            return False
         reasons = self._reasons(connection, row)
         for why in reasons[1:]:
             care.add_recert(
@@ -81,6 +84,11 @@ class PeriodicReview:
         if reasons:
             self.core.require_recert(connection, row, reasons[0], badge=RECERT)
         return bool(reasons)
+
+    def _is_gone(self, connection: Connection, account_id: str) -> bool:
+        """Nobody is there any more to certify again: the account has ended, or its holder was erased."""
+        account = self.core.accounts.find(connection, account_id)
+        return account.state == AccountState.DEREGISTERED or not self.core.vault.keeps(connection, account_id)
 
     def _reasons(self, connection: Connection, row: ApplicationRow) -> list[pb.RecertReason.ValueType]:
         core, now = self.core, self.core.sources.now()

@@ -13,8 +13,9 @@ from cloud.certifications.badges import REOPENED, SUPERSEDED
 from cloud.certifications.catalogue import DEFAULT_LIFETIME_S
 from cloud.certifications.core import Core, show_time
 from cloud.certifications.paper import make_document
-from cloud.certifications.states import CERTIFIED, Event, State
+from cloud.certifications.states import CERTIFIED, MACHINE, Event, State
 from cloud.certifications.vault import RESULTS, encode_reasons
+from cloud.errors import Reason, ServiceError
 from cloud.messages.templates.certifications import NOT_PASSED, PASSED
 from cloud.objects.kinds import MediaType
 from cloud.objects.store import ObjectRef
@@ -30,6 +31,7 @@ from verifield.v1 import certification_service_pb2 as pb
 
 JSON = "application/json"
 PROTOBUF = "application/protobuf"
+_CHANGES = {pb.RECERT_REASON_IDENTITY_CHANGED, pb.RECERT_REASON_ID_EXPIRED}
 _EXTENSIONS = {MediaType.JPEG: "jpg", MediaType.PNG: "png", MediaType.PDF: "pdf"}
 
 
@@ -45,11 +47,12 @@ class Results:
         """Everything that a decision leaves: result, document, archive, badge, and a message.
 
         Raises:
-            ServiceError: APPLICATION_STATE.
+            ServiceError: APPLICATION_STATE, APPLICANT_CHANGED.
         """
         core, now_us, result_id = self.core, self.core.now_us, self.core.sources.uuid7()
         passed = decision.outcome is Outcome.PASSED
         if passed:
+            self._check_current(connection, row)
             self._supersede(connection, row)
         row = core.move(
             connection,
@@ -59,12 +62,13 @@ class Results:
             reviewer=reviewer,
             result_id=result_id,
             decided_us=now_us,
+            superseded_us=None if passed else row.superseded_us,
         )
         reasons = [(one.code, one.text) for one in decision.reasons]
         result = self._result(connection, row, result_id, reasons, reviewer)
         rows.add_result(connection, result)
         if passed:
-            care.settle_recerts(connection, row.account_id, now_us=now_us)
+            care.settle_recerts(connection, row.account_id, row.type_code, now_us=now_us)
             self._issue(connection, row)
         core.tell(connection, row, PASSED if passed else NOT_PASSED)
         return row
@@ -138,6 +142,7 @@ class Results:
             language=core.accounts.contact(connection, row.account_id).language,
             reasons=reasons,
             reviewer=reviewer,
+            fonts=core.fonts,
         )
 
     def _copy(self, connection: Connection, row: ApplicationRow) -> bytes:
@@ -200,6 +205,15 @@ class Results:
             expires_us=core.now_us + lifetime // timedelta(microseconds=1),
         )
         core.badges.issue(connection, badge, row)
+
+    def _check_current(self, connection: Connection, row: ApplicationRow) -> None:
+        """What was handed in is still about the holder as the service knows them now."""
+        MACHINE.after(State(row.state), Event.PASS)
+        changed = _CHANGES & set(care.recerts_of(connection, row.application_id))
+        if changed or not self.core.identities.standing(connection, row.account_id).verified:
+            raise ServiceError(
+                Reason.APPLICANT_CHANGED, "What is known of the applicant changed after this was handed in."
+            )
 
     def _supersede(self, connection: Connection, row: ApplicationRow) -> None:
         """What was passed of this type before gives its place to what is passed now."""

@@ -19,6 +19,7 @@ from cloud.certifications.standing import CertificationWatcher, Standings
 from cloud.certifications.vault import Vault
 from cloud.messages.outbox import Messages
 from cloud.objects.store import Objects
+from cloud.papers.render import Fonts
 from cloud.reviews.core import Core as ReviewCore
 from cloud.reviews.desk import Reviews
 from cloud.reviews.marks import Marker
@@ -45,8 +46,15 @@ class Room:
     periodic: PeriodicReview
 
 
-def make_core(base: Base, *, accounts: Accounts, identities: Identities, objects: Objects) -> Core:
-    """It keeps nothing, so that it may be made more than once."""
+def make_core(
+    base: Base,
+    *,
+    accounts: Accounts,
+    identities: Identities,
+    objects: Objects,
+    fonts: Fonts | None = None,
+) -> Core:
+    """It keeps nothing, so that it may be made more than once. ``fonts``: None for those that are found."""
     vault = Vault(base.persons)
     return Core(
         sources=base.sources,
@@ -57,6 +65,7 @@ def make_core(base: Base, *, accounts: Accounts, identities: Identities, objects
         catalogue=Catalogue(base.sources),
         badges=Badges(base.authority, vault, base.sources),
         vault=vault,
+        fonts=fonts,
     )
 
 

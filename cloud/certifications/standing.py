@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from cloud.certifications.badges import FALSE_INFORMATION, RECERT
+from cloud.certifications.badges import ACCOUNT_ENDED, FALSE_INFORMATION, RECERT
 from cloud.certifications.core import Core
 from cloud.certifications.desk import Desk
 from cloud.certifications.states import CERTIFIED, MACHINE, Event, State
@@ -20,6 +20,7 @@ from cloud.store.certifications import ApplicationRow
 from verifield.v1 import archive_service_pb2 as archive_pb
 from verifield.v1 import certification_service_pb2 as pb
 
+_OF_THE_CARD = frozenset({"name", "validity"})
 _LIVE = (State.DRAFT, State.SUBMITTED, State.IN_REVIEW, State.SUPPLEMENT_REQUIRED)
 
 
@@ -111,12 +112,20 @@ class CertificationWatcher:
     desk: Desk
 
     def identity_changed(self, connection: Connection, account_id: str, fields: frozenset[str]) -> None:
-        """What was certified is no longer so: it is to be certified again before it counts."""
+        """What was certified is no longer so: it is to be certified again before it counts.
+
+        What is being reviewed was handed in with the old card: it is noted, and cannot be passed until it is
+        handed in again. All that is open is locked, so that no decision of the same moment is overlooked.
+        """
         if not fields:
             return
-        why = pb.RECERT_REASON_IDENTITY_CHANGED
-        for row in rows.applications_of(connection, account_id, [int(State.PASSED)], lock=True):
-            self.core.require_recert(connection, row, why, badge=RECERT)
+        why, now_us = pb.RECERT_REASON_IDENTITY_CHANGED, self.core.now_us
+        states = [int(one) for one in (*_LIVE, State.PASSED)]
+        for row in rows.applications_of(connection, account_id, states, lock=True):
+            if row.state == State.PASSED:
+                self.core.require_recert(connection, row, why, badge=RECERT)
+            elif row.state in (State.SUBMITTED, State.IN_REVIEW) and fields & _OF_THE_CARD:
+                care.add_recert(connection, row.application_id, why=why, account_id=account_id, now_us=now_us)
 
     def deregistered(self, connection: Connection, account_id: str) -> None:
         """Nothing is open any more, and no badge counts."""
@@ -124,4 +133,4 @@ class CertificationWatcher:
             if MACHINE.allows(State(row.state), Event.WITHDRAW):
                 self.desk.end(connection, row)
         for row in rows.applications_of(connection, account_id, [int(one) for one in CERTIFIED], lock=True):
-            rows.revoke_badges(connection, row.application_id, now_us=self.core.now_us, why=RECERT)
+            rows.revoke_badges(connection, row.application_id, now_us=self.core.now_us, why=ACCOUNT_ENDED)

@@ -12,7 +12,7 @@ from cloud.certifications import views
 from cloud.certifications.desk import Desk
 from cloud.errors import Reason, ServiceError
 from cloud.mutations import Mutations
-from cloud.objects.store import ObjectRef
+from cloud.objects.store import ObjectRef, Staged
 from cloud.store import certifications as rows
 from cloud.store.certifications import ApplicationRow
 from cloud.store.database import Store
@@ -40,13 +40,23 @@ class Uploads:
 
         Raises:
             ServiceError: REQUEST_INVALID: no header, or more than one. MATERIAL_UNKNOWN, OBJECT_TOO_LARGE,
-                OBJECT_TYPE_REFUSED, and what the application's state says.
+                OBJECT_TYPE_REFUSED, OBJECTS_BUSY, and what the application's state says.
         """
         header = await _header(requests)
         await asyncio.to_thread(self._check, header, account_id)
-        staged = await self._desk.core.objects.receive(
-            _chunks(requests), person_id=account_id, limit=MAX_MATERIAL_BYTES
-        )
+        objects = self._desk.core.objects
+        staged = await objects.receive(_chunks(requests), person_id=account_id, limit=MAX_MATERIAL_BYTES)
+        try:
+            answer = await self._keep(header, account_id, staged)
+        except ServiceError:
+            await asyncio.to_thread(objects.settle, self._store, staged)
+            raise
+        await asyncio.to_thread(objects.settle, self._store, staged)  # it may have come for the second time
+        return answer
+
+    async def _keep(
+        self, header: pb.MaterialHeader, account_id: str, staged: Staged
+    ) -> pb.UploadMaterialResponse:
         if header.sha256 and header.sha256 != staged.ref.sha256:
             refuse_field("header.sha256", rule="material.sha256", why="is not that of the content")
         header.sha256 = staged.ref.sha256  # the same request is one with the same content

@@ -55,6 +55,10 @@ class Vault:
         key = self._persons.keys_of(connection, [account_id]).get(account_id)
         return self._persons.open_bytes(key, place, sealed) or b""
 
+    def keeps(self, connection: Connection, account_id: str) -> bool:
+        """Whether anything is kept of somebody who was here: False once they were erased."""
+        return bool(self._persons.keys_of(connection, [account_id]))
+
     def seal_form(
         self, connection: Connection, account_id: str, application_id: str, form: Mapping[str, str]
     ) -> bytes:

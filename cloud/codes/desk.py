@@ -138,6 +138,7 @@ class Codes:
         ``phone`` and ``person_id``: where given, the code must have been sent to that number (E.164),
         for that person. A refusal is returned, not raised: the try that it counts must be committed.
         """
+        challenge_id = challenge_id.lower()  # a UUID, in whatever writing
         row = rows.get_challenge(connection, challenge_id, lock=True)
         if row is None or (person_id is not None and row.person_id != person_id):
             return ServiceError(Reason.CODE_NOT_FOUND, "There is no such challenge.")

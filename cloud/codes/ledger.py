@@ -1,7 +1,7 @@
 """How often codes are sent: rolling windows over a ledger in the database, the same for all servers.
 
-Whoever sends locks a row for the number, one for the source and one for the person's purpose, in one order;
-then looks, then writes. So of any number of calls at once, on any number of servers, exactly as many are
+Whoever sends locks a row for the number, one for the source and one for the person, in one order; then
+looks, then writes. So of any number of calls at once, on any number of servers, exactly as many are
 accepted as if they had come one after the other. What is refused leaves nothing.
 
 Numbers and sources stand here as digests under the service's own secret, which is never in the database and
@@ -36,6 +36,10 @@ class Window:
 
 
 PHONE_WINDOWS = (Window(1, MINUTE_US), Window(3, HOUR_US), Window(5, DAY_US))
+
+PERSON_WINDOWS = (Window(10, DAY_US),)
+"""Of one account, for all numbers: what its own number has, and as much for a new one. Else whoever holds an
+account could use up the codes of strangers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Ledger:
             ServiceError: SMS_TOO_OFTEN; the caller's transaction is undone, and nothing was counted.
         """
         number, origin = self.phone_meter(phone), self._meter("source", source)
-        person = self._meter("person", f"{person_id}/{purpose}")
+        person = self._meter("person", person_id)
         rows.lock_meters(connection, [number, origin, person], now_us=to_us(self._sources.now()))
         now_us = to_us(self._sources.now())  # behind the locks: what others sent meanwhile is not ahead of it
 
@@ -98,7 +102,10 @@ class Ledger:
         of_source = free_at(
             self._source_windows, lambda nth: rows.source_nth_newest(connection, origin, nth), now_us=now_us
         )
-        for scope, free_us in (("phone", of_phone()), ("source", of_source)):
+        of_person = free_at(
+            PERSON_WINDOWS, lambda nth: rows.person_nth_newest(connection, person, nth), now_us=now_us
+        )
+        for scope, free_us in (("phone", of_phone()), ("source", of_source), ("person", of_person)):
             if free_us > now_us:
                 raise ServiceError(
                     Reason.SMS_TOO_OFTEN,
@@ -106,7 +113,8 @@ class Ledger:
                     {"scope": scope},
                     retry_s=(free_us - now_us) / SECOND_US,
                 )
-        rows.add_send(connection, rows.SendRow(self._sources.uuid7(), number, origin, purpose, now_us))
+        send = rows.SendRow(self._sources.uuid7(), number, origin, person, purpose=purpose, sent_us=now_us)
+        rows.add_send(connection, send)
         return now_us, max(of_phone() - now_us, 0) / SECOND_US
 
     def sweep(self, connection: Connection, *, limit: int) -> int:

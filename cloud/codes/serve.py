@@ -17,7 +17,7 @@ from cloud.serving import Base, Served, served
 from cloud.upkeep import Job
 from verifield.v1 import otp_service_pb2, otp_service_pb2_grpc
 
-__all__ = ["RulesDown", "jobs", "make_attestation", "make_binding", "make_codes", "services"]
+__all__ = ["RulesDown", "jobs", "make_attestation", "make_binding", "make_codes", "make_proofs", "services"]
 
 SWEEP_EVERY_S = 60.0
 SWEPT_AT_ONCE = 500
@@ -37,14 +37,19 @@ def make_binding(base: Base, carrier: Carrier) -> PhoneBinding:
     return PhoneBinding(base.store, base.sources, carrier)
 
 
+def make_proofs(base: Base) -> Proofs:
+    """How numbers were proven."""
+    return Proofs(base.persons, base.sources)
+
+
 def make_attestation(base: Base, codes: Codes, ports: Ports) -> PhoneAttestation:
     """The handler of tickets of the kind SMS_PHONE."""
-    return PhoneAttestation(codes, Proofs(base.persons, base.sources), ports.holder_of, ports.phone_verified)
+    return PhoneAttestation(codes, make_proofs(base), ports.holder_of, ports.phone_verified)
 
 
 def services(base: Base, codes: Codes, *, binding: PhoneBinding, ports: Ports) -> list[Served]:
     """OtpService."""
-    proofs = Proofs(base.persons, base.sources)
+    proofs = make_proofs(base)
     return [
         served(
             otp_service_pb2,

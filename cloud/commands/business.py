@@ -25,6 +25,7 @@ from cloud.commands.plots import plot_steps
 from cloud.commands.times import SinceOption, UntilOption, to_stamp, until_stamp
 from verifield.v1 import business_service_pb2 as pb
 from verifield.v1 import catalog_service_pb2
+from verifield.v1.certification_service_pb2 import ApplicationState
 
 app = typer.Typer(help="Requests for registration business.", no_args_is_help=True)
 
@@ -159,20 +160,30 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how long each step took that ended in a period, by version of the process."""
+    """Tell how long each step of requests and certifications took that ended in a period, by version."""
     request = pb.GetProcessReportRequest(start_time=to_stamp(since), end_time=until_stamp(until))
     with connect() as client:
         answer = client.call(client.business.GetProcessReport, request)
-    rows = [_step(one) for one in answer.steps]
+    rows = [
+        *(
+            _step("business", _name("BUSINESS_STATE_", pb.BusinessState.Name(one.step)), one)
+            for one in answer.steps
+        ),
+        *(
+            _step("certification", _name("APPLICATION_STATE_", ApplicationState.Name(one.step)), one)
+            for one in answer.certification_steps
+        ),
+    ]
     if plot is not None:
         plot_steps(plot, rows, percentiles=_PERCENTILES)
     if as_json:
         print_json({"steps": rows})
         return
     print_table(
-        ["STEP", "VERSION", "COUNT", "HALF", "NINE IN TEN", "99 IN 100", "LONGEST"],
+        ["PROCESS", "STEP", "VERSION", "COUNT", "HALF", "NINE IN TEN", "99 IN 100", "LONGEST"],
         [
             [
+                row["process"],
                 row["step"],
                 str(row["process_version"]),
                 str(row["count"]),
@@ -223,9 +234,10 @@ def show_span(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def _step(one: pb.StepReport) -> dict[str, Any]:
+def _step(process: str, step: str, one: pb.StepReport | pb.CertificationStepReport) -> dict[str, Any]:
     return {
-        "step": _name("BUSINESS_STATE_", pb.BusinessState.Name(one.step)),
+        "process": process,
+        "step": step,
         "process_version": one.process_version,
         "count": one.count,
         "p50_s": one.p50_us / 1e6,

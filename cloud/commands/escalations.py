@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.json_format import MessageToDict, Parse, ParseError
+from google.protobuf.json_format import MessageToDict
 
 from cloud.commands.common import (
     Connect,
@@ -21,14 +20,11 @@ from cloud.commands.common import (
     show_maybe,
     show_time,
 )
+from cloud.commands.given import read_given
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
-from cloud.errors import SetupError
 from verifield.v1 import escalation_service_pb2 as pb
 
 app = typer.Typer(help="Tickets from a window to the information centre.", no_args_is_help=True)
-
-MAX_FILE_CHARS = 16 * 1024
-"""What a ticket is about: a telephone number, or what is on a card."""
 
 
 class TicketKindName(StrEnum):
@@ -193,24 +189,13 @@ def reject(
 
 
 def _read_payload(path: Path) -> pb.TicketPayload:
-    """Personal values belong in a file that is deleted, not in the history of a shell.
-
-    Raises:
-        SetupError: PAYLOAD_UNREADABLE.
-    """
-    try:
-        if str(path) == "-":
-            text = sys.stdin.read(MAX_FILE_CHARS)
-        else:
-            with path.open(encoding="utf-8") as file:
-                text = file.read(MAX_FILE_CHARS)
-        return Parse(text, pb.TicketPayload())
-    except (OSError, UnicodeDecodeError, ParseError) as error:
-        raise SetupError(
-            "PAYLOAD_UNREADABLE",
-            f"What the ticket is about cannot be read ({type(error).__name__}).",
-            hint='Write for example {"sms_phone": {"phone": "+86 138 0000 0000"}, "note": "..."}.',
-        ) from error
+    return read_given(
+        path,
+        pb.TicketPayload(),
+        code="PAYLOAD_UNREADABLE",
+        what="What the ticket is about",
+        hint='Write for example {"sms_phone": {"phone": "+86 138 0000 0000"}, "note": "..."}.',
+    )
 
 
 def _describe(one: pb.Ticket) -> dict[str, Any]:

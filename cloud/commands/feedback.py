@@ -15,6 +15,7 @@ from verifield.v1 import feedback_service_pb2 as pb
 app = typer.Typer(help="What users think of the process.", no_args_is_help=True)
 
 _PREFIX = "FEEDBACK_CATEGORY_"
+_LOOK_ALIKES = str.maketrans("OIL", "011")
 CATEGORIES = {
     value.name.removeprefix(_PREFIX).lower().replace("_", "-"): value.number
     for value in pb.FeedbackCategory.DESCRIPTOR.values
@@ -28,6 +29,12 @@ def parse_category(text: str) -> int:
         return CATEGORIES[text.strip().lower().replace("_", "-")]
     except KeyError as error:
         raise typer.BadParameter(f"categories are {', '.join(CATEGORIES)}") from error
+
+
+def normal_number(text: str) -> str:
+    """A number as somebody read it out: small letters, and the ones that no number has, taken for digits."""
+    head, dash, rest = text.strip().upper().partition("-")
+    return head + dash + rest.translate(_LOOK_ALIKES)
 
 
 @app.command("list")
@@ -50,7 +57,7 @@ def list_feedback(
         category=pb.FeedbackCategory.ValueType(category or 0),
         start_time=to_stamp(since),
         end_time=to_stamp(until),
-        ack_number=number,
+        ack_number=normal_number(number),
     )
     with connect() as client:
         found, more = fetch(client, client.feedback.ListFeedback, request, items="feedback", page=page)

@@ -194,6 +194,7 @@ def erase(
 ) -> None:
     """Destroy a person's key: what is kept of the person can never be read again. Backups still hold it."""
     from cloud.sources import Sources, to_us  # noqa: PLC0415
+    from cloud.store.account_sessions import shut_out  # noqa: PLC0415
     from cloud.store.scrub import scrub  # noqa: PLC0415
     from cloud.store.sealed import forget_person  # noqa: PLC0415
 
@@ -210,6 +211,7 @@ def erase(
                     "Nothing is kept of this person, or no more.",
                     hint="Check the id; for users: verifield-cloud users list.",
                 )
+            shut_out(connection, person_id, now_us=now_us)
             _record(connection, "persons.erase", f"persons/{person_id}")
 
         store.run(forget)
@@ -232,7 +234,7 @@ def sealed_tables() -> list[SealedTable]:
     from cloud.reviews.personal import SEALED as REVIEWS  # noqa: PLC0415
     from cloud.users.personal import SEALED  # noqa: PLC0415
     from cloud.verifications.ctid import SEALED as CTID  # noqa: PLC0415
-    from cloud.verifications.ledger import SEALED as STAFF  # noqa: PLC0415
+    from cloud.verifications.people import SEALED as STAFF  # noqa: PLC0415
 
     return [SEALED, CTID, STAFF, *ACCOUNTS, PROOFS, MESSAGES, objects.SEALED, *CERTIFICATIONS, *REVIEWS, *TICKETS, *BANK, BUSINESS, FEEDBACK]
 

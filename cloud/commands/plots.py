@@ -34,7 +34,9 @@ def plot_steps(path: Path, rows: Sequence[Mapping[str, Any]], *, percentiles: Se
         places = [place + number * width for place in range(len(rows))]
         axes.bar(places, [row[f"{name}_s"] / HOUR_S for row in rows], width, label=name)
     axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))])
-    axes.set_xticklabels([f"{row['step']}\nversion {row['process_version']}" for row in rows])
+    axes.set_xticklabels(
+        [f"{row['process']}\n{row['step']}\nversion {row['process_version']}" for row in rows]
+    )
     axes.set_ylabel("hours")
     if rows:
         axes.legend()

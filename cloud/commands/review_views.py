@@ -1,13 +1,21 @@
-"""How reviews are printed: by ``verifield-cloud reviews``, for people and for programs."""
+"""How ``verifield-cloud reviews`` prints, for people and for programs, and reads what they write."""
 
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
+
+from cloud.client import OperatorClient
 from cloud.commands.common import err, out, print_json, print_values, show_maybe, show_time
 from verifield.v1 import review_service_pb2 as pb
+from verifield.v1 import user_service_pb2
+
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")  # as the contract has it
 
 
 def describe_task(task: pb.ReviewTask) -> dict[str, Any]:
@@ -30,6 +38,15 @@ def describe_task(task: pb.ReviewTask) -> dict[str, Any]:
         else None,
         "second": task.second,
     }
+
+
+def id_of(client: OperatorClient, user: str) -> str:
+    """The id of a reviewer who is named by login or id; whoever names a login may read users."""
+    try:
+        return str(uuid.UUID(user))
+    except ValueError:
+        request = user_service_pb2.GetUserRequest(login=user)
+        return client.call(client.users.GetUser, request).user.user_id
 
 
 def show_span(until: str | None, now: datetime) -> str:
@@ -124,3 +141,12 @@ def result_name(result: pb.CheckResult.ValueType) -> str | None:
 def words(value: object) -> str:
     """A text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def parse_reason(text: str) -> pb.ReviewReason:
+    """CODE=TEXT; typer turns the error into a usage error."""
+    code, equals, told = text.partition("=")
+    code = code.strip().upper()
+    if not equals or not _CODE.fullmatch(code) or not told.strip():
+        raise typer.BadParameter("a reason is CODE=TEXT, for example BLURRED='Page 2 cannot be read.'")
+    return pb.ReviewReason(code=code, text=told.strip())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.json_format import Parse, ParseError
 
-from cloud.client import OperatorClient
 from cloud.commands.common import (
     Connect,
     JsonOption,
@@ -22,16 +19,13 @@ from cloud.commands.common import (
     show_maybe,
     show_time,
 )
+from cloud.commands.given import read_given
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
+from cloud.commands.review_views import id_of
 from cloud.commands.reviews import KindName
-from cloud.errors import SetupError
 from verifield.v1 import review_service_pb2 as pb
-from verifield.v1 import user_service_pb2
 
 app = typer.Typer(help="Reviewers, and discipline cases.", no_args_is_help=True)
-
-MAX_FILE_CHARS = 16 * 1024
-"""A handful of numbers and names."""
 
 
 class OutcomeName(StrEnum):
@@ -82,6 +76,7 @@ def set_profile(
     kind: Annotated[
         list[KindName], typer.Option("--kind", help="May be given this; may be given several times.")
     ] = [],  # noqa: B006 (typer copies it)
+    no_kinds: Annotated[bool, typer.Option("--no-kinds", help="May be given nothing at all.")] = False,
     capacity: Annotated[
         int, typer.Option(min=0, max=10_000, help="Tasks at a time; 0: as the rules say.")
     ] = 0,
@@ -94,12 +89,17 @@ def set_profile(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a reviewer may be given. What is given here replaces what was there, but for marks."""
+    """Say what a reviewer may be given. What is given here replaces what was there, but for marks.
+
+    Tasks that the reviewer may not have any more go to others at once.
+    """
+    if bool(kind) is no_kinds:  # else --away alone would take all kinds away
+        raise typer.BadParameter("give every --kind that stays, or --no-kinds")
     given = _read_marks(marks) if marks else None
     with connect() as client:
         request = pb.SetReviewerProfileRequest(
             request_id=str(uuid.uuid4()),
-            reviewer_id=_id_of(client, user),
+            reviewer_id=id_of(client, user),
             skills=sorted({one.number for one in kind}),
             capacity=capacity,
             away=away,
@@ -126,7 +126,7 @@ def cases(
     with connect() as client:
         request = pb.ListDisciplineCasesRequest(
             state=pb.DISCIPLINE_CASE_STATE_OPEN if open_only else pb.DISCIPLINE_CASE_STATE_UNSPECIFIED,
-            reviewer_id=_id_of(client, user) if user else "",
+            reviewer_id=id_of(client, user) if user else "",
         )
         found, more = fetch(
             client, client.reviews.ListDisciplineCases, request, items="discipline_cases", page=page
@@ -163,7 +163,7 @@ def open_case(
     """Suspend a reviewer from this moment on, and give the reviewer's tasks to others."""
     with connect() as client:
         request = pb.OpenDisciplineCaseRequest(
-            request_id=str(uuid.uuid4()), reviewer_id=_id_of(client, user), facts=facts
+            request_id=str(uuid.uuid4()), reviewer_id=id_of(client, user), facts=facts
         )
         answer = client.call(client.reviews.OpenDisciplineCase, request)
     _print_case(_describe_case(answer.discipline_case) | {"moved_tasks": answer.moved_tasks}, as_json=as_json)
@@ -191,32 +191,13 @@ def close_case(
 
 
 def _read_marks(path: Path) -> pb.ReviewerMarks:
-    """Numbers and names belong in a file that is deleted, not in the history of a shell.
-
-    Raises:
-        SetupError: MARKS_UNREADABLE.
-    """
-    try:
-        if str(path) == "-":
-            text = sys.stdin.read(MAX_FILE_CHARS)
-        else:
-            with path.open(encoding="utf-8") as file:
-                text = file.read(MAX_FILE_CHARS)
-        return Parse(text, pb.ReviewerMarks())
-    except (OSError, UnicodeDecodeError, ParseError) as error:
-        raise SetupError(
-            "MARKS_UNREADABLE",
-            f"The marks cannot be read ({type(error).__name__}).",
-            hint='Write {"id_numbers": [...], "phones": [...], "companies": [...]}.',
-        ) from error
-
-
-def _id_of(client: OperatorClient, user: str) -> str:
-    try:
-        return str(uuid.UUID(user))
-    except ValueError:
-        request = user_service_pb2.GetUserRequest(login=user)
-        return client.call(client.users.GetUser, request).user.user_id
+    return read_given(
+        path,
+        pb.ReviewerMarks(),
+        code="MARKS_UNREADABLE",
+        what="What is known of the reviewer",
+        hint='Write {"id_numbers": [...], "phones": [...], "companies": [...]}.',
+    )
 
 
 def _describe(one: pb.Reviewer) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from cloud.commands.review_views import (
     describe_reason,
     describe_second,
     describe_task,
+    id_of,
+    parse_reason,
     print_task,
     print_tasks,
     result_name,
@@ -103,22 +105,25 @@ def list_tasks(
     state: Annotated[StateName | None, typer.Option(help="Default: all that have not ended.")] = None,
     kind: KindOption = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only those that you have, or had.")] = False,
-    reviewer: Annotated[str, typer.Option(help="Only those of this reviewer: an id.")] = "",
+    reviewer: Annotated[str, typer.Option(help="Only those of this reviewer: a login or an id.")] = "",
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those whose time limit passed.")] = False,
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List tasks, what is due first at the top; the first hundred, or one page after the other."""
+    if mine and reviewer:
+        raise typer.BadParameter("give --mine or --reviewer, not both")
     request = pb.ListTasksRequest(
         page_size=FEW,
         state=state.number if state else pb.REVIEW_TASK_STATE_UNSPECIFIED,
         kind=kind.number if kind else pb.REVIEW_KIND_UNSPECIFIED,
         mine=mine,
-        reviewer_id=reviewer,
         overdue=overdue,
         page_token="" if page in {None, "first"} else page,
     )
     with connect() as client:
+        if reviewer:
+            request.reviewer_id = id_of(client, reviewer)
         answer = client.call(client.reviews.ListTasks, request)
     rows, more = [describe_task(one) for one in answer.tasks], answer.next_page_token
     if as_json:
@@ -245,12 +250,16 @@ def assign(
     connect: Connect,
     task: TaskArgument,
     reason: WhyOption,
-    to: Annotated[str, typer.Option(help="Id of the reviewer; without it, whoever suits best.")] = "",
+    to: Annotated[
+        str, typer.Option(help="Login or id of the reviewer; without it, whoever suits best.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Give a task to a reviewer, from nobody or from another one."""
-    request = pb.AssignTaskRequest(request_id=str(uuid.uuid4()), task_id=task, reviewer_id=to, reason=reason)
+    request = pb.AssignTaskRequest(request_id=str(uuid.uuid4()), task_id=task, reason=reason)
     with connect() as client:
+        if to:
+            request.reviewer_id = id_of(client, to)
         answer = client.call(client.reviews.AssignTask, request)
     print_task(answer.task, as_json=as_json)
 
@@ -379,11 +388,3 @@ def settle(
         print_json(row)
     else:
         print_values(row)
-
-
-def parse_reason(text: str) -> pb.ReviewReason:
-    """CODE=TEXT; typer turns the error into a usage error."""
-    code, equals, words = text.partition("=")
-    if not equals:
-        raise typer.BadParameter("a reason is CODE=TEXT, for example BLURRED='Page 2 cannot be read.'")
-    return pb.ReviewReason(code=code.strip(), text=words.strip())

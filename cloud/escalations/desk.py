@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -31,6 +32,8 @@ SEALED = (
     SealedTable(ticket_events, key="ticket_id", person="account_id", sealed=("note",)),
 )
 """For forgetting a person."""
+
+_USER = f"{Kind.USER.value}/"
 
 MAX_EVENTS = 500
 """Of a ticket, in one answer: takings over, in practice a handful."""
@@ -94,7 +97,7 @@ class Escalations:
         """
         row = self._open(connection, ticket_id)
         state = MACHINE.after(TicketState(row.state), TicketEvent.TAKE)
-        taker = self._second(row, caller)
+        taker = self._second(connection, row, caller)
         if row.taken_by == taker:
             return row
         new = replace(row, state=int(state), taken_by=taker, taken_us=self._now_us)
@@ -142,29 +145,40 @@ class Escalations:
     ) -> TicketRow | ServiceError:
         row = self._open(connection, ticket_id)
         state = MACHINE.after(TicketState(row.state), event)
-        decider = self._second(row, caller)
+        decider = self._second(connection, row, caller)
         if row.taken_by != decider:
             raise ServiceError(Reason.TICKET_NOT_YOURS, "Somebody else sees to this ticket.")
         resolved = event is TicketEvent.RESOLVE
         if not resolved and not note.strip():
             raise ServiceError(Reason.TICKET_REASON_MISSING, "A rejection needs a reason.")
-        payload = self.payload_of(connection, row)
-        if payload is None:
-            raise ServiceError(Reason.PERSON_ERASED, "This person was erased.")
-        kind = TicketKind(row.kind)
-        refused = self._handler(kind).resolve(
-            connection,
-            Ticket(row.ticket_id, kind, row.account_id, row.opened_by),
-            payload,
-            TicketDecision(resolved, decider, note),
-        )
-        if refused is not None:
-            return refused
+        decision = TicketDecision(resolved, decider, note)
+        if resolved:
+            refused = self._ask_handler(connection, row, decision)
+            if refused is not None:
+                return refused
+        else:
+            self._tell_handler(connection, row, decision)
         new = replace(row, state=int(state), closed_by=decider, closed_us=self._now_us)
         rows.change_ticket(connection, new)
         told = pb.TICKET_EVENT_KIND_RESOLVED if resolved else pb.TICKET_EVENT_KIND_REJECTED
         self._tell(connection, new, told, decider, note=note)
         return new
+
+    def _ask_handler(
+        self, connection: Connection, row: TicketRow, decision: TicketDecision
+    ) -> ServiceError | None:
+        payload = self.payload_of(connection, row)
+        if payload is None:
+            raise ServiceError(Reason.PERSON_ERASED, "This person was erased.")
+        kind = TicketKind(row.kind)
+        ticket = Ticket(row.ticket_id, kind, row.account_id, row.opened_by)
+        return self._handler(kind).resolve(connection, ticket, payload, decision)
+
+    def _tell_handler(self, connection: Connection, row: TicketRow, decision: TicketDecision) -> None:
+        # The account may have ended, gone on without this, or been erased: then there is nothing to note, and
+        # a ticket that could not be rejected either would stand in the queue for ever.
+        with suppress(ServiceError), connection.begin_nested():
+            self._ask_handler(connection, row, decision)
 
     @property
     def _now_us(self) -> int:
@@ -182,10 +196,10 @@ class Escalations:
             raise not_found()
         return row
 
-    def _second(self, row: TicketRow, caller: Caller) -> str:
-        """The second of the two people."""
+    def _second(self, connection: Connection, row: TicketRow, caller: Caller) -> str:
+        """The second of the two people: another login of the first one is none."""
         person = _person(caller)
-        if person == row.opened_by:
+        if person == row.opened_by or _is_same_person(connection, row.opened_by, person):
             raise ServiceError(Reason.TICKET_OWN, "Who opened a ticket does not decide it.")
         return person
 
@@ -200,11 +214,16 @@ class Escalations:
     ) -> None:
         number = rows.next_number(connection, row.ticket_id)
         sealed = None
-        if note:
+        if note and row.account_id in self.persons.keys_of(connection, [row.account_id]):
             key = self.persons.key_of(connection, row.account_id)
             sealed = self.persons.seal_text(key, _note_place(row.ticket_id, number), note)
         event = TicketEventRow(row.ticket_id, number, row.account_id, int(kind), self._now_us, actor, sealed)
         rows.add_event(connection, event)
+
+
+def _is_same_person(connection: Connection, one: str, other: str) -> bool:
+    users = [path.removeprefix(_USER) for path in (one, other) if path.startswith(_USER)]
+    return len(users) == 2 and rows.are_one_person(connection, *users)
 
 
 def not_found() -> ServiceError:

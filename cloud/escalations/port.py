@@ -66,7 +66,8 @@ class TicketHandler(Protocol):
         """Do what was asked for, or note that it was rejected.
 
         What is raised undoes everything. What is returned is told to the caller, while the ticket stays as it
-        is and what was written here is committed.
+        is and what was written here is committed. A rejection ends the ticket whatever is said here: what is
+        raised undoes only what was written here, and of somebody who was erased nothing is told.
         """
         ...
 

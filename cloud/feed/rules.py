@@ -26,6 +26,8 @@ LIFETIME = timedelta(days=90)
 
 RENEWED_AFTER = timedelta(days=7)
 
+_TICK = timedelta(microseconds=1)
+
 
 def publish_rules(
     connection: Connection,
@@ -40,7 +42,11 @@ def publish_rules(
     that of two servers the one that publishes last has read last.
     """
     feed.lock_scope(connection, feed.SCOPE_ALL)
-    envelope = _sign(authority, kind, list(read())[:MAX_EDITIONS], sources.now())
+    now = sources.now()
+    former = _issued(connection, kind)
+    if former is not None:  # another server's clock, or ours before it was set: devices take newer ones alone
+        now = max(now, former + _TICK)
+    envelope = _sign(authority, kind, list(read())[:MAX_EDITIONS], now)
     feed.publish(
         connection, feed.SCOPE_ALL, kind=DOWN_ITEM_KIND_RULES, item_id=name_of(kind), content=envelope
     )
@@ -51,11 +57,16 @@ def is_due(connection: Connection, sources: Sources, kind: RuleKind.ValueType) -
 
     Where nothing was ever published there is nothing to tell: the service decides as it came.
     """
+    issued = _issued(connection, kind)
+    return issued is not None and sources.now() >= issued + RENEWED_AFTER
+
+
+def _issued(connection: Connection, kind: RuleKind.ValueType) -> datetime | None:
+    """When devices were told last; None where they never were."""
     row = feed.get_item(connection, feed.SCOPE_ALL, kind=DOWN_ITEM_KIND_RULES, item_id=name_of(kind))
     if row is None or row.removed:
-        return False
-    issued = open_rule_set(bytes(row.content)).issue_time.ToDatetime(UTC)
-    return sources.now() >= issued + RENEWED_AFTER
+        return None
+    return open_rule_set(bytes(row.content)).issue_time.ToDatetime(UTC)
 
 
 def _sign(

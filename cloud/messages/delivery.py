@@ -40,8 +40,8 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 3600.0
 
 UNSURE_PAUSE_S = 60.0
-"""Before a message that expires is sent again where the other side may have it: it was a code, of which one is
-sent in a minute, and not every gateway tells repeats by their key."""
+"""Before a message that expires is sent again where the other side may have it: of codes one is sent in a
+minute, and not every gateway tells repeats by their key."""
 
 LANES = tuple(Lane(channel, brief) for channel in Channel for brief in (True, False))
 

@@ -7,6 +7,8 @@ same bytes: a page, a script, an archive or a PDF document that a careless reade
 from __future__ import annotations
 
 import io
+import re
+import threading
 import warnings
 from enum import StrEnum
 
@@ -43,7 +45,10 @@ _ENDS = {MediaType.JPEG: b"\xff\xd9", MediaType.PNG: b"IEND\xaeB`\x82"}
 _PDF_WITHIN = 1024
 """Where readers of PDF look for its beginning, behind whatever stands before it."""
 
-_ACTIVE = (b"<script", b"<html", b"<!doctype html", b"<svg", b"<?php", b"<iframe", b"javascript:")
+_ACTIVE = (b"<script", b"<html", b"<!doctype html", b"<?php", b"<iframe", b"javascript:")
+_SVG = re.compile(rb"<svg[\s/>]")  # four letters alone come up by chance in a large photograph
+_warnings = threading.Lock()  # what is ignored is ignored by the whole process, and must be put back
+
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_BYTES = 22
 _ZIP_COMMENT_BYTES = 65_535
@@ -73,7 +78,7 @@ def refused(why: str, message: str) -> ServiceError:
 
 def _check_picture(content: bytes, kind: MediaType) -> None:
     try:
-        with warnings.catch_warnings():
+        with _warnings, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=[_FORMATS[kind]]) as picture:
                 width, height = picture.size
@@ -95,8 +100,14 @@ def _too_many_pixels() -> ServiceError:
 def _check_single(content: bytes) -> None:
     """Cameras put notes and previews into and behind a picture; none of these is one."""
     lower = content.lower()
-    if b"%pdf-" in lower[: _PDF_WITHIN + 5] or any(word in lower for word in _ACTIVE) or _is_archive(content):
-        raise refused("POLYGLOT", "The picture holds something else beside the picture.")
+    if b"%pdf-" in lower[: _PDF_WITHIN + 5] or any(word in lower for word in _ACTIVE):
+        raise _polyglot()
+    if _SVG.search(lower) or _is_archive(content):
+        raise _polyglot()
+
+
+def _polyglot() -> ServiceError:
+    return refused("POLYGLOT", "The picture holds something else beside the picture.")
 
 
 def _is_archive(content: bytes) -> bool:

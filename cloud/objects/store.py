@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from cloud.errors import Reason, ServiceError
 from cloud.objects.files import ObjectFiles
+from cloud.objects.inflow import Inflow
 from cloud.objects.kinds import DOCUMENTS, MediaType, sniff
 from cloud.persons import Persons
 from cloud.privacy.sealing import Place, SealBrokenError, SealKey
@@ -75,6 +76,7 @@ class Objects:
 
     def __init__(self, files: ObjectFiles, persons: Persons, sources: Sources) -> None:
         self._files = files
+        self._inflow = Inflow()
         self._persons = persons
         self._sources = sources
 
@@ -97,13 +99,15 @@ class Objects:
         """Take what somebody sends, of one of ``kinds`` and at most ``limit`` bytes; then :meth:`keep` it.
 
         Raises:
-            ServiceError: OBJECT_TOO_LARGE, OBJECT_TYPE_REFUSED, OBJECT_NO_ROOM.
+            ServiceError: OBJECT_TOO_LARGE, OBJECT_TYPE_REFUSED, OBJECT_NO_ROOM, OBJECTS_BUSY.
         """
-        content = bytearray()
-        async for chunk in chunks:
-            content += chunk
-            _check_size(len(content), limit)
-        return await asyncio.to_thread(self.take, bytes(content), person_id=person_id, kinds=kinds)
+        with self._inflow.one(person_id) as held:
+            content = bytearray()
+            async for chunk in chunks:
+                _check_size(len(content) + len(chunk), limit)
+                held.add(len(chunk))
+                content += chunk
+            return await asyncio.to_thread(self.take, bytes(content), person_id=person_id, kinds=kinds)
 
     def take(
         self,
@@ -147,6 +151,20 @@ class Objects:
             ),
         )
         return ref
+
+    def settle(self, store: Store, staged: Staged) -> None:
+        """Take a staged file away again where no row names it: what was refused does not fill the disk.
+
+        Only where it is known that the transaction has ended, one way or the other; else the sweep does it.
+        """
+        with store.reading() as connection:
+            known = rows.known_digests(connection, [staged.sealed_sha256])
+        if not known:
+            self._files.delete(staged.sealed_sha256)
+
+    def count_dropped(self, connection: Connection, person_id: str) -> int:
+        """How many files of a person were dropped and still lie on the disk."""
+        return rows.count_dropped(connection, person_id)
 
     def find(self, connection: Connection, object_ids: Collection[str]) -> dict[str, ObjectRef]:
         """What is known of these; those that are gone, or whose person was erased, are left out."""

@@ -19,6 +19,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 
+from cloud.errors import SetupError
+
 DEBIAN_FONT = Path("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf")
 """Of Debian's package fonts-droid-fallback (Apache-2.0)."""
 
@@ -87,6 +89,24 @@ class Fonts:
             if self.has_chinese(character):
                 return [(self.chinese, character)]
         return [(_LATIN, one) for one in f"[U+{ord(character):04X}]"]
+
+
+def open_fonts(file: Path | None) -> Fonts | None:
+    """The font of papers that is configured; None for those that are found.
+
+    Raises:
+        SetupError: PAPER_FONT.
+    """
+    if file is None:
+        return None
+    try:
+        return Fonts.open(file)
+    except FontError as error:
+        raise SetupError(
+            "PAPER_FONT",
+            f"{str(error).capitalize()}.",
+            hint="Give a TrueType file with Chinese characters with paper_font, or leave it out.",
+        ) from error
 
 
 def _register(name: str, file: str) -> TTFont:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from PIL import Image
 
 from cloud.papers.fonts import Fonts
 from cloud.papers.paper import MAX_PAGES, MAX_PICTURE_PIXELS, Paper, PaperError, Picture, Row, Section
+from cloud.papers.pictures import PictureError, on_white, open_picture
 
 MM = 72 / 25.4
 WIDTH, HEIGHT = 210 * MM, 297 * MM  # A4
@@ -22,10 +21,16 @@ GAP = 3 * MM
 BODY, HEADING, TITLE, SMALL = 10.0, 12.0, 17.0, 8.0  # sizes in points
 LEADING = 1.45
 MAX_PICTURE_HEIGHT = 110 * MM
+_UNDER = 1.6 * MM  # between the letters of a row and the rule below
 _POINTS_PER_PIXEL = 72 / 150  # a small picture is not blown up beyond 150 pixels an inch
 
 _WORDS = re.compile(r"[A-Za-z0-9\u00c0-\u024f.,:;@_/+\-()'\"\[\]]+|\s|.", re.DOTALL)
 """What is not torn: words of Latin letters and numbers. Chinese breaks between any two characters."""
+
+_NEVER_FIRST = frozenset("，。、；：？！）》」』】〉〕”’…·,.;:?!)]}%")
+_NEVER_LAST = frozenset("（《「『【〈〔“‘([{")
+_MOST_CARRIED = 3
+"""Pieces that go to the next line with a sign that must not begin it; more are no sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +62,45 @@ class Placed:
     picture: Image.Image = field(repr=False)
 
 
-Item = Text | Rule | Placed
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A thin line around a picture; ``y`` is its lower edge."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+Item = Text | Rule | Placed | Frame
 
 
 def break_lines(text: str, fonts: Fonts, *, size: float, width: float) -> Iterator[str]:
     """The lines of ``text``, each no wider than ``width``; every line break begins a new one."""
     for paragraph in text.replace("\r\n", "\n").split("\n"):
-        line, used = "", 0.0
+        line: list[str] = []
+        used = 0.0
         for piece in _fitting(paragraph.replace("\t", " "), fonts, size=size, width=width):
             wide = fonts.width(piece, size)
             if used + wide > width and line:
-                yield line.rstrip()
-                line, used = "", 0.0
-                if piece.isspace():
+                line, carried = _parted(line, piece)
+                yield "".join(line).rstrip()
+                line, used = carried, sum(fonts.width(one, size) for one in carried)
+                if piece.isspace() and not line:
                     continue
-            line, used = line + piece, used + wide
-        yield line.rstrip()
+            line.append(piece)
+            used += wide
+        yield "".join(line).rstrip()
+
+
+def _parted(line: list[str], following: str) -> tuple[list[str], list[str]]:
+    """A full line, and what of it goes to the next one: signs stand where readers expect them."""
+    for count in range(_MOST_CARRIED + 1):
+        keep, carried = line[: len(line) - count], line[len(line) - count :]
+        first = carried[0] if carried else following
+        if keep and first not in _NEVER_FIRST and keep[-1] not in _NEVER_LAST:
+            return keep, carried
+    return line, []
 
 
 def _fitting(text: str, fonts: Fonts, *, size: float, width: float) -> Iterator[str]:
@@ -95,7 +123,7 @@ class Layout:
 
     def add(self, paper: Paper, words: tuple[Row, ...]) -> None:
         """All of a paper; ``words``: the rows under its title."""
-        self._lines(paper.title, size=TITLE)
+        self._lines(paper.title, size=TITLE, centred=True)
         self._space(2 * MM)
         for row in words:
             self._row(row)
@@ -112,7 +140,7 @@ class Layout:
         for row in section.rows:
             self._row(row)
         if section.text:
-            self._lines(section.text, size=BODY)
+            self._text(section.text)
         for picture in section.pictures:
             self._picture(picture)
 
@@ -120,24 +148,35 @@ class Layout:
         labels = list(break_lines(row.label, self._fonts, size=BODY, width=LABEL_WIDTH - GAP))
         values = list(break_lines(row.value, self._fonts, size=BODY, width=WIDTH - 2 * MARGIN - LABEL_WIDTH))
         for index in range(max(len(labels), len(values))):
-            self._need(BODY * LEADING)
+            self._need(BODY * LEADING + _UNDER)
             self._y -= BODY * LEADING
             if index < len(labels):
                 self._put(Text(MARGIN, self._y, labels[index], BODY, grey=0.35))
             if index < len(values):
                 self._put(Text(MARGIN + LABEL_WIDTH, self._y, values[index], BODY))
-        self._space(1 * MM)
+        self._space(_UNDER)
         self._rule()
 
-    def _lines(self, text: str, *, size: float) -> None:
+    def _text(self, text: str) -> None:
+        """Running text; on one page where it fits on one."""
+        self._space(2 * MM)
+        height = (
+            len(list(break_lines(text, self._fonts, size=BODY, width=WIDTH - 2 * MARGIN))) * BODY * LEADING
+        )
+        if height <= TOP - BOTTOM:
+            self._need(height)
+        self._lines(text, size=BODY)
+
+    def _lines(self, text: str, *, size: float, centred: bool = False) -> None:
         for line in break_lines(text, self._fonts, size=size, width=WIDTH - 2 * MARGIN):
             self._need(size * LEADING)
             self._y -= size * LEADING
+            spare = WIDTH - 2 * MARGIN - self._fonts.width(line, size)
             if line:
-                self._put(Text(MARGIN, self._y, line, size))
+                self._put(Text(MARGIN + (spare / 2 if centred else 0), self._y, line, size))
 
     def _picture(self, picture: Picture) -> None:
-        opened = open_picture(picture.content)
+        opened = _opened(picture.content)
         width = min(picture.width_mm * MM, WIDTH - 2 * MARGIN, opened.width * _POINTS_PER_PIXEL)
         height = width * opened.height / opened.width
         if height > MAX_PICTURE_HEIGHT:
@@ -147,6 +186,7 @@ class Layout:
         self._space(2 * MM)
         self._y -= height
         self._put(Placed(MARGIN, self._y, width, height, opened))
+        self._put(Frame(MARGIN, self._y, width, height))
 
     def _rule(self) -> None:
         self._put(Rule(self._y))
@@ -168,23 +208,13 @@ class Layout:
         self.pages[-1].append(item)
 
 
-def open_picture(content: bytes) -> Image.Image:
+def _opened(content: bytes) -> Image.Image:
     """A PNG or JPEG as RGB, on white where it lets something through.
 
     Raises:
-        PaperError: it is none, broken, or too large; told by its header, before anything is unpacked.
+        PaperError: it is none, broken, or too large.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            _check_size(picture)
-            layer = picture.convert("RGBA")
-    except PaperError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PaperError("a picture cannot be read") from error
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-
-
-def _check_size(picture: Image.Image) -> None:
-    if math.prod(picture.size) > MAX_PICTURE_PIXELS:
-        raise PaperError("a picture has too many pixels")
+        return on_white(open_picture(content, formats=("PNG", "JPEG"), most_pixels=MAX_PICTURE_PIXELS))
+    except PictureError as error:
+        raise PaperError(f"{error}") from error

@@ -11,7 +11,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from cloud.papers.fonts import DEBIAN_FONT, Fonts
-from cloud.papers.layout import HEIGHT, MARGIN, MM, SMALL, WIDTH, Item, Layout, Placed, Rule, Text
+from cloud.papers.layout import HEIGHT, MARGIN, MM, SMALL, WIDTH, Frame, Item, Layout, Placed, Rule, Text
 from cloud.papers.paper import Paper, PaperError, Picture, Row, Section, check_paper
 
 __all__ = ["Fonts", "Paper", "PaperError", "Picture", "Row", "Section", "render"]
@@ -79,6 +79,10 @@ def _draw(canvas: Canvas, item: Item, fonts: Fonts) -> None:
         canvas.line(MARGIN, item.y, WIDTH - MARGIN, item.y)
     elif isinstance(item, Placed):
         canvas.drawImage(ImageReader(item.picture), item.x, item.y, width=item.width, height=item.height)
+    elif isinstance(item, Frame):
+        canvas.setLineWidth(0.5)
+        canvas.setStrokeGray(0.5)
+        canvas.rect(item.x, item.y, item.width, item.height, stroke=1, fill=0)
 
 
 def _write(canvas: Canvas, item: Text, fonts: Fonts) -> None:

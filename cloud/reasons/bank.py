@@ -150,6 +150,24 @@ REMEDIES: Remedies = {
         "该核查记录已被撤销。",
         "El registro ya fue revocado.",
     ),
+    Reason.CHOICE_WITHDRAWN: Remedy(
+        _S.FAILED_PRECONDITION,
+        "Bank, period or company can no longer be chosen so: begin a new session and choose again.",
+        "所选银行、有效期或单位已不可用；请重新开始并重新选择。",
+        "El banco, el plazo o la empresa ya no se pueden elegir así: comience otra sesión y elija de nuevo.",
+    ),
+    Reason.CUSTOMER_CHANGES_TOO_MANY: Remedy(
+        _S.RESOURCE_EXHAUSTED,
+        "Confirm the newest version, or begin a new session.",
+        "请确认最新版本，或重新开始。",
+        "Confirme la última versión o comience una nueva sesión.",
+    ),
+    Reason.DEVICE_NOT_ACTIVE: Remedy(
+        _S.FAILED_PRECONDITION,
+        "Ask the operator: the device was suspended by an alarm, or another took its place.",
+        "请联系运维人员：该设备因告警被暂停，或已被替换。",
+        "Consulte al operador: el dispositivo está suspendido por una alarma, o fue sustituido por otro.",
+    ),
     Reason.BANK_NOT_FOUND: Remedy(
         _S.NOT_FOUND,
         "Check the id of the bank.",

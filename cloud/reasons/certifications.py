@@ -29,6 +29,13 @@ REMEDIES: Remedies = {
         "Inténtelo más tarde; dé al servicio un disco mayor.",
         retry_s=600.0,
     ),
+    Reason.OBJECTS_BUSY: Remedy(
+        _S.RESOURCE_EXHAUSTED,
+        "Wait until the files that are on their way have arrived, then send this one again.",
+        "请等待正在上传的文件完成后，再发送此文件。",
+        "Espere a que lleguen los archivos en camino y envíe este de nuevo.",
+        retry_s=2.0,
+    ),
     Reason.OBJECT_NOT_FOUND: Remedy(
         _S.NOT_FOUND,
         "List the files again: this one was removed, or its person was erased.",
@@ -71,6 +78,12 @@ REMEDIES: Remedies = {
         "请登录提交该申请的账户。",
         "Inicie sesión en la cuenta que hizo la solicitud.",
     ),
+    Reason.CASE_NOT_YOURS: Remedy(
+        _S.PERMISSION_DENIED,
+        "Take the review task of this application first; what was decided is for the archive's readers.",
+        "请先领取该申请的审核任务；已作出的决定由档案查阅人员查看。",
+        "Tome antes la tarea de revisión de esta solicitud; lo decidido es para quien lee el archivo.",
+    ),
     Reason.APPLICATION_STATE: Remedy(
         _S.FAILED_PRECONDITION,
         "Look at the application's status: it tells what can be done next.",
@@ -82,6 +95,12 @@ REMEDIES: Remedies = {
         "Go on with the application of this type that is open, or withdraw it.",
         "请继续该类型的未完结申请，或将其撤回。",
         "Continúe con la solicitud de este tipo que está abierta, o retírela.",
+    ),
+    Reason.APPLICANT_CHANGED: Remedy(
+        _S.FAILED_PRECONDITION,
+        "Ask for a supplement: once the applicant is verified anew and hands in again, it can be passed.",
+        "请要求补充材料：申请人重新核验身份并再次提交后方可通过。",
+        "Pida un complemento: podrá aprobarse cuando el solicitante se verifique y entregue de nuevo.",
     ),
     Reason.FORM_INVALID: Remedy(
         _S.INVALID_ARGUMENT,
@@ -115,9 +134,9 @@ REMEDIES: Remedies = {
     ),
     Reason.MATERIAL_TOO_MANY: Remedy(
         _S.RESOURCE_EXHAUSTED,
-        "Remove material of this application first.",
-        "请先移除此申请中的部分材料。",
-        "Retire antes material de esta solicitud.",
+        "Remove material of this application first; whoever has removed thirty files waits an hour.",
+        "请先移除此申请中的部分材料；已移除三十个文件者须等待一小时。",
+        "Retire antes material de esta solicitud; quien haya retirado treinta archivos espera una hora.",
     ),
     Reason.FREQUENT_APPLICANT: Remedy(
         _S.RESOURCE_EXHAUSTED,

@@ -83,6 +83,12 @@ REMEDIES: Remedies = {
         "账户登记的是另一张证件的有效期：请到窗口提交旧证件工单。",
         "La cuenta se registró con la validez de otro documento: una ventanilla abre un caso por el antiguo.",
     ),
+    Reason.IDENTITY_DISPUTED: Remedy(
+        _S.FAILED_PRECONDITION,
+        "Two records contradict each other: go to a window, where somebody sees the person.",
+        "两份记录互相矛盾：请到登记窗口，由工作人员当面核验。",
+        "Dos registros se contradicen: acuda a una ventanilla, donde alguien vea a la persona.",
+    ),
     Reason.FACE_MISMATCH: Remedy(
         _S.FAILED_PRECONDITION,
         "Try again in good light, use the network certificate, or go to a window.",

@@ -193,6 +193,8 @@ class Core:
         last = row.reviewer_id if row.reviewer_id not in (None, reviewer_id) else row.last_reviewer_id
         new = replace(row, state=state, reviewer_id=reviewer_id, last_reviewer_id=last)
         self.write(connection, row, new)
+        if (row.reviewer_id or row.last_reviewer_id) not in (None, reviewer_id):
+            rows.clear_checks(connection, row.task_id)  # nobody decides on what somebody else checked
         if new.first_task_id is None:  # applicants hear nothing of second reviews
             self.handler(new.kind).assigned(connection, self.to_task(connection, new))
         return new
@@ -205,13 +207,17 @@ class Core:
         return new
 
     def find_reviewer(self, connection: Connection, row: TaskRow) -> str | None:
-        """Who is to get a task; whoever has it, or just had it, is not asked. Locks whom it compares."""
+        """Who is to get a task. Whoever has it, just had it, or ever gave it back, is not asked.
+
+        Locks whom it compares, and who has it: one after the other would be out of order.
+        """
         full_at = self.rules(connection).tasks_per_reviewer
         ids = staff.suitable(connection, row.kind, full_at=full_at)
         if not ids:
             return None
-        locked = list(staff.lock_reviewers(connection, ids).values())
-        barred = self.barred(connection, row) | {row.reviewer_id or row.last_reviewer_id or ""}
+        had = row.reviewer_id or row.last_reviewer_id or ""
+        locked = list(staff.lock_reviewers(connection, {*ids, had}).values())
+        barred = self.barred(connection, row) | {had} | rows.released_by(connection, row.task_id)
         wanted = Wanted(row.kind, rows.marks_of(connection, row.task_id), frozenset(barred))
         return choose(wanted, self.candidates(connection, locked, full_at=full_at))
 

@@ -86,8 +86,12 @@ class Reviews:
             self.core.try_assign(connection, row, pb.REVIEW_EVENT_KIND_ASSIGNED)
         return row.task_id
 
-    def resubmitted(self, connection: Connection, subject: str) -> None:
+    def resubmitted(
+        self, connection: Connection, subject: str, *, applicant: Applicant | None = None
+    ) -> None:
         """What was asked for is there: the same reviewer goes on, with the time that was left.
+
+        ``applicant``: where what was handed in may have changed what a reviewer could share.
 
         Raises:
             ServiceError: REVIEW_STATE; SUPPLEMENT_LATE: the deadline has passed,
@@ -98,6 +102,8 @@ class Reviews:
         if now_us >= row.at_us:
             raise ServiceError(Reason.SUPPLEMENT_LATE, "The deadline for the supplement has passed.")
         rows.clear_checks(connection, row.task_id)
+        if applicant is not None:
+            rows.add_marks(connection, row, applicant.marks)
         goes_on = row.reviewer_id if self._may_go_on(connection, row) else None
         event = TaskEvent.RESUBMIT if goes_on else TaskEvent.RESUBMIT_TO_NOBODY
         new = replace(
@@ -106,7 +112,7 @@ class Reviews:
             at_us=now_us + (row.left_us or 0),
             left_us=None,
             reviewer_id=goes_on,
-            last_reviewer_id=row.last_reviewer_id if goes_on else row.reviewer_id,
+            last_reviewer_id=row.last_reviewer_id if goes_on else row.reviewer_id or row.last_reviewer_id,
             queue_us=URGENT_US,
         )
         core.write(connection, row, new)
@@ -131,9 +137,7 @@ class Reviews:
         row = rows.newest_task(connection, subject, account_id)
         if row is None:
             return []
-        found = [
-            one for one in rows.events_of(connection, row.task_id, limit=MAX_MOMENTS) if one.kind in TOLD
-        ]
+        found = rows.events_of(connection, row.task_id, limit=MAX_MOMENTS, kinds=TOLD)
         numbers = staff.numbers_of(connection, {one.reviewer_id for one in found if one.reviewer_id})
         return [
             Moment(one.kind, one.time_us, numbers.get(one.reviewer_id) if one.reviewer_id else None)

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from cloud.access.call import Caller
 from cloud.errors import Reason, ServiceError
 from cloud.privacy.sealing import Place
-from cloud.reviews.core import URGENT_US, Core
+from cloud.reviews.assign import Wanted, may_have
+from cloud.reviews.core import SERVICE, URGENT_US, Core
 from cloud.reviews.marks import Marker
 from cloud.reviews.states import MACHINE, TaskEvent, TaskState
 from cloud.reviews.work import check_unrelated
@@ -23,8 +24,10 @@ from cloud.store.reviewers import CaseRow, ReviewerRow
 from cloud.store.reviews import TaskRow
 from verifield.v1 import review_service_pb2 as pb
 
-MOVED_AT_ONCE = 500
-"""Tasks that a discipline case moves in its own transaction; upkeep moves what is more than that."""
+MOVED_AT_ONCE = 100
+"""Tasks that one transaction moves, in which nobody else is given anything: a second or two, also on a slow
+machine. What a discipline case leaves, upkeep moves.
+"""
 
 HELD = (TaskState.ASSIGNED, TaskState.WAITING_SUPPLEMENT)
 
@@ -48,7 +51,9 @@ class Management:
     def set_profile(
         self, connection: Connection, reviewer_id: str, profile: Profile, *, caller: Caller
     ) -> ReviewerRow:
-        """Make or replace what a reviewer may be given.
+        """Make or replace what a reviewer may be given; what the reviewer may not have any more is moved.
+
+        Of more tasks than MOVED_AT_ONCE some stay: who is related cannot decide them; they become overdue.
 
         Raises:
             ServiceError: REVIEWER_SELF; REVIEWER_NO_ROLE: the user is not there, disabled, or no reviewer.
@@ -56,16 +61,25 @@ class Management:
         _check_not_self(reviewer_id, caller)
         if not staff.is_reviewing(connection, reviewer_id):
             raise ServiceError(Reason.REVIEWER_NO_ROLE, "This user is not an active reviewer.")
+        had = staff.skills_of(connection, [reviewer_id]).get(reviewer_id, frozenset())
+        narrower = profile.marks is not None or not had <= profile.skills
+        held = self._hold_all_locked(connection, reviewer_id) if narrower else set()
         row = staff.get_reviewer(connection, reviewer_id, lock=True)
         row = row or staff.add_reviewer(connection, reviewer_id, now_us=self.core.now_us)
-        new = replace(row, capacity=profile.capacity, away=profile.away, updated_us=self.core.now_us)
         staff.change_reviewer(
-            connection, reviewer_id, capacity=new.capacity, away=new.away, updated_us=new.updated_us
+            connection,
+            reviewer_id,
+            capacity=profile.capacity,
+            away=profile.away,
+            updated_us=self.core.now_us,
         )
         staff.set_skills(connection, reviewer_id, profile.skills)
         if profile.marks is not None:
             staff.set_marks(connection, reviewer_id, profile.marks)
-        return new
+        for task_id in sorted(held):
+            self._move_unsuitable(connection, task_id, row)
+        found = staff.get_reviewer(connection, reviewer_id)
+        return found or row
 
     def assign(
         self, connection: Connection, task_id: str, *, reviewer_id: str, reason: str, caller: Caller
@@ -103,11 +117,8 @@ class Management:
         _check_not_self(reviewer_id, caller)
         core = self.core
         self._reviewer(connection, reviewer_id)
-        # Tasks before reviewers, as everywhere; then whatever was assigned in between.
-        held = self._hold_all(connection, reviewer_id)
-        staff.lock_all(connection)
+        held = self._hold_all_locked(connection, reviewer_id)
         row = self._reviewer(connection, reviewer_id)
-        held |= self._hold_all(connection, reviewer_id, besides=held)
         staff.change_reviewer(connection, reviewer_id, open_cases=row.open_cases + 1, updated_us=core.now_us)
         case_id = core.sources.uuid7()
         case = CaseRow(
@@ -168,6 +179,23 @@ class Management:
             raise ServiceError(Reason.REVIEWER_NOT_FOUND, "This user has no profile as a reviewer.")
         return row
 
+    def _hold_all_locked(self, connection: Connection, reviewer_id: str) -> set[str]:
+        """Lock what a reviewer has, and all reviewers."""
+        # Tasks before reviewers, as everywhere; then whatever was assigned in between.
+        held = self._hold_all(connection, reviewer_id)
+        staff.lock_all(connection)
+        if len(held) < MOVED_AT_ONCE:
+            held |= self._hold_all(connection, reviewer_id, besides=held)
+        return held
+
+    def _move_unsuitable(self, connection: Connection, task_id: str, reviewer: ReviewerRow) -> None:
+        row = rows.get_task(connection, task_id)
+        full_at = self.core.rules(connection).tasks_per_reviewer
+        [candidate] = self.core.candidates(connection, [reviewer], full_at=full_at)
+        marks = rows.marks_of(connection, task_id)
+        if row and not may_have(Wanted(row.kind, marks, self.core.barred(connection, row)), candidate):
+            move_on(self.core, connection, task_id, reviewer.reviewer_id)
+
     def _hold_all(
         self, connection: Connection, reviewer_id: str, *, besides: Collection[str] = ()
     ) -> set[str]:
@@ -198,7 +226,7 @@ def move_on(core: Core, connection: Connection, task_id: str, reviewer_id: str) 
         return False
     if core.try_assign(connection, row, pb.REVIEW_EVENT_KIND_REASSIGNED) is None:
         new = core.leave(connection, row, queue_us=URGENT_US)
-        core.tell(connection, new, pb.REVIEW_EVENT_KIND_UNASSIGNED, "service", reviewer_id=reviewer_id)
+        core.tell(connection, new, pb.REVIEW_EVENT_KIND_UNASSIGNED, SERVICE, reviewer_id=reviewer_id)
     return True
 
 

@@ -10,8 +10,10 @@ different marks.
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 
 import phonenumbers
 
@@ -21,6 +23,13 @@ HOME_REGION = "CN"
 """Of telephone numbers without a country's code."""
 
 _PURPOSE = b"verifield marks of interest"
+
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+# One legal form under its long and its short name.
+_SHORT_FORMS = MappingProxyType(
+    {"limited": "ltd", "company": "co", "corporation": "corp", "incorporated": "inc"}
+)
+_SHORT_ENDINGS = (("有限责任公司", "有限公司"), ("股份有限公司", "股份公司"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +47,24 @@ class Marker:
         return self._mark("phone", _international(normal_phone(number)))
 
     def company(self, name_or_code: str) -> bytes:
-        """Of a company's name, or its unified social credit code: two marks for two ways to name it."""
-        return self._mark("company", normal_name(name_or_code))
+        """Of a company's name, or its unified social credit code: two marks for two ways to name it.
+
+        Spaces, dots, dashes, brackets and the short name of a legal form make no other company.
+        """
+        return self._mark("company", _company(name_or_code))
 
     def _mark(self, kind: str, value: str) -> bytes:
         key = hmac.digest(self.secret, _PURPOSE + b"\0" + kind.encode(), sha256)
         return hmac.digest(key, value.encode(), sha256)
+
+
+def _company(name_or_code: str) -> str:
+    name = normal_name(name_or_code)
+    words = [_SHORT_FORMS.get(word, word) for word in _BETWEEN_WORDS.split(name)]
+    joined = "".join(words) or name  # of signs alone: as it is
+    for long, short in _SHORT_ENDINGS:
+        joined = joined.replace(long, short)
+    return joined
 
 
 def _international(number: str) -> str:

@@ -56,7 +56,11 @@ class ReviewService(ManagementMethods):
             answer = pb.GetTaskResponse(
                 task=views.to_tasks(connection, [row], viewer)[0],
                 checks=views.to_checks(
-                    persons, connection, rows.checks_of(connection, row.task_id), remarks=inside
+                    persons,
+                    connection,
+                    rows.checks_of(connection, row.task_id),
+                    results=viewer.sees_outcome(row),
+                    remarks=inside,
                 ),
                 reasons=personal.open_reasons(persons, connection, row) if viewer.sees_outcome(row) else [],
             )
@@ -73,10 +77,12 @@ class ReviewService(ManagementMethods):
     async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context
     ) -> pb.ListTaskEventsResponse:
+        viewer = Viewer.of(caller_of_call())
+
         def read(connection: Connection) -> pb.ListTaskEventsResponse:
-            _found(rows.get_task(connection, request.task_id))
+            row = _found(rows.get_task(connection, request.task_id))
             found, token = lists.page_of_events(connection, request)
-            events = views.to_events(self._base.persons, connection, found)
+            events = views.to_events(self._base.persons, connection, found, details=viewer.sees_outcome(row))
             return pb.ListTaskEventsResponse(events=events, next_page_token=token)
 
         return await self._read(read)
@@ -129,7 +135,7 @@ class ReviewService(ManagementMethods):
                 connection, request.task_id, wanted, remark=request.remark, caller=caller
             )
             # Without remarks: answers are kept for a while.
-            checks = views.to_checks(self._base.persons, connection, found, remarks=False)
+            checks = views.to_checks(self._base.persons, connection, found, results=True, remarks=False)
             return pb.RecordCheckResponse(checks=checks)
 
         return await self._change(request, "reviews.record_check", work)

@@ -95,7 +95,9 @@ class Upkeep:
         return self._each(ids, self._expire_one)
 
     def move_stranded(self) -> int:
-        """Move tasks of reviewers who were disabled, or suspended with more tasks than one call moves."""
+        """Move tasks of reviewers who were disabled, are reviewers no more, or were suspended with more tasks
+        than one call moves.
+        """
         with self.store.reading() as connection:
             held = {
                 reviewer_id: rows.held_by(connection, reviewer_id, HELD, limit=AT_ONCE)

@@ -40,6 +40,7 @@ class Viewer:
         return row.reviewer_id == self.name and row.state in LIVE
 
     def sees_outcome(self, row: TaskRow) -> bool:
+        """Whether the viewer may know how it was decided; a failed check item tells it too."""
         return self.manages or not self.decides or row.reviewer_id == self.name
 
 
@@ -74,13 +75,15 @@ def _to_task(row: TaskRow, number: int, viewer: Viewer) -> pb.ReviewTask:
 
 
 def to_checks(
-    persons: Persons, connection: Connection, found: Sequence[CheckRow], *, remarks: bool
+    persons: Persons, connection: Connection, found: Sequence[CheckRow], *, results: bool, remarks: bool
 ) -> list[pb.ReviewCheck]:
-    """Check items; ``remarks``: with what was said."""
+    """Check items; ``results``: with what was found; ``remarks``: with what was said."""
     checks = []
     for row in found:
-        check = pb.ReviewCheck(item=row.item, result=pb.CheckResult.ValueType(row.result))
-        if row.recorded_us is not None:
+        check = pb.ReviewCheck(item=row.item)
+        if results:
+            check.result = pb.CheckResult.ValueType(row.result)
+        if results and row.recorded_us is not None:
             check.record_time.FromMicroseconds(row.recorded_us)
         if remarks:
             check.remark = personal.open_remark(persons, connection, row)
@@ -88,8 +91,10 @@ def to_checks(
     return checks
 
 
-def to_events(persons: Persons, connection: Connection, found: Sequence[EventRow]) -> list[pb.ReviewEvent]:
-    """What happened to a task."""
+def to_events(
+    persons: Persons, connection: Connection, found: Sequence[EventRow], *, details: bool
+) -> list[pb.ReviewEvent]:
+    """What happened to a task; ``details``: with results of check items and what was said."""
     numbers = staff.numbers_of(connection, {row.reviewer_id for row in found if row.reviewer_id})
     events = []
     for row in found:
@@ -99,8 +104,8 @@ def to_events(persons: Persons, connection: Connection, found: Sequence[EventRow
             actor=row.actor,
             reviewer_number=numbers.get(row.reviewer_id or "", 0),
             item=row.item,
-            result=pb.CheckResult.ValueType(row.result),
-            note=personal.open_note(persons, connection, row),
+            result=pb.CheckResult.ValueType(row.result if details else 0),
+            note=personal.open_note(persons, connection, row) if details else "",
         )
         event.time.FromMicroseconds(row.time_us)
         events.append(event)

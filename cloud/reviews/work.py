@@ -61,7 +61,7 @@ class Work:
         MACHINE.after(TaskState(row.state), TaskEvent.TAKE)
         reviewer = self._fit(connection, row, caller, lock=True)
         if row.kind not in staff.skills_of(connection, [reviewer.reviewer_id]).get(caller.name, ()):
-            raise ServiceError(Reason.REVIEWER_UNSKILLED, "This reviewer has not the skill for this kind.")
+            raise _unskilled()
         if reviewer.load >= capacity_of(reviewer, full_at=core.rules(connection).tasks_per_reviewer):
             raise ServiceError(Reason.REVIEWER_FULL, "This reviewer has as many tasks as allowed.")
         new = core.give(connection, row, reviewer.reviewer_id)
@@ -71,17 +71,21 @@ class Work:
     def take_next(self, connection: Connection, *, kind: int = 0, caller: Caller) -> TaskRow:
         """Have the first task in the queue that the caller may have; of one kind, where that is wanted.
 
+        What the caller gave back does not come again like this.
+
         Raises:
             ServiceError: REVIEW_NOTHING_TO_TAKE, or as :meth:`take` for reasons that no other task mends.
         """
-        own = staff.skills_of(connection, [reviewer_of(caller)]).get(caller.name, frozenset())
-        for task_id in rows.next_of_kinds(
-            connection, sorted(own & {kind} if kind else own), limit=LOOKED_THROUGH
-        ):
+        self._check_reviewer(staff.get_reviewer(connection, reviewer_of(caller)))
+        own = staff.skills_of(connection, [caller.name]).get(caller.name, frozenset())
+        if not own or (kind and kind not in own):
+            raise _unskilled()
+        for task_id in rows.next_of_kinds(connection, [kind] if kind else sorted(own), limit=LOOKED_THROUGH):
             seen = rows.get_task(connection, task_id)
+            if seen is None or caller.name in rows.released_by(connection, task_id):
+                continue
             try:
-                if seen is not None:  # before anything is locked that is not wanted then
-                    self._fit(connection, seen, caller)
+                self._fit(connection, seen, caller)  # before anything is locked that is not wanted then
                 return self.take(connection, task_id, caller=caller)
             except ServiceError as error:
                 if error.reason not in {Reason.REVIEW_CONFLICT, Reason.REVIEW_STATE}:
@@ -238,12 +242,17 @@ class Work:
         self, connection: Connection, row: TaskRow, caller: Caller, *, lock: bool = False
     ) -> ReviewerRow:
         """The caller as a reviewer who may have to do with a task."""
-        reviewer = staff.get_reviewer(connection, reviewer_of(caller), lock=lock)
+        found = staff.get_reviewer(connection, reviewer_of(caller), lock=lock)
+        reviewer = self._check_reviewer(found)
+        check_unrelated(self.core, connection, row, reviewer)
+        return reviewer
+
+    @staticmethod
+    def _check_reviewer(reviewer: ReviewerRow | None) -> ReviewerRow:
         if reviewer is None:
             raise ServiceError(Reason.REVIEWER_NOT_FOUND, "You have no profile as a reviewer.")
         if reviewer.suspended:
             raise ServiceError(Reason.REVIEWER_SUSPENDED, "This reviewer may not decide.")
-        check_unrelated(self.core, connection, row, reviewer)
         return reviewer
 
     def _deadline(self, connection: Connection, deadline_us: int | None) -> int:
@@ -271,6 +280,10 @@ def check_unrelated(core: Core, connection: Connection, row: TaskRow, reviewer: 
 def to_reason(reason: ReasonText) -> pb.ReviewReason:
     """A reason as the contract shows it."""
     return pb.ReviewReason(code=reason.code, text=reason.text)
+
+
+def _unskilled() -> ServiceError:
+    return ServiceError(Reason.REVIEWER_UNSKILLED, "This reviewer has not the skill for this kind.")
 
 
 def _check_own(row: TaskRow, caller: Caller) -> None:

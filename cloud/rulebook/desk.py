@@ -2,7 +2,8 @@
 
 1  an edition takes effect now or later, never in the past
 2  editions take effect in the order of their versions: what is still to come is withdrawn first
-3  an edition is withdrawn only before it takes effect; it is never changed
+3  an edition is withdrawn only well before it takes effect; it is never changed
+4  an edition can be obeyed, and locks nobody out (cloud.rulebook.checks)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 
 from cloud.api.rules import refuse_field
 from cloud.errors import Reason, ServiceError
+from cloud.rulebook.checks import check_sense
 from cloud.rulebook.kinds import RuleKind, kind_of
 from cloud.sources import Sources, from_us, to_us
 from cloud.store import rulebook as rows
@@ -24,6 +26,13 @@ from verifield.v1 import rulebook_pb2 as pb
 
 FARTHEST = timedelta(days=731)
 """Two years: a later time is rather a slip of the pen, and nobody would look for it."""
+
+SETTLED = timedelta(minutes=1)
+"""Before it takes effect an edition is no longer withdrawn: a server whose clock is ahead obeys it already,
+and history would say that it never counted."""
+
+MAX_TO_COME = 20
+"""Of one kind: devices are sent all of them."""
 
 OnPublished = Callable[[Connection, RuleKind[Message]], None]
 """Told in the transaction of a change, after it: which kind has another edition, or one less."""
@@ -42,9 +51,10 @@ class RulebookDesk:
         """Add an edition; ``effective`` None: it takes effect now.
 
         Raises:
-            ServiceError: RULES_PAST, RULES_ORDER.
+            ServiceError: RULES_PAST, RULES_ORDER, REQUEST_INVALID.
         """
         kind = kind_of(rules)
+        check_sense(rules)  # rule 4
         now_us = to_us(self.sources.now())
         effective_us = effective.ToMicroseconds() if effective else now_us
         if effective_us < now_us:  # rule 1
@@ -57,6 +67,10 @@ class RulebookDesk:
                 Reason.RULES_ORDER,
                 f"Version {last.version} of these rules takes effect at that time or later.",
                 {"version": str(last.version)},
+            )
+        if rows.count_to_come(connection, kind.number, now_us=now_us) >= MAX_TO_COME:
+            refuse_field(
+                "effective_time", rule="rules.to_come", why="is behind too many others that are to come"
             )
         row = rows.EditionRow(
             kind=kind.number,
@@ -72,13 +86,13 @@ class RulebookDesk:
         return row
 
     def withdraw(self, connection: Connection, kind: RuleKind[Message], version: int) -> rows.EditionRow:
-        """Take an edition back that has not yet taken effect.
+        """Take an edition back that has some time until it takes effect.
 
         Raises:
             ServiceError: RULES_NOT_FOUND, RULES_IN_EFFECT, RULES_WITHDRAWN.
         """
-        now_us = to_us(self.sources.now())
-        if not rows.withdraw(connection, kind.number, version, now_us=now_us):  # rule 3
+        now_us, settled_us = to_us(self.sources.now()), to_us(self.sources.now() + SETTLED)
+        if not rows.withdraw(connection, kind.number, version, now_us=now_us, after_us=settled_us):  # rule 3
             raise _why_not(rows.get_edition(connection, kind.number, version), kind, version)
         self._tell(connection, kind)
         row = rows.get_edition(connection, kind.number, version)
@@ -96,4 +110,4 @@ def _why_not(row: rows.EditionRow | None, kind: RuleKind[Message], version: int)
         return ServiceError(Reason.RULES_NOT_FOUND, f"There are no rules {kind.name} of version {version}.")
     if row.withdrawn_us is not None:
         return ServiceError(Reason.RULES_WITHDRAWN, "These rules were withdrawn before.")
-    return ServiceError(Reason.RULES_IN_EFFECT, "These rules have taken effect.")
+    return ServiceError(Reason.RULES_IN_EFFECT, "These rules have taken effect, or will within a minute.")

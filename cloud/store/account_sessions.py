@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,13 @@ def get_credential(connection: Connection, account_id: str, *, lock: bool = Fals
     return CredentialRow(**found._mapping) if found else None
 
 
+def locked_until(connection: Connection, account_ids: Collection[str]) -> dict[str, int]:
+    """Until when no password counts, of those accounts that have one."""
+    query = select(account_credentials.c.account_id, account_credentials.c.locked_until_us)
+    found = connection.execute(query.where(account_credentials.c.account_id.in_(account_ids)))
+    return {row.account_id: row.locked_until_us for row in found}
+
+
 def put_credential(connection: Connection, row: CredentialRow) -> None:
     """Replace a password; the account's row, or the credential's own, is locked."""
     if insert_new(connection, account_credentials, to_values(row)):
@@ -104,6 +112,13 @@ def put_credential(connection: Connection, row: CredentialRow) -> None:
 def drop_credential(connection: Connection, account_id: str) -> None:
     """Let no password count any more."""
     connection.execute(delete(account_credentials).where(account_credentials.c.account_id == account_id))
+
+
+def shut_out(connection: Connection, account_id: str, *, now_us: int) -> None:
+    """Let nobody in any more, and sign out who is: the person was erased."""
+    end_sessions(connection, account_id, now_us=now_us)
+    end_activations(connection, account_id)
+    drop_credential(connection, account_id)
 
 
 def add_session(connection: Connection, row: SessionRow) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, text, update
 
-from cloud.store.schema import account_identifiers, account_rebinds, accounts
+from cloud.store.schema import account_identifiers, account_rebinds, accounts, tickets
 from cloud.store.values import insert_new, to_values
 from verifield.v1.account_service_pb2 import ACCOUNT_STATE_DEREGISTERED
 
@@ -74,7 +75,11 @@ _STATUS = select(
     accounts.c.filing_until_us,
     accounts.c.version,
 ).where(accounts.c.account_id == bindparam("account_id"))
-_LIVE = accounts.c.state != ACCOUNT_STATE_DEREGISTERED
+# Said as the partial index says it: with a parameter in it, SQLite would not use that.
+_LIVE = text(f"accounts.state <> {ACCOUNT_STATE_DEREGISTERED}")
+
+
+_HOLD = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
 def get_account(connection: Connection, account_id: str, *, lock: bool = False) -> AccountRow | None:
@@ -93,34 +98,40 @@ def find_live(connection: Connection, id_marks: Sequence[bytes]) -> AccountRow |
     return _row(connection.execute(query).first())
 
 
-def list_of_person(
-    connection: Connection, id_marks: Sequence[bytes], *, behind: str, limit: int
+def list_accounts(
+    connection: Connection, *, id_marks: Sequence[bytes] = (), state: int = 0, behind: str, limit: int
 ) -> list[AccountRow]:
-    """All accounts that a person has and had, in order of their ids."""
-    query = select(*accounts.c).where(accounts.c.id_mark.in_(id_marks), accounts.c.account_id > behind)
-    return _rows(connection.execute(query.order_by(accounts.c.account_id).limit(limit)).all())
+    """Accounts in order of their ids, which is that of time.
 
-
-def list_accounts(connection: Connection, *, state: int, behind: str, limit: int) -> list[AccountRow]:
-    """Accounts in order of their ids, which is that of time; a state of 0 does not filter."""
+    ``id_marks``: of one person, all that there are and were; without any, and with a state of 0, of all.
+    """
     query = select(*accounts.c).where(accounts.c.account_id > behind)
+    if id_marks:
+        query = query.where(accounts.c.id_mark.in_(id_marks))
     if state:
         query = query.where(accounts.c.state == state)
     return _rows(connection.execute(query.order_by(accounts.c.account_id).limit(limit)).all())
 
 
 def list_stale(
-    connection: Connection, *, states: Collection[int], before_us: int, limit: int
+    connection: Connection, *, states: Collection[int], before_us: int, waiting: bool, limit: int
 ) -> list[AccountRow]:
-    """Accounts that have had one of these states since before; locked, but for those that somebody has."""
-    query = (
-        select(*accounts.c)
-        .where(accounts.c.state.in_(states), accounts.c.state_us < before_us)
-        .order_by(accounts.c.state_us)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    """Accounts that have had one of these states since before; locked, but for those that somebody has.
+
+    ``waiting``: also those about which the information centre has a ticket.
+    """
+    query = select(*accounts.c).where(accounts.c.state.in_(states), accounts.c.state_us < before_us)
+    if not waiting:
+        open_ticket = tickets.c.account_id == accounts.c.account_id, text("tickets.state < 3")
+        query = query.where(~exists().where(*open_ticket))
+    query = query.order_by(accounts.c.state_us).limit(limit).with_for_update(skip_locked=True, of=accounts)
     return _rows(connection.execute(query).all())
+
+
+def list_erased(connection: Connection, *, limit: int) -> list[AccountRow]:
+    """Accounts that live, of persons who were erased; locked as :func:`list_stale` does."""
+    query = select(*accounts.c).where(accounts.c.id_mark.is_(None), _LIVE).limit(limit)
+    return _rows(connection.execute(query.with_for_update(skip_locked=True)).all())
 
 
 def add_account(connection: Connection, row: AccountRow) -> bool:
@@ -134,6 +145,18 @@ def change_account(connection: Connection, row: AccountRow) -> None:
     for name in ("account_id", "source", "created_us"):
         del values[name]
     connection.execute(update(accounts).where(accounts.c.account_id == row.account_id).values(**values))
+
+
+def hold_keys(connection: Connection, keys: Iterable[bytes]) -> None:
+    """Let nobody else who does the same come by these keys until the transaction ends.
+
+    Taken in one order, so that two transactions never wait for each other. SQLite has one writer at a time.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    locks = sorted({int.from_bytes(sha256(key).digest()[:8], signed=True) for key in keys})
+    for lock in locks:
+        connection.execute(_HOLD, {"lock": lock})
 
 
 def add_identifier(connection: Connection, row: IdentifierRow) -> bool:

@@ -166,6 +166,12 @@ def get_signature(connection: Connection, session_id: str) -> SignatureRow | Non
     return SignatureRow(**row._mapping) if row else None
 
 
+def empty_signature(connection: Connection, session_id: str) -> None:
+    """Take away what was written; the digests stay."""
+    at = coop_signatures.c.session_id == session_id
+    connection.execute(update(coop_signatures).where(at).values(strokes=None, image=None))
+
+
 def next_number(connection: Connection, year: int) -> int:
     """The next number of a year, from 1; the year's row stays locked until the transaction ends.
 
@@ -215,7 +221,7 @@ def list_records(connection: Connection, customer_id: str, *, behind: str, limit
 
 
 def revoke_record(
-    connection: Connection, record_id: str, *, now_us: int, revocation: int, explanation: bytes
+    connection: Connection, record_id: str, *, now_us: int, revocation: int, explanation: bytes | None
 ) -> None:
     """End a record that was read with a lock."""
     connection.execute(

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from cloud.store.lists import Begin
 from cloud.store.schema import business_documents, business_events, business_requests, delegations
@@ -77,19 +77,6 @@ class DelegationRow:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class StepRow:
-    """How many left a state, and how long they had been in it."""
-
-    left_state: int
-    process_version: int
-    count: int
-    p50_us: int
-    p90_us: int
-    p99_us: int
-    max_us: int
-
-
 def add_request(connection: Connection, row: BusinessRow) -> None:
     """Insert a request."""
     connection.execute(insert(business_requests).values(**to_values(row)))
@@ -108,13 +95,21 @@ def change_request(connection: Connection, row: BusinessRow) -> None:
     connection.execute(query.values(**to_values(row)))
 
 
-def begun_since(connection: Connection, account_id: str, *, since_us: int) -> list[int]:
-    """When an account began requests since a moment, for itself or for others; oldest first."""
+def newest_begun(connection: Connection, account_id: str, *, since_us: int, limit: int) -> list[int]:
+    """When an account began the last requests after a moment, for itself or for others; oldest first."""
     at = business_requests.c
     own = select(at.created_us).where(at.account_id == account_id, at.agent_account_id.is_(None))
     others = select(at.created_us).where(at.agent_account_id == account_id)
-    begun = [one.where(at.created_us > since_us) for one in (own, others)]
-    return sorted(time for query in begun for time in connection.execute(query).scalars())
+    newest = [one.order_by(at.business_id.desc()).limit(limit) for one in (own, others)]
+    begun = sorted(time for query in newest for time in connection.execute(query).scalars())
+    return [time for time in begun if time > since_us][-limit:]
+
+
+def lock_open(connection: Connection, account_id: str, *, states: Collection[int]) -> list[BusinessRow]:
+    """An applicant's requests in these states; nobody else changes them until the transaction ends."""
+    at = business_requests.c
+    query = select(*at).where(at.account_id == account_id, at.state.in_(states)).order_by(at.business_id)
+    return [BusinessRow(**row._mapping) for row in connection.execute(query.with_for_update())]
 
 
 def select_requests(
@@ -171,42 +166,6 @@ def newest_seq(connection: Connection, business_id: str) -> int:
     return connection.execute(query).scalar_one() or 0
 
 
-def report_steps(connection: Connection, *, start_us: int, end_us: int) -> list[StepRow]:
-    """Exact percentiles (nearest rank) of how long states lasted that ended in a period."""
-    at = business_events.c
-    step = (at.left_state, at.process_version)
-    ranked = (
-        select(
-            *step,
-            at.lasted_us,
-            func.row_number().over(partition_by=step, order_by=at.lasted_us).label("place"),
-            func.count().over(partition_by=step).label("total"),
-        )
-        .where(at.left_state.is_not(None), at.time_us >= start_us, at.time_us < end_us)
-        .subquery()
-    )
-    one = ranked.c
-
-    def percentile(percent: int) -> Any:
-        place = (one.total * percent + 99) // 100  # rounded up
-        return func.max(one.lasted_us).filter(one.place == place)
-
-    query = (
-        select(
-            one.left_state,
-            one.process_version,
-            func.count().label("count"),
-            percentile(50).label("p50_us"),
-            percentile(90).label("p90_us"),
-            percentile(99).label("p99_us"),
-            func.max(one.lasted_us).label("max_us"),
-        )
-        .group_by(one.left_state, one.process_version)
-        .order_by(one.left_state, one.process_version)
-    )
-    return [StepRow(**row._mapping) for row in connection.execute(query)]
-
-
 def add_delegation(connection: Connection, row: DelegationRow) -> None:
     """Insert a delegation."""
     connection.execute(insert(delegations).values(**to_values(row)))
@@ -226,24 +185,35 @@ def change_delegation(connection: Connection, row: DelegationRow) -> None:
 
 
 def list_between(
-    connection: Connection, account_id: str, agent_account_id: str, *, state: int
+    connection: Connection, account_id: str, agent_account_id: str, *, state: int, lock: bool = False
 ) -> list[DelegationRow]:
-    """The delegations from one account to another that have a state."""
+    """The delegations from one account to another that have a state; ``lock`` as for :func:`get_request`."""
     at = delegations.c
     query = select(*at).where(
         at.account_id == account_id, at.agent_account_id == agent_account_id, at.state == state
     )
-    return [DelegationRow(**row._mapping) for row in connection.execute(query.order_by(at.delegation_id))]
+    query = query.order_by(at.delegation_id)
+    found = connection.execute(query.with_for_update() if lock else query)
+    return [DelegationRow(**row._mapping) for row in found]
+
+
+def lock_delegations(
+    connection: Connection, account_id: str, *, states: Collection[int]
+) -> list[DelegationRow]:
+    """Those that an account gave or was given, in these states; locked as by :func:`lock_open`."""
+    at = delegations.c
+    either = or_(at.account_id == account_id, at.agent_account_id == account_id)
+    query = select(*at).where(either, at.state.in_(states)).order_by(at.delegation_id)
+    return [DelegationRow(**row._mapping) for row in connection.execute(query.with_for_update())]
 
 
 def count_delegations(
-    connection: Connection, account_id: str, *, states: Collection[int], now_us: int
+    connection: Connection, account_id: str, *, states: Collection[int], now_us: int, since_us: int
 ) -> int:
-    """How many of an account's delegations have one of these states, and are not over."""
+    """How many an account gave that have one of these states and are not over, or were given lately."""
     at = delegations.c
-    query = select(func.count()).where(
-        at.account_id == account_id, at.state.in_(states), at.valid_until_us > now_us
-    )
+    lives = and_(at.state.in_(states), at.valid_until_us > now_us)
+    query = select(func.count()).where(at.account_id == account_id, or_(lives, at.created_us > since_us))
     return connection.execute(query).scalar_one()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from cloud.store.certifications import ApplicationRow
 from cloud.store.schema import certification_applications as applications
@@ -109,7 +109,7 @@ def measures_of(connection: Connection, account_id: str) -> list[MeasureRow]:
 def add_recert(
     connection: Connection, application_id: str, *, why: int, account_id: str, now_us: int
 ) -> bool:
-    """Note that something has to be certified again; False where that was noted before."""
+    """Note that something has to be certified again; False where that is noted, and was not settled."""
     values: dict[str, Any] = {
         "application_id": application_id,
         "why": why,
@@ -117,18 +117,41 @@ def add_recert(
         "created_us": now_us,
         "settled_us": None,
     }
-    return insert_new(connection, recerts, values)
+    again = update(recerts).where(
+        recerts.c.application_id == application_id,
+        recerts.c.why == why,
+        recerts.c.settled_us.is_not(None),
+    )
+    if insert_new(connection, recerts, values):
+        return True
+    return connection.execute(again.values(created_us=now_us, settled_us=None)).rowcount == 1
 
 
 def recerts_of(connection: Connection, application_id: str) -> list[int]:
-    """Why an application has to be made again."""
-    query = select(recerts.c.why).where(recerts.c.application_id == application_id).order_by(recerts.c.why)
+    """Why an application has to be made again, or handed in again."""
+    query = (
+        select(recerts.c.why)
+        .where(recerts.c.application_id == application_id, recerts.c.settled_us.is_(None))
+        .order_by(recerts.c.why)
+    )
     return list(connection.execute(query).scalars())
 
 
-def settle_recerts(connection: Connection, account_id: str, *, now_us: int) -> None:
-    """A new one was passed."""
-    change = update(recerts).where(recerts.c.account_id == account_id, recerts.c.settled_us.is_(None))
+def settle_recerts(connection: Connection, account_id: str, type_code: str, *, now_us: int) -> None:
+    """A new one of this type was passed."""
+    of_type = select(applications.c.application_id).where(
+        applications.c.account_id == account_id, applications.c.type_code == type_code
+    )
+    _settle(connection, recerts.c.application_id.in_(of_type), now_us=now_us)
+
+
+def settle_recerts_of(connection: Connection, application_id: str, *, now_us: int) -> None:
+    """It was handed in again."""
+    _settle(connection, recerts.c.application_id == application_id, now_us=now_us)
+
+
+def _settle(connection: Connection, which: ColumnElement[bool], *, now_us: int) -> None:
+    change = update(recerts).where(which, recerts.c.settled_us.is_(None))
     connection.execute(change.values(settled_us=now_us))
 
 

@@ -18,11 +18,12 @@ _LOCK_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class SendRow:
-    """An accepted send. ``phone`` and ``source`` are meters."""
+    """An accepted send. ``phone``, ``source`` and ``person`` are meters."""
 
     send_id: str
     phone: bytes
     source: bytes
+    person: bytes
     purpose: int
     sent_us: int
 
@@ -76,7 +77,7 @@ def lock_meters(connection: Connection, meters: Collection[bytes], *, now_us: in
 def add_send(connection: Connection, row: SendRow) -> None:
     """Record an accepted send; its meters are locked."""
     connection.execute(insert(sms_sends).values(**to_values(row)))
-    metered = send_meters.c.meter.in_([row.phone, row.source])
+    metered = send_meters.c.meter.in_([row.phone, row.source, row.person])
     connection.execute(update(send_meters).where(metered).values(last_us=row.sent_us))
 
 
@@ -88,6 +89,11 @@ def phone_nth_newest(connection: Connection, meter: bytes, nth: int) -> int | No
 def source_nth_newest(connection: Connection, meter: bytes, nth: int) -> int | None:
     """As :func:`phone_nth_newest`, of those that came from a source."""
     return _nth_newest(connection, sms_sends.c.source, meter, nth)
+
+
+def person_nth_newest(connection: Connection, meter: bytes, nth: int) -> int | None:
+    """As :func:`phone_nth_newest`, of those that a person had sent."""
+    return _nth_newest(connection, sms_sends.c.person, meter, nth)
 
 
 def add_challenge(connection: Connection, row: ChallengeRow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, or_, select, update
 
 from cloud.store.lists import Begin
 from cloud.store.schema import identity_conflicts
@@ -48,11 +48,15 @@ def has_open(connection: Connection, account_id: str) -> bool:
 
 
 def settle(connection: Connection, account_id: str, *, settled_by: str, now_us: int) -> int:
-    """Note that somebody has seen the person since; return how many conflicts that settles."""
+    """Note that somebody has seen the person since; return how many conflicts that settles.
+
+    Those of the account itself, and of one that the person had before and that has ended.
+    """
+    mine, earlier = identity_conflicts.c.account_id, identity_conflicts.c.other_account_id
     return connection.execute(
         update(identity_conflicts)
         .where(
-            identity_conflicts.c.account_id == account_id,
+            or_(mine == account_id, earlier == account_id),
             identity_conflicts.c.state == CONFLICT_STATE_OPEN,
         )
         .values(state=CONFLICT_STATE_SETTLED, settled_us=now_us, settled_by=settled_by)

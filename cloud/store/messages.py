@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, text, update
 
 from cloud.store.schema import messages
 from cloud.store.values import to_values
@@ -118,13 +118,6 @@ def page_of_messages(
     if person_id:
         query = query.where(messages.c.person_id == person_id)
     return [MessageRow(**row._mapping) for row in connection.execute(query)]
-
-
-def count_by_state(connection: Connection, states: Sequence[int]) -> dict[int, int]:
-    """How many messages are in each of these states; those without any are left out."""
-    query = select(messages.c.state, func.count()).where(messages.c.state.in_(states))
-    found = connection.execute(query.group_by(messages.c.state))
-    return {row.state: row[1] for row in found}
 
 
 def empty_contents(connection: Connection, *, before_us: int, limit: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from cloud.store.schema import objects
 from cloud.store.values import to_values
@@ -45,6 +45,12 @@ def drop_object(connection: Connection, object_id: str, *, now_us: int) -> bool:
         .values(dropped_us=now_us, opener=None)
     )
     return connection.execute(change).rowcount == 1
+
+
+def count_dropped(connection: Connection, person_id: str) -> int:
+    """Those of a person that were dropped, and whose files may still be there."""
+    query = select(func.count()).where(objects.c.person_id == person_id, objects.c.dropped_us.is_not(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def gone_objects(connection: Connection, *, dropped_before_us: int, limit: int) -> list[ObjectRow]:

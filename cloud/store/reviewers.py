@@ -226,10 +226,12 @@ def list_reviewers(connection: Connection, *, behind: int, limit: int) -> list[R
 
 def stranded(connection: Connection, *, limit: int) -> list[str]:
     """Ids of reviewers who have tasks and may not, or cannot, decide them any more."""
-    gone = users.c.state != USER_STATE_ACTIVE
+    role = (user_roles.c.user_id == users.c.user_id) & (user_roles.c.role == ROLE_REVIEWER)
+    gone = (users.c.state != USER_STATE_ACTIVE) | user_roles.c.user_id.is_(None)
     query = (
         select(reviewers.c.reviewer_id)
         .join(users, users.c.user_id == reviewers.c.reviewer_id)
+        .outerjoin(user_roles, role)
         .where(reviewers.c.load > 0, gone | (reviewers.c.open_cases > 0) | reviewers.c.removed.is_(True))
         .limit(limit)
     )

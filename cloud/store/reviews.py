@@ -131,6 +131,16 @@ def live_task(connection: Connection, subject: str, *, lock: bool = False) -> Ta
     return _task(connection.execute(query.with_for_update() if lock else query).one_or_none())
 
 
+def has_task(connection: Connection, subject: str, reviewer_id: str) -> bool:
+    """Whether a reviewer has a task of a subject, the first or a second one, that has not ended."""
+    query = select(review_tasks.c.task_id).where(
+        review_tasks.c.reviewer_id == reviewer_id,
+        text("state < 4"),
+        review_tasks.c.subject == subject,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def newest_task(connection: Connection, subject: str, account_id: str) -> TaskRow | None:
     """The newest task of a subject, whatever its state; second reviews are none."""
     query = (
@@ -212,6 +222,21 @@ def marks_of(connection: Connection, task_id: str) -> frozenset[bytes]:
     return frozenset(map(bytes, connection.execute(query).scalars()))
 
 
+def add_marks(connection: Connection, row: TaskRow, marks: Collection[bytes]) -> None:
+    """What the applicant shares by now, beside what is known; nothing is forgotten."""
+    new = sorted(set(marks) - marks_of(connection, row.task_id))
+    place = review_task_marks.c.position
+    query = select(func.max(place)).where(review_task_marks.c.task_id == row.task_id)
+    last = connection.execute(query).scalar()
+    first = 0 if last is None else last + 1
+    own = {"task_id": row.task_id, "account_id": row.account_id}
+    insert_many(
+        connection,
+        review_task_marks,
+        [own | {"position": number, "mark": mark} for number, mark in enumerate(new, start=first)],
+    )
+
+
 def bars_of(connection: Connection, task_id: str) -> frozenset[str]:
     """Reviewers who must not have a task."""
     query = select(review_bars.c.reviewer_id).where(review_bars.c.task_id == task_id)
@@ -254,16 +279,27 @@ def add_event(connection: Connection, row: EventRow) -> None:
     connection.execute(insert(review_events).values(**to_values(row)))
 
 
-def events_of(connection: Connection, task_id: str, *, behind: int = 0, limit: int) -> list[EventRow]:
-    """Events of a task, oldest first."""
+def events_of(
+    connection: Connection, task_id: str, *, behind: int = 0, limit: int, kinds: Collection[int] = ()
+) -> list[EventRow]:
+    """Events of a task, oldest first; only of these kinds, where some are given."""
     columns = [review_events.c[field.name] for field in fields(EventRow)]
     query = (
         select(*columns)
         .where(review_events.c.task_id == task_id, review_events.c.number > behind)
+        .where(*([review_events.c.kind.in_(kinds)] if kinds else []))
         .order_by(review_events.c.number)
         .limit(limit)
     )
     return [EventRow(**row._mapping) for row in connection.execute(query)]
+
+
+def released_by(connection: Connection, task_id: str) -> frozenset[str]:
+    """Reviewers who gave a task back."""
+    query = select(review_events.c.reviewer_id).where(
+        review_events.c.task_id == task_id, review_events.c.kind == pb.REVIEW_EVENT_KIND_RELEASED
+    )
+    return frozenset(connection.execute(query).scalars())
 
 
 def add_second(connection: Connection, row: SecondRow) -> None:

@@ -84,11 +84,18 @@ def list_editions(connection: Connection, kind: int, *, before: int | None, limi
     return [EditionRow(**row._mapping) for row in connection.execute(query)]
 
 
-def withdraw(connection: Connection, kind: int, version: int, *, now_us: int) -> bool:
-    """Take an edition back; False where it has taken effect, or was taken back before."""
+def count_to_come(connection: Connection, kind: int, *, now_us: int) -> int:
+    """How many editions take effect after a moment."""
+    at = rule_editions.c
+    query = select(func.count()).where(at.kind == kind, at.effective_us > now_us, at.withdrawn_us.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def withdraw(connection: Connection, kind: int, version: int, *, now_us: int, after_us: int) -> bool:
+    """Take an edition back that takes effect after ``after_us``; False where it was taken back before."""
     at = rule_editions.c
     query = update(rule_editions).where(
-        at.kind == kind, at.version == version, at.withdrawn_us.is_(None), at.effective_us > now_us
+        at.kind == kind, at.version == version, at.withdrawn_us.is_(None), at.effective_us >= after_us
     )
     return connection.execute(query.values(withdrawn_us=now_us)).rowcount == 1
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, update
 
 from cloud.store.lists import Begin
 from cloud.store.schema import (
@@ -180,12 +180,18 @@ def find_pending(connection: Connection, account_id: str, method: int) -> Verifi
     return _one(VerificationRow, connection.execute(query.with_for_update()).one_or_none())
 
 
-def newest_of_request(connection: Connection, account_id: str, request_id: str) -> VerificationRow | None:
-    """The newest attempt that a request began."""
+def newest_of_request(
+    connection: Connection, account_id: str, method: int, *, request_id: str
+) -> VerificationRow | None:
+    """The newest attempt of a method that a request began; other calls may have the same id."""
     query = (
         select(*verifications.c)
-        .where(verifications.c.account_id == account_id, verifications.c.request_id == request_id)
-        .order_by(verifications.c.verification_id.desc())
+        .where(
+            verifications.c.account_id == account_id,
+            verifications.c.method == method,
+            verifications.c.request_id == request_id,
+        )
+        .order_by(verifications.c.created_us.desc(), verifications.c.verification_id.desc())
         .limit(1)
     )
     return _one(VerificationRow, connection.execute(query).one_or_none())
@@ -262,10 +268,17 @@ def end_face_check(connection: Connection, face_check_id: str, *, verification_i
 
 
 def free_evidence(connection: Connection, verification_id: str, *, subject: str) -> None:
-    """Let nonce and record of an attempt that got no answer be used once more."""
+    """Let nonce and record of an attempt that got no answer be used once more.
+
+    A nonce behind which the account was given another one stays at its end: the newest counts alone.
+    """
+    newer = face_checks.alias()
+    overtaken = exists().where(
+        newer.c.account_id == face_checks.c.account_id, newer.c.face_check_id > face_checks.c.face_check_id
+    )
     connection.execute(
         update(face_checks)
-        .where(face_checks.c.verification_id == verification_id)
+        .where(face_checks.c.verification_id == verification_id, ~overtaken)
         .values(ended_us=None, verification_id="")
     )
     connection.execute(delete(used_evidence).where(used_evidence.c.subject == subject))
@@ -334,12 +347,12 @@ def entries_between(connection: Connection, *, start_us: int, end_us: int, after
     return [LedgerRow(**row._mapping) for row in connection.execute(query)]
 
 
-def all_entries(connection: Connection) -> Iterator[LedgerRow]:
-    """The whole ledger, in order."""
-    after = 0
-    while rows := entries_between(connection, start_us=0, end_us=2**63 - 1, after=after):
-        yield from rows
-        after = rows[-1].number
+def entry_digests(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
+    """Digests of the entries with these numbers; without those that there are none of."""
+    query = select(manual_ledger.c.number, manual_ledger.c.entry_sha256).where(
+        manual_ledger.c.number.in_(numbers)
+    )
+    return {row.number: bytes(row.entry_sha256) for row in connection.execute(query)}
 
 
 def put_staff(connection: Connection, row: StaffRow) -> None:

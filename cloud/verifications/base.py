@@ -19,6 +19,7 @@ from cloud.verifications.ctid import CtidDesk
 from cloud.verifications.desk import Verifications
 from cloud.verifications.ledger import Ledger
 from cloud.verifications.online import Online
+from cloud.verifications.people import Staff
 from cloud.verifications.sites import Sites
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,6 +36,7 @@ class Desks:
     online: Online
     ctid: CtidDesk
     ledger: Ledger
+    staff: Staff
     sites: Sites
 
     async def read(self, work: Callable[[Connection], T]) -> T:

@@ -22,7 +22,7 @@ from cloud.store.schema import ctid_transactions
 from cloud.store.sealed import SealedTable
 from cloud.store.verifications import CtidRow, VerificationRow
 from cloud.verifications.desk import Verifications
-from cloud.verifications.online import Asked, begin, changed, read, resume
+from cloud.verifications.online import Asked, bar, begin, changed, read, resume
 from cloud.verifications.states import State
 from verifield.v1 import identity_service_pb2 as pb
 
@@ -53,29 +53,37 @@ class CtidDesk:
         self._persons = persons
 
     def begin(self, connection: Connection, account_id: str, *, request_id: str) -> Asked:
-        """Begin; one that waits for the person ends.
+        """Begin; one that waits for the person ends, unless it is this request's own.
 
         Raises:
-            ServiceError: ID_VALIDITY_CONFLICT, VERIFICATION_TRIES_USED, or why the account's state does not
-                allow it.
+            ServiceError: ID_VALIDITY_CONFLICT, IDENTITY_DISPUTED, VERIFICATION_TRIES_USED, or why the
+                account's state does not allow it.
         """
+        method = pb.VERIFICATION_METHOD_CTID
         held = self._desk.hold(connection, account_id)
-        self._desk.check_open(held, AccountEvent.VERIFY_IDENTITY)
         known = self._desk.accounts.personal(connection, account_id).elements
-        left = rows.find_pending(connection, account_id, pb.VERIFICATION_METHOD_CTID)
+        if request_id:
+            mine = rows.newest_of_request(connection, account_id, method, request_id=request_id)
+            if mine is not None and rows.get_ctid(connection, mine.verification_id) is not None:
+                return Asked(mine, known, known, again=True)
+        self._desk.check_open(held, AccountEvent.VERIFY_IDENTITY)
+        self._desk.check_undisputed(connection, held)
+        left = rows.find_pending(connection, account_id, method)
         if left is not None:
             self._desk.interrupt(connection, left, code="SUPERSEDED")
-        row = begin(self._desk, connection, held, pb.VERIFICATION_METHOD_CTID, request_id=request_id)
+        row = begin(self._desk, connection, held, method, request_id=request_id)
         return Asked(row, known, known)
 
     def started(
-        self, connection: Connection, asked: Asked, answer: CtidTransaction | AuthorityFault
+        self, connection: Connection, asked: Asked, answer: CtidTransaction | AuthorityFault | None
     ) -> VerificationRow | ServiceError:
-        """Keep what the authority gave.
+        """Keep what the authority gave; ``answer`` None: this request was answered, and that is forgotten.
 
         Raises:
             ServiceError: VERIFICATION_STATE: another one was begun meanwhile.
         """
+        if answer is None:
+            return ServiceError(Reason.CTID_UNKNOWN, "The answer to this request id is not kept any more.")
         _held, row = resume(self._desk, connection, asked.row)
         if isinstance(answer, AuthorityFault):
             self._desk.interrupt(connection, row, code=answer.reason.value)
@@ -115,11 +123,14 @@ class CtidDesk:
         """Write what the authority answered; ``answer`` None: the attempt was over already.
 
         Raises:
-            ServiceError: VERIFICATION_STATE, or why the account's state does not allow it.
+            ServiceError: why the account's state does not allow it.
         """
-        if answer is None:
-            return _ended(read(connection, waiting.asked.row.verification_id))
-        held, row = resume(self._desk, connection, waiting.asked.row)
+        held = self._desk.hold(connection, waiting.asked.row.account_id)
+        row = read(connection, waiting.asked.row.verification_id, lock=True)
+        if answer is None or row.state != State.PENDING:  # asked twice at a time: the other was faster
+            return _ended(row)
+        if (barred := bar(self._desk, connection, held, row, AccountEvent.VERIFY_IDENTITY)) is not None:
+            return barred
         if self._desk.accounts.personal(connection, row.account_id).elements != waiting.person:
             return changed(self._desk, connection, row)
         match answer.state:

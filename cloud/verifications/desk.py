@@ -19,6 +19,7 @@ from cloud.errors import Reason, ServiceError
 from cloud.rulebook.editions import find
 from cloud.rulebook.kinds import RuleKind
 from cloud.sources import Sources, to_us
+from cloud.store import identity_conflicts as conflicts
 from cloud.store import verifications as rows
 from cloud.store.accounts import AccountRow
 from cloud.store.verifications import IdentityRow, VerificationRow
@@ -130,6 +131,19 @@ class Verifications:
         if held.identity.conflict_us is not None:
             raise validity_conflict(registering=True)
 
+    def check_undisputed(self, connection: Connection, held: Held) -> None:
+        """Check that no two records contradict each other about the person: then somebody has to look.
+
+        Raises:
+            ServiceError: IDENTITY_DISPUTED.
+        """
+        if conflicts.has_open(connection, held.account_id):
+            raise ServiceError(
+                Reason.IDENTITY_DISPUTED,
+                "Two records contradict each other about this person.",
+                {"remedies": "MANUAL"},
+            )
+
     def begin(
         self, connection: Connection, held: Held, method: int, *, request_id: str, life_us: int
     ) -> VerificationRow:
@@ -206,7 +220,7 @@ class Verifications:
     def confirm_person(
         self, connection: Connection, held: Held, row: VerificationRow, *, mark: int = 0
     ) -> VerificationRow:
-        """Who the holder is was shown; ``row`` may have been confirmed before.
+        """Who the holder is was shown: nobody is awaited any more. ``row`` may have been confirmed before.
 
         Raises:
             ServiceError: VERIFICATION_STATE, or why the account's state does not allow it.
@@ -226,6 +240,7 @@ class Verifications:
             face_tries=0,
         )
         rows.put_identity(connection, identity)
+        close_tasks(connection, held.account_id, pb.SITE_VERIFICATION_STATE_DONE)
         return row
 
     def refuse(
@@ -249,15 +264,19 @@ class Verifications:
             rows.put_identity(connection, replace(identity, conflict_us=self.now_us))
         return validity_conflict(registering=held.registering)
 
-    def mark_stale(self, connection: Connection, account_id: str, why: str) -> bool:
+    def mark_stale(
+        self, connection: Connection, account_id: str, why: str, *, before_us: int | None = None
+    ) -> bool:
         """What the account's verification stood on has changed; False where there was none that counts.
 
-        ``why``: a stable code, for example IDENTITY_CHANGED.
+        ``why``: a stable code, for example IDENTITY_CHANGED. ``before_us``: only what is older than that.
         """
         held = self.hold(connection, account_id)
         identity = held.identity
         if identity.verified_us is None or identity.stale_us is not None:
             return False
+        if before_us is not None and identity.verified_us >= before_us:
+            return False  # verified anew while the lock was waited for
         row = rows.get_verification(connection, identity.verification_id or "", lock=True)
         if row is not None and row.state == State.PASSED:
             self.end(connection, row, Event.OUTDATE, code=why)
@@ -283,7 +302,7 @@ class Verifications:
     def deregistered(self, connection: Connection, account_id: str) -> None:
         """The account has ended: its verification too, and nobody is awaited for it."""
         self.mark_stale(connection, account_id, "ACCOUNT_ENDED")
-        close_tasks(connection, account_id)
+        close_tasks(connection, account_id, pb.SITE_VERIFICATION_STATE_WITHDRAWN)
 
     def _with_elements(
         self, connection: Connection, account: AccountRow, elements: FourElements

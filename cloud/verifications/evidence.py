@@ -3,13 +3,15 @@
     1  a device signed it whose certificates lead to our root, and it keeps the rules     EVIDENCE_INVALID,
        of statements (steps 1 to 5 of cloud.attestations.ingest)                          EVIDENCE_SIGNATURE
     2  that device is enrolled with this very key, is let in now, and neither it nor its  EVIDENCE_DEVICE
-       certificate was revoked
+       certificate was revoked; its chain has no other record at this place
     3  it was made for this request: it names the nonce that was given out for it         EVIDENCE_NONCE
     4  it is fresh: it was made after the nonce was given out, by all that is known of    EVIDENCE_STALE
        its time, and it came within the life of the nonce
     5  the device saw a live person who matches the photo of a resident's chip, with a    EVIDENCE_OUTCOME
        camera that is not simulated
-    6  the number on that chip is the person's: the commitment to it opens                EVIDENCE_PERSON
+    6  the number on that chip is the person's, and the days that are shown are those     EVIDENCE_PERSON
+       on it: the commitments to them open; by these days the card counts today, whatever (EVIDENCE_OUTCOME)
+       the device took for today
     7  the picture is the one that was taken: the commitment to it opens                  EVIDENCE_PICTURE
     8  it was never used before                                                           EVIDENCE_REPLAYED
 
@@ -19,7 +21,7 @@ Steps 1 and 3 to 7 are functions without I/O. Nothing is written before the last
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
@@ -30,6 +32,7 @@ from sqlalchemy import Connection
 from cloud.attestations.record import Record, verify_record
 from cloud.attestations.signer import Signer, check_signer
 from cloud.authority import Authority
+from cloud.elements import Validity, first_today, last_today
 from cloud.errors import Reason, ServiceError
 from cloud.sources import Sources, to_us
 from cloud.store import attestations, devices, issued
@@ -50,6 +53,9 @@ NONCE_LIFE = timedelta(minutes=10)
 CLOCK_SLACK = timedelta(minutes=1)
 """By how much the clocks of two machines that are kept by NTP differ at the very most."""
 
+LONG_TERM = "long-term"
+"""What devices commit to as document.valid_to of a card that does not end."""
+
 PICTURE = "best_shot"
 """The kept picture that shows the live face."""
 
@@ -69,7 +75,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class CheckedEvidence:
-    """What passed all steps. The record was made between the two times."""
+    """What passed all steps. The record was made between the two times; ``validity``: of the card."""
 
     attestation_id: str
     envelope_sha256: bytes
@@ -77,6 +83,7 @@ class CheckedEvidence:
     site_id: str
     not_before: datetime
     not_after: datetime
+    validity: Validity = field(repr=False)
     statement: att.Statement = field(repr=False)
 
 
@@ -118,6 +125,8 @@ class FaceEvidence:
         )
         check_outcome(signed.statement, simulated=self._simulated)  # step 5
         check_person(signed.statement, wanted.id_number, salt=evidence.number_salt)  # step 6
+        validity = open_days(signed.statement, evidence)
+        check_current(validity, signed.statement, not_before=not_before, now=now)
         check_picture(signed.statement, evidence.picture, salt=evidence.picture_salt)  # step 7
         row = rows.EvidenceRow(signed.sha256, signed.record.attestation_id, wanted.subject, to_us(now))
         if not rows.use_evidence(connection, row):  # step 8
@@ -129,6 +138,7 @@ class FaceEvidence:
             site_id=signed.record.site_id,
             not_before=not_before,
             not_after=now,
+            validity=validity,
             statement=signed.statement,
         )
 
@@ -144,6 +154,18 @@ class FaceEvidence:
             raise ServiceError(Reason.EVIDENCE_DEVICE, "The record is of another site than the device.")
         if signed.record.key_protection != device.key_protection:
             raise ServiceError(Reason.EVIDENCE_DEVICE, "The record claims another protection of its key.")
+        self._check_place(connection, signed, device)
+
+    def _check_place(self, connection: Connection, signed: Signed, device: devices.DeviceRow) -> None:
+        """A key that signs one place of its chain twice is in two hands, or was set back."""
+        epoch, seq = signed.record.place
+        if (epoch, seq) > (device.chain_epoch, device.seq):
+            return
+        stored = attestations.envelope_digests(connection, device.device_id, chain_epoch=epoch, seqs=[seq])
+        if stored.get(seq) != signed.sha256:
+            raise ServiceError(
+                Reason.EVIDENCE_DEVICE, "The device's chain has another record here.", {"check": "FORK"}
+            )
 
 
 def earliest_of(connection: Connection, statement: att.Statement) -> datetime | None:
@@ -271,6 +293,49 @@ def check_person(statement: att.Statement, id_number: str, *, salt: bytes) -> No
     """
     if not opens(statement, NUMBER_FIELD, id_number.encode(), salt=salt):
         raise ServiceError(Reason.EVIDENCE_PERSON, "The card was not that of the account's holder.")
+
+
+def open_days(statement: att.Statement, evidence: FaceEvidencePb) -> Validity:
+    """Step 6, second half: the days of the card, as the device committed to them.
+
+    Raises:
+        ServiceError: EVIDENCE_PERSON.
+    """
+    shown = (
+        ("document.valid_from", evidence.valid_from, evidence.valid_from_salt),
+        ("document.valid_to", evidence.valid_to, evidence.valid_to_salt),
+    )
+    if not all(opens(statement, name, day.encode(), salt=salt) for name, day, salt in shown):
+        raise ServiceError(Reason.EVIDENCE_PERSON, "The days that are shown are not those of the card.")
+    try:
+        end = None if evidence.valid_to == LONG_TERM else date.fromisoformat(evidence.valid_to)
+        return Validity(date.fromisoformat(evidence.valid_from), end)
+    except ValueError:
+        raise ServiceError(Reason.EVIDENCE_INVALID, "A day of the card is none.") from None
+
+
+def check_current(
+    validity: Validity, statement: att.Statement, *, not_before: datetime, now: datetime
+) -> None:
+    """Step 6, the end: the card counted when the record was made, on some place of the earth.
+
+    Raises:
+        ServiceError: EVIDENCE_OUTCOME.
+    """
+    start, end = validity.valid_from, validity.valid_to
+    if end is not None and end < first_today(not_before):
+        reason = "DOCUMENT_EXPIRED"
+    elif start is not None and start > last_today(now):
+        reason = "DOCUMENT_NOT_YET_VALID"
+    else:
+        return
+    facts = {"outcome": outcome_name(statement), "reason": reason}
+    raise ServiceError(Reason.EVIDENCE_OUTCOME, "The card does not count today.", facts)
+
+
+def same_card(shown: Validity, known: Validity) -> bool:
+    """Whether these are the days that are known; long-term has no first day that a card could show."""
+    return shown.valid_to == known.valid_to and known.valid_from in (None, shown.valid_from)
 
 
 def check_picture(statement: att.Statement, picture: bytes, *, salt: bytes) -> None:

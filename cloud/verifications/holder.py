@@ -7,8 +7,8 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from cloud.access.call import CALL, caller_of_call
-from cloud.authorities.port import AuthorityFault, Elements, FaceResult
-from cloud.elements import FourElements, parse_elements
+from cloud.authorities.port import AuthorityFault, CtidTransaction, Elements, FaceResult
+from cloud.elements import FourElements, last_today, parse_elements
 from cloud.errors import ServiceError
 from cloud.rulebook.versions import CLIENT_KEY, check_client
 from cloud.store import verifications as rows
@@ -34,7 +34,7 @@ class HolderMethods(IdentityServiceServicer):
         desks, account_id, told = self._desks, caller_of_call().name, CALL.get().one(CLIENT_KEY)
         given: FourElements | None = None
         if request.HasField("elements"):
-            given = parse_elements(request.elements, today=desks.base.sources.now().date())
+            given = parse_elements(request.elements, today=last_today(desks.base.sources.now()))
 
         def begin(connection: Connection) -> Asked:
             asked = desks.online.begin_elements(
@@ -104,6 +104,7 @@ class HolderMethods(IdentityServiceServicer):
                 lambda: registry.compare_face(
                     asked.known.id_number,
                     request.evidence.picture,
+                    validity=asked.known.validity,
                     request_id=asked.row.verification_id,
                 ),
             )
@@ -130,16 +131,17 @@ class HolderMethods(IdentityServiceServicer):
             lambda connection: desks.ctid.begin(connection, account_id, request_id=request.request_id.lower())
         )
         person, ctid = asked.known, desks.authorities.ctid
-        answer = await ask(lambda: ctid.start(person.name, person.id_number))
+        answer: CtidTransaction | AuthorityFault | None = None
+        if not asked.again:
+            answer = await ask(lambda: ctid.start(person.name, person.id_number))
 
         def work(connection: Connection) -> pb.StartCtidResponse | ServiceError:
             started = desks.ctid.started(connection, asked, answer)
+            link = answer.link if isinstance(answer, CtidTransaction) else ""
             return answered(
                 started,
                 lambda row: pb.StartCtidResponse(
-                    verification=to_verification(row),
-                    link="" if isinstance(answer, AuthorityFault) else answer.link,
-                    expire_time=stamp(row.expires_us),
+                    verification=to_verification(row), link=link, expire_time=stamp(row.expires_us)
                 ),
             )
 

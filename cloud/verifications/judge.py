@@ -4,8 +4,8 @@ A record was made between two times. The earliest is that of the request, whose 
 before, or a later one that the receipt shows which it cites; the latest is when it came.
 
     1  it names the request's nonce                                                  OTHER_NONCE
-    2  nobody withdrew the request, as happens where the account ends; where its     WITHDRAWN,
-       person has another account by then, that is a conflict for people             OTHER_ACCOUNT
+    2  nobody withdrew the request, and the account has not ended; where its person  WITHDRAWN,
+       has another account by then, that is a conflict for people                    OTHER_ACCOUNT
     3  it was made at the site that was asked                                        OTHER_SITE
     4  the device's certificate was not revoked before it came, and the device is    DEVICE
        let in
@@ -19,7 +19,8 @@ before, or a later one that the receipt shows which it cites; the latest is when
     9  no other record contradicts it (below)                                        LOST_TO_EARLIER, CONFLICT
 
 Two records about one account, made for different requests, contradict each other where one says that the
-person stood there (PASSED) and the other that it was somebody else (NOT_MATCHED, SPOOF, OTHER_PERSON).
+person stood there (PASSED) and the other that it was somebody else (NOT_MATCHED, SPOOF, OTHER_PERSON). What
+was known when a request was made does not stand against it: whoever asked for it wanted another look.
 Where the one was surely made before the other, the earlier one counts. Where both can have been the first,
 nobody decides: the conflict stands beside both, the account is not verified (any more), and somebody at a
 window sees the person. Nothing that was written about a record is ever changed.
@@ -57,6 +58,8 @@ PASSED = "PASSED"
 LOST = "LOST_TO_EARLIER"
 CONFLICT = "CONFLICT"
 ALREADY = "ALREADY_VERIFIED"
+WITHDRAWN = "WITHDRAWN"
+OTHER_ACCOUNT = "OTHER_ACCOUNT"
 
 YES = frozenset({PASSED, ALREADY, LOST, CONFLICT})
 """Codes of records that say: the person stood there."""
@@ -104,10 +107,12 @@ class Judge:
         task = rows.get_task(connection, task_id, lock=True) or task
         statement = att.Statement.FromString(Envelope.FromString(record.envelope).payload)
         bounds = bounds_of(connection, statement, task, received_us=record.received_us)
-        code = check_record(statement, task, bounds) or self._check_device(connection, record)
+        other_id = self._other_account(connection, held)
+        ended = held.account.state == AccountState.DEREGISTERED
+        code = check_record(statement, task, bounds, ended=ended) or self._check_device(connection, record)
         code = code or self._check_outcome(statement)
-        if code == "WITHDRAWN" and self._other_account(connection, held):
-            code = "OTHER_ACCOUNT"
+        if code == WITHDRAWN and other_id:
+            code = OTHER_ACCOUNT
         code, against = self._weigh(connection, held, task, Found(code, bounds))
         verification_id = self._verify(connection, held, record) if code == PASSED else ""
         result = ResultRow(
@@ -124,6 +129,8 @@ class Judge:
             judged_us=self._desk.now_us,
         )
         rows.add_result(connection, result)
+        if code == OTHER_ACCOUNT:
+            self._add_conflict(connection, result, pb.CONFLICT_KIND_ACCOUNTS, other_account_id=other_id)
         self._note_conflicts(connection, held, result, against)
         if code in YES and task.state != pb.SITE_VERIFICATION_STATE_DONE:
             close_task(connection, task, pb.SITE_VERIFICATION_STATE_DONE)
@@ -156,7 +163,7 @@ class Judge:
         against = [
             one
             for one in rows.results_of_account(connection, held.account_id)
-            if one.code in opposite and one.task_id != task.task_id
+            if one.code in opposite and one.task_id != task.task_id and one.judged_us > task.issued_us
         ]
         if code in NO:
             return code, against
@@ -210,9 +217,6 @@ class Judge:
         self, connection: Connection, held: Held, new: ResultRow, against: list[ResultRow]
     ) -> None:
         """Write down what contradicts what; who was verified by the one that does not count is no more."""
-        if new.code == "OTHER_ACCOUNT":
-            other_id = self._other_account(connection, held)
-            self._add_conflict(connection, new, pb.CONFLICT_KIND_ACCOUNTS, other_account_id=other_id)
         for old in against:
             winner = _winner(old, new)
             self._add_conflict(
@@ -254,12 +258,15 @@ class Judge:
         conflicts.add_conflict(connection, row)
 
 
-def check_record(statement: att.Statement, task: TaskRow, bounds: Bounds) -> str:
-    """Rules 1 to 3, 5 and 6, which need only the record and the request; empty where they are kept."""
+def check_record(statement: att.Statement, task: TaskRow, bounds: Bounds, *, ended: bool) -> str:
+    """Rules 1 to 3, 5 and 6, which need only the record and the request; empty where they are kept.
+
+    ``ended``: whether the account has.
+    """
     if statement.purpose.nonce != bytes(task.nonce):
         return "OTHER_NONCE"
-    if task.state == pb.SITE_VERIFICATION_STATE_WITHDRAWN:
-        return "WITHDRAWN"
+    if ended or task.state == pb.SITE_VERIFICATION_STATE_WITHDRAWN:
+        return WITHDRAWN
     if statement.site.site_id != task.site_id:
         return "OTHER_SITE"
     if bounds.not_before_us > task.expires_us:

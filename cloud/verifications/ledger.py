@@ -13,9 +13,7 @@ triggers of the database does not add up any more.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -23,28 +21,13 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud.access.call import Caller, Kind
 from cloud.accounts.states import Event as AccountEvent
-from cloud.elements import parse_id_number
 from cloud.errors import Reason, ServiceError
-from cloud.persons import Persons
-from cloud.privacy.sealing import Place
 from cloud.store import identity_conflicts as conflicts
-from cloud.store import users
 from cloud.store import verifications as rows
-from cloud.store.schema import staff_identities
-from cloud.store.sealed import BlindColumn, SealedTable
-from cloud.store.verifications import LedgerRow, StaffRow, VerificationRow
+from cloud.store.verifications import LedgerRow, VerificationRow
 from cloud.verifications.desk import Verifications
+from cloud.verifications.people import Staff
 from verifield.v1 import identity_service_pb2 as pb
-
-TABLE = "staff_identities"
-
-SEALED = SealedTable(
-    staff_identities,
-    key="user_id",
-    person="user_id",
-    sealed=("id_number",),
-    blinds=(BlindColumn("id_mark", lambda text: text["id_number"]),),
-)
 
 _RACES = 5
 
@@ -55,9 +38,9 @@ LIFE_US = 1
 class Ledger:
     """Each method within a transaction."""
 
-    def __init__(self, desk: Verifications, persons: Persons) -> None:
+    def __init__(self, desk: Verifications, staff: Staff) -> None:
         self._desk = desk
-        self._persons = persons
+        self._staff = staff
 
     def record(
         self, connection: Connection, request: pb.RecordManualVerificationRequest, *, caller: Caller
@@ -74,7 +57,7 @@ class Ledger:
             )
         held = self._desk.hold(connection, request.account_id)
         personal = self._desk.accounts.personal(connection, request.account_id)
-        self._check_not_self(connection, caller.name, personal.id_number)  # rule 2
+        self._staff.check_not_self(connection, caller.name, personal.id_number)  # rule 2
         self._desk.check_open(held, AccountEvent.VERIFY_IDENTITY)
         attempt = self._desk.begin(
             connection,
@@ -90,32 +73,6 @@ class Ledger:
             connection, held.account_id, settled_by=row.verification_id, now_us=self._desk.now_us
         )
         return row, entry
-
-    def declare(self, connection: Connection, user_id: str, id_number: str, *, caller: Caller) -> None:
-        """Say which person a user is; an empty number: nobody knows any more.
-
-        Raises:
-            ServiceError: USER_NOT_FOUND, OWN_IDENTITY, ID_NUMBER_INVALID, PERSON_ERASED.
-        """
-        if users.get_user(connection, user_id, lock=True) is None:
-            raise ServiceError(Reason.USER_NOT_FOUND, "There is no such user.")
-        if caller.kind is Kind.USER and caller.name == user_id:
-            raise ServiceError(Reason.OWN_IDENTITY, "Somebody else says which person you are.")
-        sealed = mark = None
-        if id_number:
-            number = parse_id_number(id_number)
-            key = self._persons.key_of(connection, user_id)
-            sealed = self._persons.seal_text(key, Place(TABLE, "id_number", user_id), number)
-            mark = self._persons.blind(TABLE, "id_mark", number)
-        rows.put_staff(connection, StaffRow(user_id, sealed, mark, caller.path, self._desk.now_us))
-
-    def _check_not_self(self, connection: Connection, user_id: str, id_number: str) -> None:
-        staff = rows.get_staff(connection, user_id)
-        if staff is None or staff.id_mark is None:
-            raise ServiceError(Reason.STAFF_IDENTITY_REQUIRED, "It is not known which person this user is.")
-        candidates = self._persons.candidates(TABLE, "id_mark", id_number)
-        if any(hmac.compare_digest(bytes(staff.id_mark), one) for one in candidates):
-            raise ServiceError(Reason.OWN_IDENTITY, "Nobody verifies the own identity.")
 
     def _add(
         self,
@@ -167,19 +124,18 @@ def digest_of(entry: LedgerRow) -> bytes:
     return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).digest()
 
 
-def check_ledger(entries: Iterable[LedgerRow]) -> int:
-    """Check all entries from the first one on; return how many there are.
+def page_of_ledger(connection: Connection, *, start_us: int, end_us: int, after: int = 0) -> list[LedgerRow]:
+    """Some entries of a span of time behind the number ``after``, in order; empty at the end.
 
     Raises:
         ServiceError: RECORD_DAMAGED, with the number at which the ledger does not add up.
     """
-    previous, count = bytes(32), 0
-    for entry in entries:
-        count += 1
-        chained = bytes(entry.previous_sha256) == previous and entry.number == count
+    found = rows.entries_between(connection, start_us=start_us, end_us=end_us, after=after)
+    before = rows.entry_digests(connection, [entry.number - 1 for entry in found]) | {0: bytes(32)}
+    for entry in found:
+        chained = bytes(entry.previous_sha256) == before.get(entry.number - 1)
         if not chained or bytes(entry.entry_sha256) != digest_of(entry):
             raise ServiceError(
                 Reason.RECORD_DAMAGED, "The ledger was changed from outside.", {"number": str(entry.number)}
             )
-        previous = bytes(entry.entry_sha256)
-    return count
+    return found

@@ -27,7 +27,7 @@ from cloud.sources import from_us
 from cloud.store import verifications as rows
 from cloud.store.verifications import FaceCheckRow, IdentityRow, VerificationRow
 from cloud.verifications.desk import Held, Verifications, subject_of
-from cloud.verifications.evidence import NONCE_LIFE, CheckedEvidence, FaceEvidence, Wanted, opens
+from cloud.verifications.evidence import NONCE_LIFE, FaceEvidence, Wanted, same_card
 from cloud.verifications.states import State
 from verifield.v1 import identity_service_pb2 as pb
 from verifield.v1.identity_pb2 import FaceEvidence as FaceEvidencePb
@@ -43,9 +43,6 @@ validity to try."""
 
 CHECK_LIST = "name,id_number,valid_from,valid_to"
 """What a person has to look at when the registry does not know the four: always all of them."""
-
-LONG_TERM = b"long-term"
-"""What devices commit to as document.valid_to of a card that does not end."""
 
 NONCE_BYTES = 32
 
@@ -82,7 +79,8 @@ class Online:
         held = self.desk.hold(connection, account_id)
         known = self.desk.accounts.personal(connection, account_id).elements
         elements = given or known
-        answered = self._answered(connection, account_id, request_id)
+        method = pb.VERIFICATION_METHOD_FOUR_ELEMENTS
+        answered = self._answered(connection, account_id, method, request_id=request_id)
         if answered is not None:
             return Asked(answered, known, elements, again=True)
         self.desk.check_open(held, AccountEvent.VERIFY_ELEMENTS)
@@ -92,7 +90,7 @@ class Online:
                 "These are not the elements of the account; a change is told with UpdateIdentity.",
                 {"remedies": "UPDATE_IDENTITY"},
             )
-        row = begin(self.desk, connection, held, pb.VERIFICATION_METHOD_FOUR_ELEMENTS, request_id=request_id)
+        row = begin(self.desk, connection, held, method, request_id=request_id)
         return Asked(row, known, elements)
 
     def conclude_elements(
@@ -107,6 +105,8 @@ class Online:
         if isinstance(answer, AuthorityFault):
             self.desk.interrupt(connection, row, code=answer.reason.value)
             return answer
+        if (barred := bar(self.desk, connection, held, row, AccountEvent.VERIFY_ELEMENTS)) is not None:
+            return barred
         if self.desk.accounts.personal(connection, row.account_id).elements != asked.known:
             return changed(self.desk, connection, row)
         if answer is Elements.MISSING:
@@ -119,10 +119,11 @@ class Online:
         """Give out a nonce; the account's earlier ones count no more.
 
         Raises:
-            ServiceError: ELEMENTS_REQUIRED, ID_VALIDITY_CONFLICT, or why the state does not allow it.
+            ServiceError: ELEMENTS_REQUIRED, ID_VALIDITY_CONFLICT, IDENTITY_DISPUTED, or why the state does
+                not allow it.
         """
         held = self.desk.hold(connection, account_id)
-        self._check_face(held)
+        self._check_face(connection, held)
         now_us = self.desk.now_us
         row = FaceCheckRow(
             face_check_id=self.desk.new_id(),
@@ -147,19 +148,20 @@ class Online:
 
         Raises:
             ServiceError: what is wrong with the evidence (EVIDENCE_*), ELEMENTS_REQUIRED,
-                ID_VALIDITY_CONFLICT, VERIFICATION_RUNNING, VERIFICATION_TRIES_USED, or why the account's
-                state does not allow it.
+                ID_VALIDITY_CONFLICT, IDENTITY_DISPUTED, VERIFICATION_RUNNING, VERIFICATION_TRIES_USED, or
+                why the account's state does not allow it.
         """
         held = self.desk.hold(connection, account_id)
         known = self.desk.accounts.personal(connection, account_id).elements
-        answered = self._answered(connection, account_id, request_id)
+        method = pb.VERIFICATION_METHOD_FACE
+        answered = self._answered(connection, account_id, method, request_id=request_id)
         if answered is not None:
             return Asked(answered, known, known, again=True)
-        self._check_face(held)
+        self._check_face(connection, held)
         if rows.is_used(connection, sha256(evidence.envelope).digest()):
             raise ServiceError(Reason.EVIDENCE_REPLAYED, "This record was used as evidence before.")
         check = self._open_check(connection, face_check_id, account_id)
-        row = begin(self.desk, connection, held, pb.VERIFICATION_METHOD_FACE, request_id=request_id)
+        row = begin(self.desk, connection, held, method, request_id=request_id)
         rows.end_face_check(
             connection, face_check_id, verification_id=row.verification_id, now_us=self.desk.now_us
         )
@@ -179,7 +181,7 @@ class Online:
             return error
         row = replace(row, attestation_id=checked.attestation_id, device_id=checked.device_id)
         rows.change_verification(connection, row)
-        if not same_card(checked, evidence, known):
+        if not same_card(checked.validity, known.validity):
             return self.desk.note_conflict(connection, held, row)
         return Asked(row, known, known)
 
@@ -191,17 +193,25 @@ class Online:
         if isinstance(answer, AuthorityFault):
             self.desk.interrupt(connection, row, code=answer.reason.value)
             return answer
+        if (barred := bar(self.desk, connection, held, row, AccountEvent.VERIFY_IDENTITY)) is not None:
+            return barred
         if self.desk.accounts.personal(connection, row.account_id).elements != asked.known:
             return changed(self.desk, connection, row)
-        if answer.match is FaceMatch.MISSING:  # it knew the four: they are of a record without a face
-            return self.desk.note_conflict(connection, held, row)
-        if answer.match is not FaceMatch.MATCH:
-            identity = self.desk.refuse(connection, held, row, code=Reason.FACE_MISMATCH)
-            return face_refused(identity, self.desk.rules(connection), answer)
-        return self.desk.confirm_person(connection, held, row)
+        match answer.match:
+            case FaceMatch.MATCH:
+                return self.desk.confirm_person(connection, held, row)
+            case FaceMatch.OTHER_CARD:  # it knew the four: they are those of a card that was replaced
+                return self.desk.note_conflict(connection, held, row)
+            case FaceMatch.MISSING:  # says nothing of the days: there is no face to compare with
+                self.desk.refuse(connection, held, row, code=Reason.VERIFICATION_DATA_MISSING)
+                return data_missing(check_list=CHECK_LIST, remedies="CTID,MANUAL")
+            case _:
+                identity = self.desk.refuse(connection, held, row, code=Reason.FACE_MISMATCH)
+                return face_refused(identity, self.desk.rules(connection), answer)
 
-    def _check_face(self, held: Held) -> None:
+    def _check_face(self, connection: Connection, held: Held) -> None:
         self.desk.check_open(held, AccountEvent.VERIFY_IDENTITY)
+        self.desk.check_undisputed(connection, held)
         if held.identity.elements_us is None:
             raise ServiceError(Reason.ELEMENTS_REQUIRED, "The four elements have not been verified.")
 
@@ -213,9 +223,13 @@ class Online:
             raise ServiceError(Reason.EVIDENCE_NONCE, "The face check was used, or another one was begun.")
         return row
 
-    def _answered(self, connection: Connection, account_id: str, request_id: str) -> VerificationRow | None:
+    def _answered(
+        self, connection: Connection, account_id: str, method: int, *, request_id: str
+    ) -> VerificationRow | None:
         """What a request with this id has led to already, where that was a yes: it is not asked again."""
-        row = rows.newest_of_request(connection, account_id, request_id) if request_id else None
+        if not request_id:
+            return None
+        row = rows.newest_of_request(connection, account_id, method, request_id=request_id)
         return row if row is not None and row.state in (State.PASSED, State.STALE) else None
 
     def _life(self, connection: Connection) -> timedelta:
@@ -257,6 +271,20 @@ def resume(desk: Verifications, connection: Connection, row: VerificationRow) ->
     return held, found
 
 
+def bar(
+    desk: Verifications, connection: Connection, held: Held, row: VerificationRow, event: AccountEvent
+) -> ServiceError | None:
+    """End an attempt from which the account was barred while the authority was asked; None: it was not."""
+    try:
+        desk.check_open(held, event)
+        if event is AccountEvent.VERIFY_IDENTITY:
+            desk.check_undisputed(connection, held)
+    except ServiceError as error:
+        desk.interrupt(connection, row, code=error.reason.value)
+        return error
+    return None
+
+
 def changed(desk: Verifications, connection: Connection, row: VerificationRow) -> ServiceError:
     """What was asked about is not the account's any more."""
     desk.interrupt(connection, row, code="CHANGED_MEANWHILE")
@@ -275,18 +303,6 @@ def read(connection: Connection, verification_id: str, *, lock: bool = False) ->
     if found is None:
         raise ServiceError(Reason.VERIFICATION_NOT_FOUND, "There is no such verification.")
     return found
-
-
-def same_card(checked: CheckedEvidence, evidence: FaceEvidencePb, known: FourElements) -> bool:
-    """Whether the card at the device has the validity that the account has."""
-    validity, statement = known.validity, checked.statement
-    end = validity.valid_to.isoformat().encode() if validity.valid_to else LONG_TERM
-    if not opens(statement, "document.valid_to", end, salt=evidence.valid_to_salt):
-        return False
-    if validity.valid_from is None:  # no day that a card could have
-        return True
-    start = validity.valid_from.isoformat().encode()
-    return opens(statement, "document.valid_from", start, salt=evidence.valid_from_salt)
 
 
 def missing(identity: IdentityRow, rules: VerificationRules) -> ServiceError:

@@ -18,6 +18,7 @@ from cloud.verifications.holder import HolderMethods
 from cloud.verifications.judge import Judge
 from cloud.verifications.ledger import Ledger
 from cloud.verifications.online import Online
+from cloud.verifications.people import Staff
 from cloud.verifications.sites import Sites
 from cloud.verifications.staff import StaffMethods
 from cloud.verifications.tickets import ElementsTickets
@@ -49,20 +50,21 @@ def open_room(
     """``accounts`` need no watchers here. ``simulated``: whether simulated cameras count, for trials."""
     verifications = Verifications(accounts, base.sources)
     evidence = FaceEvidence(base.authority, base.sources, simulated=simulated)
-    sites = Sites(base.sources, vault)
+    sites, staff = Sites(base.sources, vault), Staff(base.persons, base.sources)
     desks = Desks(
         base=base,
         authorities=authorities,
         verifications=verifications,
         online=Online(verifications, evidence),
         ctid=CtidDesk(verifications, base.persons),
-        ledger=Ledger(verifications, base.persons),
+        ledger=Ledger(verifications, staff),
+        staff=staff,
         sites=sites,
     )
     return Room(
         verifications=verifications,
         evidence=evidence,
-        tickets={TicketKind.FOUR_ELEMENTS: ElementsTickets(verifications)},
+        tickets={TicketKind.FOUR_ELEMENTS: ElementsTickets(verifications, staff)},
         services=[
             served(
                 identity_service_pb2,

@@ -115,7 +115,10 @@ def close_task(connection: Connection, row: TaskRow, state: int) -> None:
     withdraw(connection, Addressee.site(row.site_id), row.task_id)
 
 
-def close_tasks(connection: Connection, account_id: str) -> None:
-    """Have nobody awaited for this account any more."""
-    for row in rows.open_tasks(connection, account_id):
-        close_task(connection, row, pb.SITE_VERIFICATION_STATE_WITHDRAWN)
+def close_tasks(connection: Connection, account_id: str, state: int) -> None:
+    """Have nobody awaited for this account any more.
+
+    In one order of sites, for each has a row that its writers wait for.
+    """
+    for row in sorted(rows.open_tasks(connection, account_id), key=lambda one: one.site_id):
+        close_task(connection, row, state)

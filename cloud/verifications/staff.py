@@ -17,6 +17,7 @@ from cloud.errors import Reason, ServiceError
 from cloud.store import site_verifications
 from cloud.store import verifications as rows
 from cloud.verifications.base import Context, Desks, path_of
+from cloud.verifications.ledger import page_of_ledger
 from cloud.verifications.lists import page_of_conflicts, page_of_sites, page_of_verifications
 from cloud.verifications.online import read
 from cloud.verifications.sites import DEFAULT_LIFE
@@ -81,7 +82,7 @@ class StaffMethods(IdentityServiceServicer):
         end_us = request.end_time.ToMicroseconds()
         if not 0 < end_us - start_us <= LONGEST_EXPORT_US:
             refuse_field("end_time", rule="export.span", why="is not after start_time by at most 366 days")
-        page = partial(rows.entries_between, start_us=start_us, end_us=end_us)
+        page = partial(page_of_ledger, start_us=start_us, end_us=end_us)
         found = await self._desks.read(page)
         while found:
             yield pb.ExportManualVerificationsResponse(entries=map(to_entry, found))
@@ -93,7 +94,7 @@ class StaffMethods(IdentityServiceServicer):
         desks, caller = self._desks, caller_of_call()
 
         def work(connection: Connection) -> pb.DeclareStaffIdentityResponse:
-            desks.ledger.declare(connection, request.user_id, request.id_number, caller=caller)
+            desks.staff.declare(connection, request.user_id, request.id_number, caller=caller)
             return pb.DeclareStaffIdentityResponse()
 
         return await desks.base.mutations.run(
@@ -109,6 +110,7 @@ class StaffMethods(IdentityServiceServicer):
         def work(connection: Connection) -> pb.RequestSiteVerificationResponse:
             held = desks.verifications.hold(connection, request.account_id)
             desks.verifications.check_open(held, AccountEvent.VERIFY_IDENTITY)
+            desks.verifications.check_undisputed(connection, held)
             if held.identity.elements_us is None:
                 raise ServiceError(Reason.ELEMENTS_REQUIRED, "The four elements have not been verified.")
             person = desks.verifications.accounts.personal(connection, request.account_id)

@@ -2,8 +2,8 @@
 
 The window has seen the person and the card; somebody else, in the centre, looks into the registry. Where the
 centre confirms the four, two people have vouched for the person, and the account is VERIFIED with the mark
-CENTRE_VERIFIED. Where it does not, the attempt is FAILED with TICKET_REJECTED; the reason stands in the
-ticket.
+CENTRE_VERIFIED; neither of them may be known to be that person. Where it does not, the attempt is FAILED
+with TICKET_REJECTED; the reason stands in the ticket.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cloud.elements import FourElements, parse_elements
 from cloud.errors import Reason, ServiceError
 from cloud.escalations.port import Ticket, TicketDecision
 from cloud.verifications.desk import Held, Verifications
+from cloud.verifications.people import Staff
 from cloud.verifications.states import Event
 from verifield.v1 import identity_service_pb2 as pb
 from verifield.v1.escalation_service_pb2 import TicketPayload
@@ -27,8 +28,9 @@ _LIFE_US = 1
 class ElementsTickets:
     """The handler of tickets FOUR_ELEMENTS."""
 
-    def __init__(self, desk: Verifications) -> None:
+    def __init__(self, desk: Verifications, staff: Staff) -> None:
         self._desk = desk
+        self._staff = staff
 
     def check(self, connection: Connection, account_id: str, payload: TicketPayload) -> None:
         """Before a ticket is opened.
@@ -53,14 +55,19 @@ class ElementsTickets:
     ) -> ServiceError | None:
         """Do what the centre decided; see the port."""
         held = self._desk.hold(connection, ticket.account_id)
-        self._check(held)
         method = pb.VERIFICATION_METHOD_FOUR_ELEMENTS
-        row = self._desk.begin(connection, held, method, request_id="", life_us=_LIFE_US)
         if not decision.resolved:
-            self._desk.end(connection, row, Event.REFUSE, code=REJECTED)
+            if held.account.state == AccountState.PHONE_VERIFIED:  # else there is nothing left to fail
+                row = self._desk.begin(connection, held, method, request_id="", life_us=_LIFE_US)
+                self._desk.end(connection, row, Event.REFUSE, code=REJECTED)
             return None
+        self._check(held)
+        elements = _elements(payload)
+        for who in (ticket.opened_by, decision.decided_by):
+            self._staff.check_other(connection, who, elements.id_number)
+        row = self._desk.begin(connection, held, method, request_id="", life_us=_LIFE_US)
         mark = pb.VERIFICATION_MARK_CENTRE_VERIFIED
-        held, row = self._desk.confirm_elements(connection, held, row, _elements(payload), mark=mark)
+        held, row = self._desk.confirm_elements(connection, held, row, elements, mark=mark)
         self._desk.confirm_person(connection, held, row, mark=mark)
         return None
 

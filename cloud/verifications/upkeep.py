@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from cloud.store import site_verifications
 from cloud.store import verifications as rows
@@ -40,16 +42,25 @@ class _Upkeep:
         self._judge = judge
 
     def judge_records(self) -> int:
-        """Judge what devices delivered, each record in a transaction of its own."""
+        """Judge what devices delivered, each record in a transaction of its own.
+
+        One that cannot be judged waits, and holds up none behind it; that is told once all had their turn.
+        """
         with self._store.reading() as connection:
             waiting = site_verifications.waiting_purposes(connection, limit=JUDGED_AT_ONCE)
 
-        def judge_one(row: site_verifications.WaitingRow) -> bool:
-            return self._store.run(
-                lambda connection: self._judge.judge(connection, row.attestation_id, row.task_id)
-            )
-
-        return sum(judge_one(row) for row in waiting)
+        done, fault = 0, None
+        for row in waiting:
+            judge_one = partial(self._judge.judge, attestation_id=row.attestation_id, task_id=row.task_id)
+            try:
+                done += self._store.run(judge_one)
+            except DBAPIError:  # the database is away: so it will be for the others
+                raise
+            except Exception as error:  # whatever it is: the others are not to blame
+                fault = error
+        if fault is not None:
+            raise fault
+        return done
 
     def end_overdue(self) -> int:
         """End attempts to which no answer came: the server that had asked died, or the person did nothing."""
@@ -66,7 +77,9 @@ class _Upkeep:
             span: timedelta = self._desk.rules(connection).recheck_after.ToTimedelta()
             before_us = self._desk.now_us - span // timedelta(microseconds=1)
             due = rows.identities_older(connection, before_us=before_us, limit=DUE_AT_ONCE)
-            return sum(self._desk.mark_stale(connection, one, "RECHECK_DUE") for one in due)
+            return sum(
+                self._desk.mark_stale(connection, one, "RECHECK_DUE", before_us=before_us) for one in due
+            )
 
         return self._store.run(work)
 

@@ -28,18 +28,21 @@ def face_evidence(
     Raises:
         InputError: PICTURE_NOT_KEPT.
     """
-    salts = {one.field: one.salt for one in parse_disclosures(private)}
+    opened = {one.field: one for one in parse_disclosures(private)}
     contents = {one.name: one.value for one in media}
-    if picture not in contents or MEDIA_PREFIX + picture not in salts:
+    if picture not in contents or MEDIA_PREFIX + picture not in opened:
         raise picture_not_kept()
+    valid_from, valid_to = opened["document.valid_from"], opened["document.valid_to"]
     return FaceEvidence(
         envelope=envelope,
         certificates=certificates,
-        number_salt=salts[NUMBER_FIELD],
-        valid_from_salt=salts["document.valid_from"],
-        valid_to_salt=salts["document.valid_to"],
+        number_salt=opened[NUMBER_FIELD].salt,
+        valid_from=valid_from.value.decode(),
+        valid_from_salt=valid_from.salt,
+        valid_to=valid_to.value.decode(),
+        valid_to_salt=valid_to.salt,
         picture=contents[picture],
-        picture_salt=salts[MEDIA_PREFIX + picture],
+        picture_salt=opened[MEDIA_PREFIX + picture].salt,
     )
 
 

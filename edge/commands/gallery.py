@@ -5,18 +5,15 @@ For whoever administers the device: it needs the rights of the user that enrolle
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
+from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
-from rich.progress import Progress
-from rich.table import Table
 
-from edge.app import gallery_key, gallery_path, open_identity, open_state
+from edge.app import open_identity
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -27,26 +24,35 @@ from edge.commands.common import (
     print_json,
     print_values,
 )
-from edge.compare import read_face
-from edge.config import EdgeConfig, load_config
-from edge.errors import ExitCode, InputError, SetupError
+from edge.commands.gallery_parts import (
+    MAX_LISTED,
+    answer_json,
+    found_json,
+    import_archive,
+    import_pictures,
+    key_of,
+    listed_json,
+    model_in_use,
+    opened,
+    print_people,
+    progress,
+    read_desk,
+    report_json,
+    say,
+    template_of,
+    today,
+)
+from edge.config import load_config
+from edge.errors import ExitCode, InputError
 from edge.gallery import reenrol, salvage
-from edge.gallery.decide import SECOND_CHECK_BAND, Answer, Verdict, cut_off, decide
-from edge.gallery.importing import Archive, Picture, read_list
-from edge.gallery.records import Entry, Kind, Listed, Model
+from edge.gallery.asking import SessionGallery
+from edge.gallery.decide import Verdict, known_points
+from edge.gallery.home import gallery_key, gallery_path
+from edge.gallery.records import Entry, Kind
 from edge.gallery.store import Gallery
 from edge.gallery.warming import warm as warm_up
-from edge.gallery.writing import Tell
-from edge.model import Embedding
-from edge.models.store import ModelStore
 from edge.operators.face import is_own_face
-from edge.policy import Policy
 from edge.station import open_vision
-from edge.vision import EMBEDDING_MODEL, Vision
-from verifield.certificates import load_roots
-
-MAX_LISTED = 10_000
-"""Lines that a person or a script can still use at once."""
 
 PictureArgument = Annotated[Path, typer.Argument(help="A picture with one person on it.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="On the watch-list, not enrolled.")]
@@ -63,10 +69,10 @@ def create(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
     Example: verifield-edge gallery create
     """
     settings = load_config(config, data_dir=data)
-    model = _model_in_use(settings)
-    key = gallery_key(settings, open_identity(settings), create=True)
-    with Gallery.create(gallery_path(settings), key, model=model) as gallery:
-        _say({"model": model.name, "model_sha256": model.sha256, "size": gallery.size}, as_json)
+    model = model_in_use(settings)
+    key = gallery_key(settings.data_dir, open_identity(settings).key_store, create=True)
+    with Gallery.create(gallery_path(settings.data_dir), key, model=model) as gallery:
+        say({"model": model.name, "model_sha256": model.sha256, "size": gallery.size}, as_json)
 
 
 @app.command("add")
@@ -88,12 +94,12 @@ def add(
     """
     settings = load_config(config, data_dir=data)
     kind = Kind.WATCHED if watch else Kind.PERSON
-    with _opened(settings) as gallery:
-        embedding = _template(open_vision(settings), picture)
+    with opened(settings) as gallery:
+        embedding = template_of(open_vision(settings), picture)
         entry = Entry(candidate or uuid4(), embedding, last_day.date() if last_day else None, kind)
         new = gallery.add([entry])
         values = {"candidate_id": str(entry.candidate_id), "new": bool(new), "size": gallery.size}
-    _say(values, as_json)
+    say(values, as_json)
 
 
 @app.command("remove")
@@ -108,9 +114,9 @@ def remove(
 
     Example: verifield-edge gallery remove 7f8d1c9e-2f43-4c55-9d57-0a4f5f0c2b11
     """
-    with _opened(load_config(config, data_dir=data)) as gallery:
+    with opened(load_config(config, data_dir=data)) as gallery:
         removed = gallery.remove(candidates)
-        _say({"removed": removed, "asked": len(candidates), "size": gallery.size}, as_json)
+        say({"removed": removed, "asked": len(candidates), "size": gallery.size}, as_json)
     if not removed:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
@@ -128,14 +134,14 @@ def list_people(
 
     Example: verifield-edge gallery list --limit 1000 --json
     """
-    with _opened(load_config(config, data_dir=data)) as gallery:
+    with opened(load_config(config, data_dir=data)) as gallery:
         people = [one for one in gallery.people() if after is None or one.candidate_id.bytes > after.bytes]
         size = gallery.size
     if as_json:
-        shown = [_listed(one) for one in people[:limit]]
+        shown = [listed_json(one) for one in people[:limit]]
         print_json({"people": shown, "more": max(0, len(people) - limit), "size": size})
         return
-    _print_people(people[:limit])
+    print_people(people[:limit])
     if len(people) > limit:
         err().print(f"{len(people) - limit} more: --after {people[limit - 1].candidate_id}")
 
@@ -164,16 +170,14 @@ def search(
     wanted = settings.gallery_fpir if fpir is None else fpir
     if not 0.0 < wanted < 1.0:
         raise InputError("RATE_INVALID", "A rate lies between 0 and 1.", hint="For example --fpir 0.01")
-    policy, own = _desk(settings, operator)
-    with _opened(settings) as gallery:
-        probe = _template(open_vision(settings), picture)
-        cut = cut_off(policy.match.points(), fpir=wanted, size=gallery.size) if gallery.size else None
-        nearest = gallery.search([probe], k=k)[0]
-        near = gallery.search_above([probe], threshold=cut.threshold - SECOND_CHECK_BAND)[0] if cut else []
-        at_desk = is_own_face(probe, own, threshold=policy.match.live_live)
-        answer = decide(near, cut, operator_at_desk=at_desk)
-        values = _answer(answer) | {
-            "nearest": [{"candidate_id": str(one.candidate_id), "score": one.score} for one in nearest],
+    desk = read_desk(settings, operator)
+    with opened(settings) as gallery:
+        probe = template_of(open_vision(settings), picture)
+        at_desk = is_own_face(probe, desk.face, threshold=desk.live_live)
+        asking = SessionGallery(gallery, points=known_points(desk.live_live), fpir=wanted)
+        answer = asking.answer(probe, operator_at_desk=at_desk)
+        values = answer_json(answer) | {
+            "nearest": [found_json(one) for one in gallery.search([probe], k=k)[0]],
             "size": gallery.size,
             "gallery_version": gallery.version,
         }
@@ -201,8 +205,8 @@ def expire(
 
     Example: verifield-edge gallery expire
     """
-    with _opened(load_config(config, data_dir=data)) as gallery:
-        _say({"removed": gallery.expire(day.date() if day else _today()), "size": gallery.size}, as_json)
+    with opened(load_config(config, data_dir=data)) as gallery:
+        say({"removed": gallery.expire(day.date() if day else today()), "size": gallery.size}, as_json)
 
 
 @app.command("compact")
@@ -217,11 +221,11 @@ def compact(
 
     Example: verifield-edge gallery compact
     """
-    with _opened(load_config(config, data_dir=data)) as gallery:
+    with opened(load_config(config, data_dir=data)) as gallery:
         before = gallery.file_bytes
-        with _progress("Templates", quiet=quiet or as_json) as tell:
+        with progress("Templates", quiet=quiet or as_json) as tell:
             gallery.compact(tell)
-        _say({"bytes_before": before, "bytes": gallery.file_bytes, "size": gallery.size}, as_json)
+        say({"bytes_before": before, "bytes": gallery.file_bytes, "size": gallery.size}, as_json)
 
 
 @app.command("verify")
@@ -237,9 +241,9 @@ def verify(
     Example: verifield-edge gallery verify --json
     """
     settings = load_config(config, data_dir=data)
-    with _progress("Templates", quiet=quiet or as_json) as tell:
-        report = salvage.verify(gallery_path(settings), _key(settings), tell)
-    _say(_report(report), as_json)
+    with progress("Templates", quiet=quiet or as_json) as tell:
+        report = salvage.verify(gallery_path(settings.data_dir), key_of(settings), tell)
+    say(report_json(report), as_json)
     if not report.whole:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
@@ -252,14 +256,14 @@ def repair(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put all that holds into a new file; the damaged one is kept beside it. Status 1 where something is lost.
+    """Put all that holds into a new file; the damaged one is kept beside it. Status 1 where not all holds.
 
     Example: verifield-edge gallery repair
     """
     settings = load_config(config, data_dir=data)
-    with _progress("Templates", quiet=quiet or as_json) as tell:
-        report = salvage.repair(gallery_path(settings), _key(settings), tell)
-    _say(_report(report), as_json)
+    with progress("Templates", quiet=quiet or as_json) as tell:
+        report = salvage.repair(gallery_path(settings.data_dir), key_of(settings), tell)
+    say(report_json(report), as_json)
     if report.lost or report.journal_lost:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
@@ -272,13 +276,13 @@ def info(config: ConfigOption = None, data: DataOption = None, as_json: JsonOpti
     Example: verifield-edge gallery info --json
     """
     settings = load_config(config, data_dir=data)
-    with _opened(settings) as gallery:
-        _say(
+    with opened(settings) as gallery:
+        say(
             {
-                "path": str(gallery_path(settings)),
+                "path": str(gallery_path(settings.data_dir)),
                 "model": gallery.model.name,
                 "model_sha256": gallery.model.sha256,
-                "model_in_use": gallery.model.sha256 == _model_in_use(settings).sha256,
+                "model_in_use": gallery.model.sha256 == model_in_use(settings).sha256,
                 "size": gallery.size,
                 "version": gallery.version,
                 "file_bytes": gallery.file_bytes,
@@ -304,14 +308,14 @@ def import_people(
     Example: verifield-edge gallery import people.csv
     """
     settings = load_config(config, data_dir=data)
-    with _opened(settings) as gallery, _progress(file.name, quiet=quiet or as_json) as tell:
+    with opened(settings) as gallery, progress(file.name, quiet=quiet or as_json) as tell:
         before, refused = gallery.size, []
         if file.suffix == ".csv":
-            refused = _import_pictures(settings, gallery, file, tell)
+            refused = import_pictures(open_vision(settings), gallery, file, tell)
         else:
-            _import_archive(gallery, file, tell)
+            import_archive(gallery, file, tell)
         values = {"added": gallery.size - before, "size": gallery.size, "refused": refused}
-    _say(values, as_json)
+    say(values, as_json)
     if refused:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
@@ -333,12 +337,12 @@ def re_enrol(
     Example: verifield-edge gallery re-enrol
     """
     settings = load_config(config, data_dir=data)
-    path, key = gallery_path(settings), _key(settings)
+    path, key = gallery_path(settings.data_dir), key_of(settings)
     if confirm:
-        _say({"never_came": reenrol.confirm(path, key)}, as_json)
+        say({"never_came": reenrol.confirm(path, key)}, as_json)
         return
-    began = reenrol.begin(path, key, _model_in_use(settings))
-    waiting = reenrol.waiting(path, key, today=_today())
+    began = reenrol.begin(path, key, model_in_use(settings))
+    waiting = reenrol.waiting(path, key, today=today())
     values = {
         "began": began,
         "earlier_model": waiting.earlier.name if waiting.earlier else None,
@@ -347,10 +351,10 @@ def re_enrol(
         "came": waiting.came,
     }
     if as_json:
-        print_json(values | {"people": [_listed(one) for one in waiting.people[:MAX_LISTED]]})
+        print_json(values | {"people": [listed_json(one) for one in waiting.people[:MAX_LISTED]]})
         return
-    _say(values, as_json)
-    _print_people(list(waiting.people[:MAX_LISTED]))
+    say(values, as_json)
+    print_people(list(waiting.people[:MAX_LISTED]))
 
 
 @app.command("warm")
@@ -363,4 +367,4 @@ def warm(quiet: QuietOption = False, as_json: JsonOption = False) -> None:
     with err().status("Compiling ...") if not (quiet or as_json) else ExitStack():
         seconds = warm_up()
     if not quiet:
-        _say({"seconds": round(seconds, 2)}, as_json)
+        say({"seconds": round(seconds, 2)}, as_json)

@@ -21,7 +21,15 @@ from edge.commands.common import (
 )
 from edge.config import load_config
 from edge.delivery import diagnostics_folder
-from edge.sync.line import DiagnosticsFolder, Line, NetworkUnavailableError, deliver, examine, is_good
+from edge.sync.line import (
+    ACTIVITY,
+    DiagnosticsFolder,
+    Line,
+    NetworkUnavailableError,
+    deliver,
+    examine,
+    is_good,
+)
 from edge.sync.ports import UplinkError
 from verifield.certificates import load_roots
 from verifield.v1.diagnostics_service_pb2 import Diagnostics
@@ -31,13 +39,23 @@ _WIDTH = 20
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+def check_activity(text: str) -> str:
+    """One word, as the cloud takes it: nothing about a person."""
+    if not ACTIVITY.fullmatch(text):
+        raise typer.BadParameter("letters, digits, dots, dashes and underscores, at most 64")
+    return text
+
+
 @app.command()
 @ends_with_exit_code
 def network(
     config: ConfigOption = None,
     data: DataOption = None,
     activity: Annotated[
-        str, typer.Option("--activity", help="What was being done when the line failed.")
+        str,
+        typer.Option(
+            "--activity", callback=check_activity, help="What was being done when the line failed: one word."
+        ),
     ] = "check",
     as_json: JsonOption = False,
 ) -> None:

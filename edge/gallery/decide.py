@@ -111,7 +111,7 @@ def known_points(
 ) -> tuple[MatchThreshold, ...]:
     """The thresholds to choose from. Where the policy is stricter than what was measured, it holds."""
     points: list[MatchThreshold] = []
-    for point in sorted((policy, *measured), key=lambda one: (-one.false_match_rate, one.threshold)):
+    for point in sorted((policy, *measured), key=lambda one: (-one.false_match_rate, -one.threshold)):
         highest = max([point.threshold, *(one.threshold for one in points)])
         points.append(MatchThreshold(highest, point.false_match_rate))
     return tuple(points)

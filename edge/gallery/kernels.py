@@ -218,7 +218,42 @@ def _drop_beaten(count: int, who: Array, rows: Array, uppers: Array, reach: Arra
 
 
 @compiled
-def _scan(  # noqa: PLR0912
+def _list_hits(masks: Array, place: tuple[int, int, int], low: Array, rows: Array, queries: Array) -> Any:
+    """Write rows and queries of all bits of masks, and let the rows' low halves come; return how many.
+
+    ``place``: first and last block, and the first query.
+    """
+    hits = 0
+    for block in range(place[0], place[1]):
+        for i in range(masks.shape[1]):
+            mask = masks[block - place[0], i]
+            while mask:
+                row = block * ROWS + _lowest(mask)
+                mask &= mask - np.uint32(1)
+                _fetch_soon(low[row])
+                rows[hits], queries[hits] = row, place[2] + i
+                hits += 1
+    return hits
+
+
+@compiled
+def _first_bounds(queries: tuple[Array, Array, Array, Array, Array], reach: Array, guess: bool) -> Any:
+    """Slope, margin, limit and sum of each query, for the first pass; a ``guess`` leaves the errors out."""
+    _, floats, _, steps, errors = queries
+    n = floats.shape[0]
+    slopes, margins = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    limits, totals = np.empty(n, np.float32), np.empty(n, np.float32)
+    for q in range(n):
+        if not guess:
+            slopes[q] = (np.float32(1.0) + errors[q]) / steps[q]
+            margins[q] = SLACK + errors[q]
+        limits[q] = (reach[q] - margins[q]) / steps[q]
+        totals[q] = floats[q].sum()
+    return slopes, margins, limits, totals
+
+
+@compiled
+def _scan(
     path: int,
     group: int,
     codes: tuple[Array, Array, Array],
@@ -247,14 +282,9 @@ def _scan(  # noqa: PLR0912
     words, floats, offsets, steps, errors = queries
     who, rows, uppers = found
     n, k = words.shape[0], heaps.shape[1]
-    limits, slopes, totals = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
-    margins, masks = np.empty(n, np.float32), np.zeros((CHUNK, group), np.uint32)
+    slopes, margins, limits, totals = _first_bounds(queries, reach, guess)
+    masks = np.zeros((CHUNK, group), np.uint32)
     hit_rows, hit_queries = np.empty(CHUNK * ROWS * group, np.int64), np.empty(CHUNK * ROWS * group, np.int32)
-    for q in range(n):
-        slopes[q] = np.float32(0.0) if guess else (np.float32(1.0) + errors[q]) / steps[q]
-        margins[q] = np.float32(0.0) if guess else SLACK + errors[q]
-        limits[q] = (reach[q] - margins[q]) / steps[q]
-        totals[q] = floats[q].sum()
     first_group = place[2]
     for chunk in range(place[0], place[1], CHUNK * stride):
         end = min(place[1], chunk + CHUNK)
@@ -263,21 +293,10 @@ def _scan(  # noqa: PLR0912
                 count = _drop_beaten(count, who, rows, uppers, reach)
                 if count + CHUNK * ROWS * group > who.shape[0]:
                     return count, chunk, start
-            hits = 0
             bounds = words[start:], offsets[start:], slopes[start:], limits[start:]
             if not _compare(path, group, blocks, bounds, chunk, end, masks):
                 continue
-            for block in range(chunk, end):
-                for i in range(group):
-                    mask = masks[block - chunk, i]
-                    while mask:
-                        lane = _lowest(mask)
-                        mask &= mask - np.uint32(1)
-                        row = block * ROWS + lane
-                        _fetch_soon(low[row])
-                        hit_rows[hits], hit_queries[hits] = row, start + i
-                        hits += 1
-            for i in range(hits):
+            for i in range(_list_hits(masks, (chunk, end, start), low, hit_rows, hit_queries)):
                 row, q = hit_rows[i], hit_queries[i]
                 block, lane = row // ROWS, row % ROWS
                 dot = _dot(blocks[block], lane, low[row], floats[q])

@@ -229,14 +229,18 @@ def encode_page(records: Records, index: int, sealer: Sealer, *, frame: int | No
     return sealer.seal(_page_place(index, frame), records.tobytes(), PAGE_BYTES)
 
 
-def open_page(sealed: bytes, index: int, sealer: Sealer, *, frame: int | None = None) -> Records:
-    """The PAGE_ROWS records of a page; those that it was not filled with are zero.
+def open_page(sealed: bytes, index: int, sealer: Sealer, *, frame: int | None = None) -> bytes:
+    """What :func:`parse_page` takes.
 
     Raises:
         DamagedError: page, or frame.
     """
     part = f"page {index}" if frame is None else f"frame {frame}"
-    plain = sealer.open(_page_place(index, frame), sealed, part)
+    return sealer.open(_page_place(index, frame), sealed, part)
+
+
+def parse_page(plain: bytes) -> Records:
+    """The PAGE_ROWS records of a page; those that it was not filled with are zero."""
     return np.frombuffer(plain, RECORD, PAGE_ROWS)
 
 
@@ -302,7 +306,7 @@ def parse_put(frame: bytes, head: FrameHead, sealer: Sealer) -> Records:
     check_frame_head(frame, head, sealer)
     starts = range(FRAME_HEAD_BYTES, head.length, PAGE_BYTES)
     pages = [
-        open_page(frame[start : start + PAGE_BYTES], index, sealer, frame=head.number)
+        parse_page(open_page(frame[start : start + PAGE_BYTES], index, sealer, frame=head.number))
         for index, start in enumerate(starts)
     ]
     return np.concatenate(pages)[: head.count]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge.gallery.codes import SIZE, Floats
 from edge.gallery.layout import (
     ALIGN,
     FRAME_HEAD_BYTES,
     HEADER_BYTES,
     HEADERS_BYTES,
+    ID_BYTES,
     PAGE_BYTES,
     PAGE_ROWS,
     RECORD,
@@ -33,6 +36,7 @@ from edge.gallery.layout import (
 )
 from edge.gallery.table import Rows, Table
 
+_TEMPLATE_AT = int(RECORD.fields["template"][1]) if RECORD.fields else 0
 _SEARCHED = 1 << 20
 """Bytes that are looked through at once for a frame behind one that does not hold."""
 
@@ -103,26 +107,38 @@ def read_records(descriptor: int, opened: Opened, rows: Rows) -> Records:
     Raises:
         DamagedError: page or frame; OSError.
     """
-    pages, lanes = np.divmod(rows, PAGE_ROWS)
-    frames = np.full(len(rows), -1, np.int64)
-    for place in np.flatnonzero(rows >= opened.header.rows):
-        row = int(rows[place])
-        frame = bisect_right(opened.places.first_rows, row) - 1
-        frames[place] = frame
-        pages[place], lanes[place] = divmod(row - opened.places.first_rows[frame], PAGE_ROWS)
-    records = np.empty(len(rows), RECORD)
-    keys = np.stack([frames, pages])
-    different, members = np.unique(keys, axis=1, return_inverse=True)
-    order = np.argsort(members, kind="stable")
-    ends = np.searchsorted(members[order], np.arange(different.shape[1]), side="right")
-    start = 0
-    for (frame, page), end in zip(different.T.tolist(), ends.tolist(), strict=True):
-        these = order[start:end]
-        records[these] = _read_page(descriptor, opened, frame, page)[lanes[these]]
-        start = end
-    if not (records["candidate"] == opened.table.ids[rows]).all():
-        raise DamagedError("pages are not those of their chunks")
-    return records
+    parts = [part for part, _ in _read(descriptor, opened, rows)]
+    return np.frombuffer(b"".join(parts), RECORD)
+
+
+def read_templates(descriptor: int, opened: Opened, rows: Rows) -> Floats:
+    """Of records, only the templates; errors as :func:`read_records`."""
+    templates = np.empty((len(rows), SIZE), np.float32)
+    for part, place in _read(descriptor, opened, rows):
+        templates[place] = np.frombuffer(part, "<f4", SIZE, _TEMPLATE_AT)
+    return templates
+
+
+def _read(descriptor: int, opened: Opened, rows: Rows) -> Iterator[tuple[bytes, int]]:
+    """The bytes of each record, and which one it is; a page is read once for rows that follow each other."""
+    segment, pages_at = opened.header.rows, opened.header.pages_at
+    ids, last, plain = opened.table.ids[rows].tobytes(), -1, b""
+    for place, row in enumerate(rows.tolist()):
+        if row < segment:
+            number, page = None, row // PAGE_ROWS
+            at, lane = pages_at + page * PAGE_BYTES, row % PAGE_ROWS
+        else:
+            frame = bisect_right(opened.places.first_rows, row) - 1
+            page, lane = divmod(row - opened.places.first_rows[frame], PAGE_ROWS)
+            number = opened.places.numbers[frame]
+            at = opened.places.places[frame] + FRAME_HEAD_BYTES + page * PAGE_BYTES
+        if at != last:
+            plain = open_page(pread(descriptor, PAGE_BYTES, at), page, opened.sealer, frame=number)
+            last = at
+        part = plain[lane * RECORD.itemsize : (lane + 1) * RECORD.itemsize]
+        if part[:ID_BYTES] != ids[place * ID_BYTES : (place + 1) * ID_BYTES]:
+            raise DamagedError("pages are not those of their chunks")
+        yield part, place
 
 
 def find_frame(descriptor: int, at: int, size: int, file_id: bytes) -> tuple[int, FrameHead] | None:
@@ -145,15 +161,6 @@ def pread(descriptor: int, size: int, at: int) -> bytes:
             break
         data += more
     return data
-
-
-def _read_page(descriptor: int, opened: Opened, frame: int, page: int) -> Records:
-    if frame < 0:
-        at, number = opened.header.pages_at, None
-    else:
-        at, number = opened.places.places[frame] + FRAME_HEAD_BYTES, opened.places.numbers[frame]
-    sealed = pread(descriptor, PAGE_BYTES, at + page * PAGE_BYTES)
-    return open_page(sealed, page, opened.sealer, frame=number)
 
 
 def _read_journal(descriptor: int, opened: Opened) -> None:

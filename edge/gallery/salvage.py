@@ -39,6 +39,7 @@ from edge.gallery.layout import (
     open_chunk,
     open_page,
     parse_header,
+    parse_page,
     parse_put,
     parse_remove,
     was_cut_off,
@@ -157,12 +158,13 @@ class _Salvage:
         """The records at these places."""
         records = np.empty(len(places), RECORD)
         last, page = (-1, -1), np.empty(0, RECORD)
-        for number, (_, at, index, frame, lane) in enumerate(places.tolist()):
+        for place, (_, at, index, frame, lane) in enumerate(places.tolist()):
             if (at, index) != last:
                 sealed = pread(self._descriptor, PAGE_BYTES, at)
-                page = open_page(sealed, index, self._sealer, frame=None if frame == _SEGMENT else frame)
+                number = None if frame == _SEGMENT else frame
+                page = parse_page(open_page(sealed, index, self._sealer, frame=number))
                 last = (at, index)
-            records[number] = page[lane]
+            records[place] = page[lane]
         return records
 
     def _read_headers(self, path: Path, key: bytes) -> tuple[Header, Sealer]:
@@ -197,7 +199,8 @@ class _Salvage:
             place = header.pages_at + (first + page) * PAGE_BYTES
             lanes = min(PAGE_ROWS, counting - page * PAGE_ROWS)
             try:
-                records = open_page(pread(self._descriptor, PAGE_BYTES, place), first + page, self._sealer)
+                sealed = pread(self._descriptor, PAGE_BYTES, place)
+                records = parse_page(open_page(sealed, first + page, self._sealer))
                 self._note(records[: max(0, lanes)], place, first + page, _SEGMENT)
             except DamagedError as error:
                 self._report.damaged.append(error.part)
@@ -272,7 +275,8 @@ class _Salvage:
             return
         for index, start in enumerate(range(FRAME_HEAD_BYTES, head.length, PAGE_BYTES)):
             try:
-                records = open_page(frame[start : start + PAGE_BYTES], index, self._sealer, frame=head.number)
+                sealed = frame[start : start + PAGE_BYTES]
+                records = parse_page(open_page(sealed, index, self._sealer, frame=head.number))
             except DamagedError:
                 continue
             self._note(records[: head.count - index * PAGE_ROWS], at + start, index, head.number)

@@ -164,7 +164,8 @@ def _found(
     least = np.max([one[3] for one in results], axis=0)
     kept = uppers >= least[who]
     return [
-        _decide(fetch, rows[kept & (who == query)], queries[query], k=k) for query in range(prepared.real)
+        _decide(fetch, rows[mine], uppers[mine], np.ascontiguousarray(queries[query], np.float32), k=k)
+        for query, mine in ((query, np.flatnonzero(kept & (who == query))) for query in range(prepared.real))
     ]
 
 
@@ -208,13 +209,26 @@ def _longer(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
     return np.concatenate([array, np.empty(length - len(array), array.dtype)])
 
 
-def _decide(fetch: Fetch, rows: Rows, query: Floats, *, k: int) -> list[Hit]:
+def _decide(fetch: Fetch, rows: Rows, uppers: Floats, query: Floats, *, k: int) -> list[Hit]:
+    """Score the likeliest first: with k real scores in hand, most upper bounds turn out to be too low."""
     if not len(rows):
         return []
-    ordered, asked = np.sort(rows), np.ascontiguousarray(query, np.float32)
-    parts = [ordered[start : start + _FETCHED] for start in range(0, len(ordered), _FETCHED)]
-    scores = np.concatenate(
-        [exact_scores(np.ascontiguousarray(fetch(part), np.float32), asked) for part in parts]
-    )
-    best = np.argsort(-scores, kind="stable")
-    return [Hit(int(ordered[i]), float(scores[i])) for i in (best[:k] if k else best)]
+    likely = np.argsort(-uppers, kind="stable")
+    first, rest = (likely[:k], likely[k:]) if k else (likely, likely[:0])
+    scores = _scores(fetch, rows[first], query)
+    rest = rest[uppers[rest] >= scores.min()]
+    if len(rest):
+        scores = np.concatenate([scores, _scores(fetch, rows[rest], query)])
+    scored = np.concatenate([rows[first], rows[rest]])
+    best = np.lexsort((scored, -scores))
+    return [Hit(int(scored[i]), float(scores[i])) for i in (best[:k] if k else best)]
+
+
+def _scores(fetch: Fetch, rows: Rows, query: Floats) -> npt.NDArray[np.float64]:
+    """The real scores, in the order of the rows; those are fetched in the order in which they are stored."""
+    order = np.argsort(rows, kind="stable")
+    scores = np.empty(len(rows), np.float64)
+    for start in range(0, len(rows), _FETCHED):
+        part = order[start : start + _FETCHED]
+        scores[part] = exact_scores(np.ascontiguousarray(fetch(rows[part]), np.float32), query)
+    return scores

@@ -30,7 +30,7 @@ from edge.gallery.codes import Floats
 from edge.gallery.layout import CHUNK_ROWS, MAX_BATCH, DamagedError, Records, WrongKeyError
 from edge.gallery.layout import encode_put as _encode_put
 from edge.gallery.layout import encode_remove as _encode_remove
-from edge.gallery.reading import Opened, open_file, read_records
+from edge.gallery.reading import Opened, open_file, read_records, read_templates
 from edge.gallery.records import (
     Entry,
     Found,
@@ -310,7 +310,7 @@ class Gallery:
         return answers
 
     def _templates(self, rows: Rows) -> Floats:
-        return np.ascontiguousarray(self._records(rows)["template"])
+        return read_templates(self._descriptor, self._opened, rows)
 
     def _records(self, rows: Rows) -> Records:
         return read_records(self._descriptor, self._opened, rows)

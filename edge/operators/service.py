@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from edge.answers import NotSignedIn, Refusal, SignedIn, SignInFactor
 from edge.attest.clock import arrival_now
 from edge.errors import InputError
-from edge.model import Role
+from edge.model import Embedding, Role
 from edge.operators.cosigner import OperatorSigner, create_cosigner, open_cosigner, seal_cosigner
-from edge.operators.face import FaceCheck, LiveFace, face_matches, face_template
+from edge.operators.face import FaceCheck, LiveFace, face_matches, face_template, is_own_face
 from edge.operators.lockout import left_ns
 from edge.operators.machine import (
     Active,

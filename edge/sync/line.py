@@ -10,6 +10,7 @@ Nothing in them is about a person.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -44,6 +45,9 @@ KEPT = 50
 
 UPLOAD_S = 30.0
 MAX_ADDRESSES = 16
+ACTIVITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What somebody was doing, in one word."""
+
 _SUFFIX = ".diagnostics"
 
 
@@ -101,8 +105,12 @@ class DiagnosticsFolder:
     def _files(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
-        found = [path for path in self._folder.iterdir() if path.suffix == _SUFFIX]
-        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        found = []
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another process has just sent it
+                if path.suffix == _SUFFIX:
+                    found.append((path.stat().st_mtime_ns, path.name, path))
+        return [path for _, _, path in sorted(found)]
 
 
 def examine(line: Line, *, activity: str, now: datetime, diagnostic_id: str = "") -> Diagnostics:

@@ -9,7 +9,9 @@ material/NN-KIND    what was uploaded, as it came
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -29,6 +31,18 @@ MANIFEST_NAME = "MANIFEST"
 MAX_MANIFEST_BYTES = 64 * 1024
 MAX_FILES = 200
 MAX_FILE_BYTES = 64 * 1024 * 1024
+
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What the library raises on bytes that are no archive."""
 
 
 def read_manifest(data: bytes, *, roots: Sequence[x509.Certificate]) -> pb.ArchiveManifest:
@@ -68,19 +82,24 @@ def check_archive(file: IO[bytes], *, roots: Sequence[x509.Certificate]) -> pb.A
             if sorted(found) != sorted(entry.name for entry in manifest.files):
                 raise Malformed("ARCHIVE_FILES", "The archive holds other files than its manifest lists.")
             for entry in manifest.files:
-                content = _read(archive, found[entry.name], MAX_FILE_BYTES)
-                if (len(content), sha256(content).digest()) != (entry.size_bytes, entry.sha256):
+                info = found[entry.name]
+                same = info.file_size == entry.size_bytes  # before anything is unpacked
+                if not same or sha256(_read(archive, info, MAX_FILE_BYTES)).digest() != entry.sha256:
                     raise Malformed("ARCHIVE_DIGEST", f"The file {entry.name} is not what was archived.")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise Malformed("ARCHIVE", "The file is no ZIP archive, or a damaged one.") from error
     return manifest
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
-    if info.file_size > most or info.flag_bits & 1:
-        raise Malformed("ARCHIVE", "A file of the archive is too large, or encrypted.")
+    if info.flag_bits & 1 or info.compress_type not in _PACKED:
+        raise Malformed(
+            "ARCHIVE", "A file of the archive is encrypted, or packed in a way that is not known."
+        )
+    if info.file_size > most:
+        raise Malformed("ARCHIVE", "A file of the archive is larger than it says that it is.")
     with archive.open(info) as opened:
         content = opened.read(most + 1)
     if len(content) > most:
-        raise Malformed("ARCHIVE", "A file of the archive is too large.")
+        raise Malformed("ARCHIVE", "A file of the archive is larger than it says that it is.")
     return content

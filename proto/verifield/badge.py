@@ -2,7 +2,8 @@
 
 1  the key of a certificate for certifications signed the badge, and a chain leads from it to the root
 2  the badge counts at the time in question
-3  where a status is given: the same key signed it, it is of this badge, fresh, and says that it is valid
+3  where a status is given: the same key signed it, at a time for which its certificate counts, it is of this
+   badge, fresh, at most two days old whatever it says, and says that the badge is valid
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def check_badge(data: bytes, *, roots: Sequence[x509.Certificate], at: datetime)
         )
     if not signed.status:
         return CheckedBadge(badge, None)
-    status = _read_status(signed)
+    status = _read_status(signed, roots=roots)
     if status.badge_id != badge.badge_id:
         raise Untrusted("BADGE_STATUS", "The status in the file is that of another badge.")
     if status.state == pb.BADGE_STATE_REVOKED:
@@ -65,7 +66,8 @@ def check_badge(data: bytes, *, roots: Sequence[x509.Certificate], at: datetime)
         )
     if status.state != pb.BADGE_STATE_VALID:
         raise Untrusted("BADGE_STATUS", "The status in the file does not say that the badge is valid.")
-    if not status.checked_us - _SKEW_US <= _to_us(at) < status.fresh_until_us:
+    fresh_until_us = min(status.fresh_until_us, status.checked_us + _STATUS_LIVES_US)
+    if not status.checked_us - _SKEW_US <= _to_us(at) < fresh_until_us:
         raise Untrusted(
             "BADGE_STATUS_OLD",
             "The status in the file is not of now.",
@@ -94,11 +96,20 @@ _SKEW_US = int(timedelta(minutes=5) / timedelta(microseconds=1))
 """A clock may be so far behind that of the service."""
 
 
-def _read_status(signed: pb.SignedBadge) -> pb.BadgeStatus:
+_STATUS_LIVES_US = int(timedelta(days=2) / timedelta(microseconds=1))
+"""The service says a day; who checks does not believe one of any age."""
+
+
+def _read_status(signed: pb.SignedBadge, *, roots: Sequence[x509.Certificate]) -> pb.BadgeStatus:
     payload = check_signed(
         signed.status, payload_type=STATUS_TYPE, certificates=signed.certificates, what="badge status"
     )
-    return parse_message(pb.BadgeStatus, payload, what="badge status", max_bytes=MAX_BADGE_BYTES)
+    status = parse_message(pb.BadgeStatus, payload, what="badge status", max_bytes=MAX_BADGE_BYTES)
+    if not 0 < status.checked_us <= _LATEST_US:
+        raise Malformed("BADGE_STATUS", "The status in the file has a time that cannot be.")
+    at = _from_us(status.checked_us)
+    check_chain(signed.certificates, roots=roots, at=at, purpose=Purpose.CERTIFICATION)
+    return status
 
 
 def _from_us(microseconds: int) -> datetime:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import random
 import threading
 import unicodedata
 from collections.abc import Iterator
@@ -12,16 +14,17 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from PIL import Image
 from sqlalchemy import select
 
 from cloud.accounts.passwords import Cost, Passwords, check_password
 from cloud.accounts.states import State
 from cloud.accounts.tries import FREE_TRIES
 from cloud.errors import ServiceError
-from cloud.store.schema import account_activations, client_diagnostics
+from cloud.store.schema import client_diagnostics
 from tests.integration.test_accounts_activation import start, synced
 from tests.integration.test_accounts_activation import why as why_not
-from tests.integration.test_accounts_registration import centre, fields_of, register, refused
+from tests.integration.test_accounts_registration import centre, fields_of, refused, register
 from tests.integration.test_accounts_sign_in import CHEAP, allow_lookups, failures_of, login, reason
 from tests.support.accounts import (
     PASSWORD,
@@ -51,7 +54,7 @@ def cloud(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 def test_fifty_wrong_passwords_at_once_on_two_servers_are_judged_as_one_after_the_other(
     module_database_url: str, cloud: RunningCloud
 ) -> None:
-    """Two servers share PostgreSQL; a file of SQLite has one."""
+    """Two servers share PostgreSQL and keys; a file of SQLite has one."""
     made = registered(cloud)
     reasons: list[str] = []
     shared = {"database": module_database_url, "open_calls_per_minute": 100_000, **CHEAP}
@@ -67,7 +70,8 @@ def test_fifty_wrong_passwords_at_once_on_two_servers_are_judged_as_one_after_th
             thread.join()
 
     if module_database_url.startswith("postgresql"):
-        with running_cloud(cloud.data, clock=cloud.clock, **shared) as other:
+        other_data = cloud.data.parent / "other"
+        with running_cloud(other_data, keys=cloud.data, clock=cloud.clock, **shared) as other:
             all_at_once([cloud, other])
     else:
         all_at_once([cloud])
@@ -95,18 +99,6 @@ def test_who_guesses_a_persons_number_by_one_token_after_the_other_hears_nothing
         right = pb.VerifyActivationPhoneRequest(activation_token=token, phone=made.person.phone)
         assert why_not(cloud, "VerifyActivationPhone", right) == "TOO_MANY_LOOKUPS"
         assert not spooled(cloud, to=made.person.phone)
-
-
-def test_an_activation_has_one_token_that_counts_for_each_place_it_began_at(cloud: RunningCloud) -> None:
-    made = synced(cloud)
-    tokens = [start(cloud, made.person) for _ in range(12)]
-    with cloud.database() as connection:
-        own = account_activations.c.account_id == made.account_id, account_activations.c.state == 1
-        assert len(connection.execute(select(account_activations.c.activation_id).where(*own)).all()) <= 10
-    newest = pb.VerifyActivationPhoneRequest(activation_token=tokens[-1], phone=new_citizen().phone)
-    assert why_not(cloud, "VerifyActivationPhone", newest) == "ACTIVATION_PHONE_MISMATCH"
-    oldest = pb.VerifyActivationPhoneRequest(activation_token=tokens[0], phone=made.person.phone)
-    assert why_not(cloud, "VerifyActivationPhone", oldest) == "ACTIVATION_REFUSED"
 
 
 def test_no_password_is_worked_out_for_a_code_that_nobody_awaits(
@@ -147,7 +139,7 @@ def test_one_place_does_not_take_all_turns_of_the_passwords() -> None:
             passwords.close()
 
     busy, done = asyncio.run(main())
-    assert busy > 30
+    assert busy >= 20
     assert done == 4
 
 
@@ -169,14 +161,29 @@ def test_calls_that_are_broken_off_give_their_turn_back() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("password", ["x" * 1_000_000, "x" * 129, "kurz", "abcd\0efgh-77"])
+@pytest.mark.req("R024")
+def test_a_picture_of_a_quarter_of_a_mebibyte_comes_over_the_public_port(cloud: RunningCloud) -> None:
+    whole, rest = io.BytesIO(), 262_144
+    noise = Image.frombytes("RGB", (500, 500), random.Random(7).randbytes(750_000))
+    noise.save(whole, "JPEG", quality=60)
+    picture = whole.getvalue()
+    assert 100_000 < len(picture) < rest
+    padded = picture[:-2] + b"\0" * (rest - len(picture)) + picture[-2:]
+    assert len(padded) == rest
+    made = register(cloud, register_request(new_citizen(), facial_image=padded))
+    assert made.account.state == pb.ACCOUNT_STATE_DRAFT
+    error = refused(cloud, register_request(new_citizen(), facial_image=padded + b"\0"))
+    assert fields_of(error) == ["facial_image"]
+
+
+@pytest.mark.parametrize("password", ["x" * 50_000, "x" * 129, "kurz", "abcd\0efgh-77"])
 def test_passwords_of_the_wrong_size_are_refused_before_they_are_worked_out(
     cloud: RunningCloud, password: str
 ) -> None:
     error = refused(cloud, register_request(new_citizen(), password=password))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert fields_of(error) == ["password"]
-    assert reason(cloud, registered(cloud).person.phone, "x" * 1_000_000) == "REQUEST_INVALID"
+    assert reason(cloud, registered(cloud).person.phone, "x" * 50_000) == "REQUEST_INVALID"
 
 
 def test_a_password_is_as_long_as_its_one_form() -> None:
@@ -236,7 +243,10 @@ def test_of_a_registration_and_an_import_of_one_person_one_makes_the_account(clo
         except grpc.RpcError as error:
             told[one.id_number].append(refusal(error)[1].reason)
 
-    threads = [threading.Thread(target=bring), *(threading.Thread(target=come, args=(one,)) for one in people)]
+    threads = [
+        threading.Thread(target=bring),
+        *(threading.Thread(target=come, args=(one,)) for one in people),
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -266,9 +276,7 @@ def test_all_ended_accounts_of_a_person_are_found_page_by_page_whatever_their_st
             pb.DeregisterRequest(account_id=made.account_id, reason=reasons.DEREGISTRATION_REASON_FALSE_DATA)
         )
     live = registered(cloud, person)
-    request = pb.ListAccountsRequest(
-        page_size=1, id_number=person.id_number, state=pb.ACCOUNT_STATE_ACTIVE
-    )
+    request = pb.ListAccountsRequest(page_size=1, id_number=person.id_number, state=pb.ACCOUNT_STATE_ACTIVE)
     assert [one.account_id for one in staff.ListAccounts(request).accounts] == [live.account_id]
     request.state = pb.ACCOUNT_STATE_DEREGISTERED
     seen = []
@@ -327,7 +335,7 @@ def test_diagnostics_keep_what_the_contract_knows_and_no_more(cloud: RunningClou
         diagnostic_id="01980000-0000-7000-8000-0000000000aa", error_code="network_unavailable"
     )
     found.occur_time.GetCurrentTime()
-    extra = b"\xfa\xff\x01" + b"\x80\x80\x40" + b"a" * (1 << 20)  # field 4095, a mebibyte
+    extra = b"\xfa\xff\x01" + b"\x80\x80\x0c" + b"a" * (12 << 14)  # field 4095, 192 KiB
     swollen = diagnostics_service_pb2.Diagnostics.FromString(found.SerializeToString() + extra)
     with as_account(cloud, made) as stub:
         stub(DiagnosticsServiceStub).UploadDiagnostics(

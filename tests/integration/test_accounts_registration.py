@@ -298,7 +298,7 @@ def test_a_draft_that_nobody_goes_on_with_ends_after_a_day(database_url: str, tm
         store = Store.open(cloud.database_url, StoreOptions(require_durable=False))
         try:
             room = open_room(store, cloud)
-            [expire, sweep] = jobs(_base(store, room), room.accounts)
+            [expire, _, sweep] = jobs(_base(store, room), room.accounts)
             assert (expire.run(), expire.run()) == (1, 0)
             sweep.run()
         finally:

@@ -1,4 +1,4 @@
-"""One live account for each person and each identifier, also while the index key is rotated beside the service."""
+"""One live account for each person, one holder for each identifier, also while the index key is rotated."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Server:
 
     def reseal(self) -> None:
         for table in SEALED:
-            while self.store.run(lambda connection, table=table: renew_blinds(connection, table, self.ring, limit=7)):
+            while self.store.run(
+                lambda connection, table=table: renew_blinds(connection, table, self.ring, limit=7)
+            ):
                 pass
 
     def live(self) -> int:
@@ -84,7 +86,9 @@ def outcome(work: Callable[[], Any]) -> str:
 
 
 SAME = [
-    pytest.param(lambda one: replace(new_citizen(), id_number=one.id_number), "ACCOUNT_EXISTS", id="id number"),
+    pytest.param(
+        lambda one: replace(new_citizen(), id_number=one.id_number), "ACCOUNT_EXISTS", id="id number"
+    ),
     pytest.param(lambda one: replace(new_citizen(), phone=one.phone), "ACCOUNT_PHONE_TAKEN", id="phone"),
     pytest.param(
         lambda one: replace(new_citizen(), login_name=one.login_name), "LOGIN_NAME_TAKEN", id="login name"
@@ -111,7 +115,9 @@ def test_who_began_before_a_rotation_and_who_began_after_it_are_not_both_let_in(
 
         early = pool.submit(outcome, lambda: one.store.run(slow))
         assert rotated.wait(WAIT_S)
-        late = pool.submit(outcome, lambda: two.store.run(lambda connection: two.make(connection, like(first))))
+        late = pool.submit(
+            outcome, lambda: two.store.run(lambda connection: two.make(connection, like(first)))
+        )
         outcomes = {early.result(WAIT_S), late.result(WAIT_S)}
         assert outcomes == {"", reason}
         assert one.live() == 1
@@ -163,7 +169,10 @@ def test_of_many_registrations_while_keys_rotate_and_are_resealed_one_lives(
 
         turning = pool.submit(turn)
         tries = [
-            (person.id_number, pool.submit(register, server, replace(new_citizen(), id_number=person.id_number)))
+            (
+                person.id_number,
+                pool.submit(register, server, replace(new_citizen(), id_number=person.id_number)),
+            )
             for person in people
             for server in made[1:]
             for _ in range(3)

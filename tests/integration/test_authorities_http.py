@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -611,3 +612,68 @@ def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path: Path, change:
 def test_addresses_that_would_send_persons_in_the_open_are_no_settings(url: str) -> None:
     with pytest.raises(ValueError, match=r"authority_registry|gateway"):
         Config(authority_registry=url)
+
+
+def test_names_that_are_not_found_keep_no_other_work_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that is silent holds a thread for each look-up; those of the calls are not for that."""
+    over = threading.Event()
+    find = socket.getaddrinfo
+
+    def silent(host: Any, *args: Any, **more: Any) -> Any:
+        if host != "gateway.example":
+            return find(host, *args, **more)
+        over.wait(8)
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def work(opened: Authorities) -> float:
+        questions = [
+            asyncio.create_task(opened.carrier.check(PERSON.phone, PERSON.id_number)) for _ in range(40)
+        ]
+        await asyncio.sleep(0.2)
+        begun = time.monotonic()
+        await asyncio.to_thread(time.monotonic)
+        waited = time.monotonic() - begun
+        ended = await asyncio.gather(*questions, return_exceptions=True)
+        assert {one.kind for one in ended if isinstance(one, AuthorityFault)} == {FaultKind.UNREACHABLE}
+        over.set()
+        return waited
+
+    settings = {
+        "authority_carrier": "https://gateway.example",
+        "authority_connect_s": 1,
+        "authority_read_s": 1,
+        "authority_tries": 1,
+        "authority_parallel": 64,
+        "authority_open_after": 1000,
+    }
+    begun = time.monotonic()
+    assert ask(None, work, **settings) < 0.5
+    assert time.monotonic() - begun < 5
+
+
+def test_what_a_gateway_wants_us_to_remember_is_forgotten() -> None:
+    """A cookie would tie the questions about one person to the next, and could grow without end."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer(b"{}", headers=("Content-Type: application/json", "Set-Cookie: who=zhang")))
+        await writer.drain()
+        writer.close()
+
+    async def whole() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        settings = AuthoritySettings(authority_carrier=f"http://{host}:{port}")
+        opened = Authorities.open(settings, Sources.system())
+        for _ in range(2):
+            with pytest.raises(AuthorityFault):
+                await opened.carrier.check(PERSON.phone, PERSON.id_number)
+        await opened.close()
+        server.close()
+
+    asyncio.run(whole())
+    assert len(heads) == 2
+    assert not any(b"cookie" in head.lower() for head in heads)

@@ -13,14 +13,14 @@ import pypdfium2
 import pytest
 
 from cloud.bank.periods import end_of
+from cloud.store.bank import get_signature
 from tests.support.bank import (
     COMPANY,
     INFO,
     Counter,
-    at_device,
     counter,
-    customer_person,
     new_id,
+    own_counter,
     picture_of,
     reason_of,
     strokes,
@@ -50,14 +50,8 @@ def shop(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def at(shop: Counter, request: pytest.FixtureRequest) -> Iterator[Counter]:
     """A device of its own, and a person of its own, for each test."""
-    number = 10 + int(sha256(request.node.name.encode()).hexdigest()[:4], 16)
-    person = customer_person(number)
-    shop.authorities.add(person)
-    shop.cloud.clock.offset = timedelta()
-    with at_device(shop.cloud, shop.authorities, person) as own:
-        own.bank = shop.bank
+    with own_counter(shop, request.node.name) as own:
         yield own
-    shop.cloud.clock.offset = timedelta()
 
 
 def check(at: Counter, **key: str) -> bank_pb2.CoopRecord:
@@ -79,7 +73,6 @@ def test_the_menu_leads_to_a_session(at: Counter) -> None:
     assert at.call(at.coop.StartSession, request).session.state == pb.COOP_STATE_CARD_READ
 
 
-@pytest.mark.req("R005")
 def test_without_a_card_every_later_step_says_so(at: Counter) -> None:
     request = pb.StartSessionRequest(function_code="COOP_VERIFY", language="es")
     answer = at.call(at.coop.StartSession, request)
@@ -177,9 +170,11 @@ def test_the_customer_chooses_to_leave_or_to_go_on(at: Counter) -> None:
 def test_leaving_changes_no_record_and_no_customer(at: Counter) -> None:
     at.walk("REQUEST_ISSUED")
     session = at.walk("RECORDS_SHOWN")
-    before = dump(at.cloud, "customers", "coop_records", "coop_requests", "bank")
+    kept = ("customer", "coop_records", "coop_requests", "coop_signatures", "bank", "used_evidence")
+    before = dump(at.cloud, *kept)
     at.decide(session, pb.COOP_DECISION_EXIT)
-    assert dump(at.cloud, "customers", "coop_records", "coop_requests", "bank") == before
+    assert dump(at.cloud, *kept) == before
+    assert {"customer_versions", "customer_organisations", "coop_requests"} <= set(before)
     for decision in (pb.COOP_DECISION_EXIT, pb.COOP_DECISION_CONTINUE):
         with pytest.raises(grpc.RpcError) as refused:
             at.decide(session, decision)
@@ -393,6 +388,15 @@ def test_a_signature_is_needed_and_kept(at: Counter) -> None:
     assert answer.evidence.strokes_sha256 == signed.strokes_sha256
     assert answer.evidence.signature_sha256 == signed.image_sha256
     assert signed.strokes_sha256.hex() in "".join(text_of(answer.pdf).split())
+    [page] = [page for page in pypdf.PdfReader(io.BytesIO(answer.pdf)).pages if page.images]
+    [printed] = [one.image for one in page.images]
+    assert printed is not None
+    assert printed.size == (written.width, written.height)
+    with at.cloud.database() as connection:
+        kept = get_signature(connection, session.session_id)
+    assert kept is not None
+    assert (kept.strokes_sha256, kept.image_sha256) == (signed.strokes_sha256, signed.image_sha256)
+    assert len(kept.image or b"") > len(picture_of(written))  # sealed
 
 
 @pytest.mark.req("R019")

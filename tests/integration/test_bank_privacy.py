@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import grpc
 import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
 
-from cloud.bank.jobs import jobs
-from cloud.bank.sessions import Sessions
-from cloud.bank.vault import SEALED, Vault
-from cloud.persons import Persons
-from cloud.privacy.ring import KeyRing
-from cloud.sources import Sources, to_us
+from cloud.bank.vault import SEALED
+from cloud.cli import build_app
+from cloud.sources import to_us
 from cloud.store.database import Store, StoreOptions
+from cloud.store.schema import coop_requests, customer_versions
 from cloud.store.sealed import forget_person
-from tests.support.bank import COMPANY, INFO, Counter, counter, reason_of
+from tests.support.bank import COMPANY, INFO, Counter, counter, customer_person, reason_of, run_jobs
 from tests.support.bank_rows import ROOM, dump
 from verifield.v1 import bank_service_pb2, customer_service_pb2
 from verifield.v1 import coop_service_pb2 as pb
@@ -29,20 +30,6 @@ from verifield.v1 import coop_service_pb2 as pb
 def at(database_url: str, tmp_path: Path) -> Iterator[Counter]:
     with counter(tmp_path / "counter", database=database_url) as running:
         yield running
-
-
-def run_jobs(at: Counter) -> list[int]:
-    """The jobs of the room, as a server runs them."""
-    sources = Sources(now=at.cloud.clock.now, random_bytes=secrets.token_bytes)
-    store = Store.open(at.cloud.database_url, StoreOptions(require_durable=False))
-    try:
-        ring = KeyRing.open(
-            at.cloud.data / "keys", now_us=to_us(sources.now()), random_bytes=sources.random_bytes
-        )
-        sessions = Sessions(Vault(Persons(ring, sources)), sources)
-        return [job.run() for job in jobs(store, sessions)]
-    finally:
-        store.close()
 
 
 def test_nothing_personal_stands_in_the_database(at: Counter) -> None:
@@ -137,3 +124,89 @@ def test_who_is_erased_leaves_records_without_a_person(at: Counter) -> None:
     again = at.walk("REQUEST_ISSUED")
     assert again.customer_id != session.customer_id
     assert again.customer_version == 1
+
+
+def test_new_keys_open_what_the_old_ones_sealed(at: Counter) -> None:
+    """Both keys are renewed beside the running service; the old versions are destroyed, all is still there."""
+    session, open_session = at.walk("REQUEST_ISSUED"), at.walk("CARD_ACCEPTED")
+    unknown = customer_person(2)
+    at.authorities.add(unknown)
+    alone = at.walk("CUSTOMER_INFO", person=unknown)
+
+    def command(*words: str) -> None:
+        where = ("--data", str(at.cloud.data), "--database", at.cloud.database_url)
+        result = CliRunner().invoke(build_app(), ["keys", *words, *where])
+        assert result.exit_code == 0, result.output
+
+    for family in ("seal", "index"):
+        command("rotate", family)
+    command("reseal")
+    for family in ("seal", "index"):
+        command("retire", family, "1", "--yes")
+    found = at.operator(
+        at.cloud.operator.customers.FindCustomer,
+        customer_service_pb2.FindCustomerRequest(id_number=at.person.id_number),
+    ).customer
+    assert (found.customer_id, found.info) == (session.customer_id, INFO)
+    get = bank_service_pb2.GetCoopRequestRequest(record_id=session.record_id)
+    paper = at.operator(at.cloud.operator.bank.GetCoopRequest, get)
+    assert sha256(paper.pdf).digest() == paper.sha256
+    assert at.see_face(open_session, at.person).state == pb.COOP_STATE_FACE_PASSED
+    [record] = at.records(open_session)
+    assert record.organisation_name == COMPANY
+    assert at.upsert(alone).version == 1
+
+
+def test_people_are_erased_beside_a_busy_counter(at: Counter) -> None:
+    """Issuing, changing, leaving and erasing at once: each ends, in a refusal of its own or done."""
+    at.walk("REQUEST_ISSUED")
+    for _ in range(3):
+        signed, changing = at.walk("SIGNED"), at.walk("CUSTOMER_INFO")
+        customer_id = signed.customer_id
+
+        def erase(customer_id: str = customer_id) -> str:
+            store = Store.open(at.cloud.database_url, StoreOptions(require_durable=False))
+            try:
+                now_us = to_us(at.cloud.clock.now())
+                store.run(lambda connection: forget_person(connection, SEALED, customer_id, now_us=now_us))
+            finally:
+                store.close()
+            return "DONE"
+
+        def ended(step: Callable[[], object]) -> str:
+            try:
+                step()
+            except grpc.RpcError as error:
+                return reason_of(error)[1]
+            return "DONE"
+
+        steps: list[Callable[[], object]] = [
+            lambda signed=signed: at.issue(signed),
+            lambda changing=changing: at.upsert(changing, changing.customer_version or 1),
+            erase,
+            lambda changing=changing: at.confirm(changing, 1),
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(ended, steps))
+        assert found[2] == "DONE"
+        assert set(found) <= {"DONE", "PERSON_ERASED", "CUSTOMER_NOT_FOUND", "ETAG_MISMATCH", "STEP_DONE"}, (
+            found
+        )
+        content = repr(dump(at.cloud, "customer", "coop_"))
+        assert at.person.name not in content
+        with at.cloud.database() as connection:
+            left = select(customer_versions.c.content).where(
+                customer_versions.c.customer_id == customer_id, customer_versions.c.content.is_not(None)
+            )
+            assert connection.execute(left).all() == []
+            papers = select(coop_requests.c.pdf).where(
+                coop_requests.c.customer_id == customer_id, coop_requests.c.pdf.is_not(None)
+            )
+            assert connection.execute(papers).all() == []
+        for session in (signed, changing):
+            ended(
+                lambda session=session: at.call(
+                    at.coop.CancelSession, pb.CancelSessionRequest(session_id=session.session_id)
+                )
+            )
+        at.walk("REQUEST_ISSUED")

@@ -157,7 +157,8 @@ def test_a_request_is_listed_shown_reported_and_closed(
 
     since = ("--since", (cloud.clock.now() - timedelta(days=1)).strftime("%Y-%m-%d"))
     [step] = call("business", "report", *since)["steps"]
-    assert (step["step"], step["count"], step["process_version"]) == ("DRAFT", 1, 0)
+    told = (step["process"], step["step"], step["count"], step["process_version"])
+    assert told == ("business", "DRAFT", 1, 0)
     assert "DRAFT" in run("business", "report", *since).stdout
     closed = call("business", "close", made.business_id, "--why", "asked for at the window")
     assert closed["state"] == "WITHDRAWN"
@@ -203,7 +204,7 @@ def test_feedback_is_listed_and_counted(cloud: RunningCloud, holder: SignedIn, r
         FeedbackServiceStub(channel).SubmitAnonymousFeedback(anonymous, timeout=20)
     listed = call("feedback", "list", "--category", "face")["feedback"]
     assert [one["text"] for one in listed] == ["too bright", "too dark"]
-    [one] = call("feedback", "list", "--number", number)["feedback"]
+    [one] = call("feedback", "list", "--number", number.lower().replace("0", "o"))["feedback"]
     assert (one["text"], one["account_id"], one["screen"]) == ("too bright", holder.account_id, "face")
     since = (cloud.clock.now() - timedelta(days=1)).strftime("%Y-%m-%d")
     counted = call("feedback", "summary", "--since", since)

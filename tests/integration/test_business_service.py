@@ -15,14 +15,16 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import select
 
 from cloud.access.roles import Role
+from cloud.store.schema import review_task_marks, review_tasks
 from tests.support.accounts import SignedIn, as_account, registered
 from tests.support.business import may_file
 from tests.support.cloud import RunningCloud, refusal, running_cloud
 from tests.support.people import add_person, channel_of
 from tests.support.samples import pdf
-from verifield.v1 import audit_pb2, audit_service_pb2, review_service_pb2
+from verifield.v1 import account_service_pb2, audit_pb2, audit_service_pb2, review_service_pb2
 from verifield.v1 import business_service_pb2 as pb
 from verifield.v1.business_service_pb2_grpc import BusinessServiceStub
 from verifield.v1.review_service_pb2_grpc import ReviewServiceStub
@@ -139,6 +141,15 @@ def test_who_allows_no_business_has_none_begun(cloud: RunningCloud) -> None:
 
 
 @pytest.mark.req("R034")
+def review_marks(cloud: RunningCloud, business_id: str) -> set[bytes]:
+    """What a reviewer must not share with those behind a request."""
+    task = review_tasks.c.task_id == review_task_marks.c.task_id
+    query = select(review_task_marks.c.mark).join(review_tasks, task)
+    with cloud.database() as connection:
+        found = connection.execute(query.where(review_tasks.c.subject == f"business/{business_id}"))
+        return {bytes(one) for one in found.scalars()}
+
+
 def test_an_agent_acts_under_a_delegation_and_the_chain_names_both(cloud: RunningCloud) -> None:
     with ExitStack() as stack:
         principal = stack.enter_context(party(cloud))
@@ -160,6 +171,7 @@ def test_an_agent_acts_under_a_delegation_and_the_chain_names_both(cloud: Runnin
         assert [facts(one) for one in done] == [both | {"service": "NAME_CHECK"}]
         agent.upload(made.business_id, pdf("for a friend"))
         assert agent.submit(made.business_id).state == pb.BUSINESS_STATE_SUBMITTED
+        assert len(review_marks(cloud, made.business_id)) == 4  # id numbers and telephones of both
         for one in events(cloud, subject=f"business/{made.business_id}", caller=caller):
             assert facts(one).items() >= both.items()
         assert principal.get(made.business_id).text == "for a friend"
@@ -337,6 +349,67 @@ def test_a_reviewer_asks_and_decides(tmp_path: Path, database_url: str, outcome:
         assert [one.code for one in ended.reasons] == (["NOT_CLEAR"] if outcome == "NOT_PASSED" else [])
         with refused(grpc.StatusCode.FAILED_PRECONDITION, "BUSINESS_STATE"):
             holder.submit(made.business_id)
+
+
+def test_an_upload_that_is_repeated_is_answered_as_then_whatever_came_since(holder: Party) -> None:
+    full = holder.begin()
+    request_id, content = str(uuid.uuid4()), pdf("the last one")
+    for number in range(29):
+        holder.upload(full.business_id, pdf(str(number)))
+    kept = holder.upload(full.business_id, content, request_id=request_id)
+    assert holder.upload(full.business_id, content, request_id=request_id) == kept
+    with refused(grpc.StatusCode.FAILED_PRECONDITION, "BUSINESS_TOO_MANY_DOCUMENTS"):
+        holder.upload(full.business_id, pdf("one more"), request_id=str(uuid.uuid4()))
+    holder.submit(full.business_id)
+    assert holder.upload(full.business_id, content, request_id=request_id) == kept
+    for more in ({}, {"request_id": str(uuid.uuid4())}):
+        with refused(grpc.StatusCode.FAILED_PRECONDITION, "BUSINESS_STATE"):
+            holder.upload(full.business_id, content, **more)
+    assert len(holder.get(full.business_id).documents) == 30
+
+
+def test_both_sides_download_their_documents_and_nobody_else(cloud: RunningCloud) -> None:
+    with party(cloud) as principal, party(cloud, allowed=False) as agent, party(cloud) as stranger:
+        given = principal.delegate(agent)
+        made = agent.begin(principal=principal.account_id)
+        content = pdf("a" * 20) + b"\n% padding " + b"x" * 150_000 + b"\nstartxref\n0\n%%EOF\n"
+        kept = agent.upload(made.business_id, content)
+        other = stranger.begin()
+
+        def download(side: Party, business_id: str = made.business_id) -> bytes:
+            request = pb.DownloadBusinessDocumentRequest(
+                business_id=business_id, document_id=kept.document_id
+            )
+            first, *others = side.business.DownloadBusinessDocument(request)
+            assert first.document == kept
+            return b"".join(one.content for one in others)
+
+        assert download(principal) == download(agent) == content
+        for business_id in (made.business_id, other.business_id):
+            with refused(grpc.StatusCode.NOT_FOUND, "BUSINESS_NOT_FOUND"):
+                download(stranger, business_id)
+        principal.business.RevokeDelegation(pb.RevokeDelegationRequest(delegation_id=given.delegation_id))
+        with refused(grpc.StatusCode.PERMISSION_DENIED, "DELEGATION_MISSING"):
+            download(agent)
+        assert download(principal) == content
+
+
+def test_an_account_that_ends_takes_its_requests_and_delegations_along(cloud: RunningCloud) -> None:
+    with party(cloud) as holder, party(cloud, allowed=False) as agent:
+        holder.delegate(agent)
+        made = holder.begin()
+        holder.submit(made.business_id)
+        accounts = cloud.operator.accounts
+        request = account_service_pb2.DeregisterRequest(
+            account_id=holder.account_id, reason=account_service_pb2.DEREGISTRATION_REASON_HOLDER_ASKED
+        )
+        cloud.operator.call(accounts.Deregister, request)
+        inspect = pb.InspectBusinessRequestRequest(business_id=made.business_id)
+        shown = cloud.operator.call(cloud.operator.business.InspectBusinessRequest, inspect).business
+        assert shown.state == pb.BUSINESS_STATE_WITHDRAWN
+        assert [one.code for one in shown.reasons] == ["ACCOUNT_ENDED"]
+        [given] = agent.business.ListDelegations(pb.ListDelegationsRequest(as_agent=True)).delegations
+        assert given.state == pb.DELEGATION_STATE_REVOKED
 
 
 def test_a_withdrawn_request_takes_its_review_along(cloud: RunningCloud, holder: Party) -> None:

@@ -1,4 +1,7 @@
-"""A process that is killed at each step of a submission, or of a decision: all of it is there, or nothing."""
+"""A process that is killed at steps of a submission, or of a decision: all of it is there, or nothing.
+
+Among the steps is always the last moment before the commit. VERIFIELD_SOAK=10 kills it at every step.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,17 @@ from cloud.store.certifications import ApplicationRow
 from tests.support.certification_desk import Bench, open_bench
 
 ROOT = Path(__file__).resolve().parents[2]
+PLACES = 5 * int(os.environ.get("VERIFIELD_SOAK", "1"))
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def killed_at_each_step(
+def killed_at_steps(
     url: str, folder: Path, action: str, account_id: str, application_id: str, look: Callable[[], None]
 ) -> int:
-    """How often it was killed before it came through."""
+    """How many steps there are; it was killed at some of them, and came through."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"}
-    arguments = [url, str(folder), action, account_id, application_id]
+    arguments = [url, str(folder), action, account_id, application_id, str(PLACES)]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.certification_worker", *arguments],
         cwd=ROOT,
@@ -36,10 +40,13 @@ def killed_at_each_step(
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
-        for kills, line in enumerate(process.stdout):
+        steps: list[int] = []
+        for line in process.stdout:
             if line.startswith("through"):
                 assert line.split() == ["through", "0"]
-                return kills
+                assert len(steps) >= min(PLACES, steps[0])
+                return steps[0]
+            steps.append(int(line))
             look()
             process.stdin.write("\n")
             process.stdin.flush()
@@ -72,8 +79,8 @@ def test_a_submission_that_is_killed_has_one_task_or_none(database_url: str, tmp
             assert (state, found) == (State.DRAFT, [0, 0])
             assert bench.dump() == before
 
-        kills = killed_at_each_step(database_url, tmp_path, "submit", account_id, row.application_id, look)
-        assert kills > 10
+        steps = killed_at_steps(database_url, tmp_path, "submit", account_id, row.application_id, look)
+        assert steps > 10
         assert bench.state_of(row.application_id) == State.SUBMITTED
         assert counts(bench, TASKS, TOLD) == [1, 1]
 
@@ -91,8 +98,8 @@ def test_a_decision_that_is_killed_left_everything_or_nothing(database_url: str,
             assert bench.state_of(application_id) == State.IN_REVIEW
             assert bench.dump() == before
 
-        kills = killed_at_each_step(database_url, tmp_path, "decide", account_id, application_id, look)
-        assert kills > 15
+        steps = killed_at_steps(database_url, tmp_path, "decide", account_id, application_id, look)
+        assert steps > 15
         assert bench.state_of(application_id) == State.PASSED
         assert counts(bench, RESULTS, BADGES, TOLD) == [1, 1, 2]
         with bench.store.reading() as connection:

@@ -207,6 +207,10 @@ def test_material_is_sniffed_limited_hashed_and_encrypted(database_url: str, tmp
         assert first == second
         other = upload_of(application_id, "social_security_record", png(), request_id=again)
         assert refused(stub.UploadMaterial, other)[1].reason == Reason.REQUEST_ID_REUSED
+        lied = upload_of(application_id, "id_card_back", png(), sha256=bytes(32))
+        assert refused(stub.UploadMaterial, lied)[0] is grpc.StatusCode.INVALID_ARGUMENT
+        files = [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+        assert len(files) == 3  # nothing is left of what was refused, or came twice
         stub.RemoveMaterial(
             pb.RemoveMaterialRequest(application_id=application_id, material_id=optional.material_id)
         )

@@ -34,7 +34,7 @@ class NoReviews:
         self.asked.append("open")
         return "018f0000-0000-7000-8000-00000000000f"
 
-    def resubmitted(self, connection: Any, subject: str) -> None:
+    def resubmitted(self, connection: Any, subject: str, **wanted: Any) -> None:
         self.asked.append("resubmitted")
 
     def withdrawn(self, connection: Any, subject: str) -> None:

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import update
 
 from cloud.codes.desk import FORGIVEN, LIFETIME, Challenge, Purpose
+from cloud.codes.ledger import PERSON_WINDOWS
 from cloud.codes.values import MACHINE, OVER, Event, State
 from cloud.errors import Reason, ServiceError
 from cloud.messages.delivery import LANES, Delivery
@@ -276,6 +277,7 @@ class Challenges(RuleBasedStateMachine):
         if hasattr(self, "scope"):
             self.scope.__exit__(None, None, None)
 
+    @precondition(lambda self: len(self.sent) < PERSON_WINDOWS[0].count)
     @rule()
     def send(self) -> None:
         self.number += 1

@@ -117,6 +117,19 @@ def test_a_source_has_wider_limits_for_all_its_numbers(database_url: str, tmp_pa
         assert refused(office, "+8613800000008").retry_s == 59 * 60
 
 
+def test_one_account_cannot_use_up_the_codes_of_many_numbers(office: Office) -> None:
+    """Whoever holds one could else have strangers sent five codes each, and keep them from their own."""
+    for number in range(10):
+        office.send(f"+861380000{number:04}", purpose=Purpose.REBIND_PHONE, source=f"device/{number}")
+        office.clock.pass_(minutes=10)
+    error = refused(office, "+8613800000010", source="device/10")  # for whatever purpose
+    assert (error.reason, error.metadata) == (Reason.SMS_TOO_OFTEN, {"scope": "person"})
+    assert error.retry_s == 24 * 3600 - 100 * 60
+    office.send("+8613800000010", person_id="person-2", source="device/10")
+    office.clock.now = BEGIN + timedelta(hours=24)
+    office.send("+8613800000011")
+
+
 def together(offices: list[Office], count: int) -> list[str]:
     """Ask ``count`` times at once, by turns on each server; the outcomes."""
     outcomes: list[str] = []
@@ -209,6 +222,6 @@ def test_what_no_window_reaches_goes(office: Office) -> None:
     found = office.rows("sms_sends", "send_meters", "code_challenges")
     assert {name: len(rows) for name, rows in found.items()} == {
         "sms_sends": 1,
-        "send_meters": 2,  # of the number and the source
+        "send_meters": 3,  # of the number, the source and the person
         "code_challenges": 1,
     }

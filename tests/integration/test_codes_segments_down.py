@@ -155,6 +155,22 @@ def test_devices_are_told_anew_before_what_they_know_expires(base: Base) -> None
     assert not rules.editions[0].note
 
 
+def test_what_is_told_later_is_newer_whatever_the_clocks_say(base: Base) -> None:
+    """Another server's clock is behind: devices would refuse what it tells as older than what they have."""
+    begin = base.sources.now()
+    put(base, segments("199"), begin + timedelta(days=1))
+    first = told(base.store)
+    clock = base.sources.now
+    assert isinstance(clock, SetClock)
+    clock.now = begin - timedelta(seconds=2)
+    put(base, segments(), begin + timedelta(days=2))
+    second = told(base.store)
+    assert first is not None
+    assert second is not None
+    assert len(second.editions) > len(first.editions)
+    assert second.issue_time.ToDatetime(UTC) > first.issue_time.ToDatetime(UTC)
+
+
 def test_other_kinds_of_rules_are_not_told(base: Base) -> None:
     down = RulesDown(base)
     base.store.run(lambda connection: down.on_published(connection, RuleKind.LOGIN))  # type: ignore[arg-type]
@@ -165,7 +181,7 @@ def test_what_does_not_fit_is_told_without_its_notes_and_from_the_nearest_on(bas
     begin = base.sources.now()
     many = [f"{number:05}" for number in range(500)]
     for day in range(3):
-        put(base, segments(*many, note="\u5f85\u5f00\u901a" * 60), begin + timedelta(days=day))
+        put(base, segments(*many, note="\u5f85\u5f00\u901a" * 10), begin + timedelta(days=day))
     rules = told(base.store)
     assert rules is not None
     assert [one.version for one in rules.editions] == [1, 2, 3]

@@ -314,6 +314,28 @@ def test_a_carrier_that_is_down_is_noted_with_warn_and_holds_up_with_enforce(tmp
                     holder.verify(sent.challenge_id, code)
 
 
+def test_a_number_that_changed_is_another_question_to_the_carrier(tmp_path: Path) -> None:
+    """Under the key of the former one the carrier's gateway would answer as before, or refuse."""
+    own = somebody(0)
+    with (
+        running_authorities([own]) as authorities,
+        running_cloud(tmp_path, **authorities.settings) as cloud,
+    ):
+        publish(cloud, binding(rulebook_pb2.PHONE_BINDING_ENFORCE))
+        person = new_citizen(name=own.name, id_number=own.id_number, phone=own.phone)
+        with drafted(cloud, person) as holder:
+            sent = holder.send()
+            code = last_code(cloud, own.phone)
+            wrong = f"{(int(code) + 1) % 10**6:06}"
+            for _ in range(2):
+                with refused(FAILED, "CODE_WRONG"):
+                    holder.verify(sent.challenge_id, wrong)
+            assert (authorities.asked("carrier"), authorities.charged("carrier")) == (2, 1)
+            holder.accounts.ChangeDraftPhone(accounts_pb.ChangeDraftPhoneRequest(phone="+8613700008888"))
+            with refused(FAILED, "CODE_WRONG"):
+                holder.verify(sent.challenge_id, code)
+
+
 def test_a_wrong_code_asks_no_carrier_about_anybody_who_was_sent_none(tmp_path: Path) -> None:
     with (
         running_authorities([somebody(1)]) as authorities,

@@ -147,6 +147,7 @@ def test_words_stand_in_no_log_and_only_who_may_reads_them(cloud: RunningCloud) 
     "changes",
     [
         {"text": ""},
+        {"text": " \n\t "},
         {"text": "x" * 4001},
         {"text": "a\0b"},
         {"category": 0},

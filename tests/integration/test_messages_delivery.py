@@ -98,7 +98,9 @@ class Turn:
     def claim(self) -> list[tuple[rows.MessageRow, Outgoing]]:
         """Step 1 alone."""
         found = [
-            self.office.store.run(lambda connection, lane=lane: self.delivery._claim(connection, lane, b"x" * 16))
+            self.office.store.run(
+                lambda connection, lane=lane: self.delivery._claim(connection, lane, b"x" * 16)
+            )
             for lane in LANES
         ]
         return [one for _, claimed in found for one in claimed]

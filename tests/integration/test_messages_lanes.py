@@ -26,7 +26,7 @@ from cloud.sources import to_us
 from cloud.store import messages as rows
 from cloud.store.sealed import forget_person
 from cloud.upkeep import Job
-from tests.support.codes import PERSON, PHONE, SECRET, Office, SetClock, open_office
+from tests.support.codes import PERSON, PHONE, SECRET, Office, open_office
 
 NEWS = Template("test_news", zh=Text("x", "{title}"), en=Text("x", "{title}"), es=Text("x", "{title}"))
 LEASE = b"x" * 16
@@ -59,7 +59,12 @@ def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
 
 
 def post(office: Office, channel: Channel = Channel.SMS, to: str = PHONE, **given: Any) -> str:
-    wanted: dict[str, Any] = {"template": NEWS, "person_id": PERSON, "values": {"title": "A"}, "language": "en"}
+    wanted: dict[str, Any] = {
+        "template": NEWS,
+        "person_id": PERSON,
+        "values": {"title": "A"},
+        "language": "en",
+    }
     wanted |= {"channel": channel, "to": to} | given
     return office.store.run(lambda connection: office.messages.post(connection, **wanted))
 
@@ -221,5 +226,3 @@ def test_values_that_gateways_fill_in_are_in_one_line_too(office: Office) -> Non
     post(office, values={"title": "one\r\n\u202etwo\u2028three"})
     [message] = office.waiting()
     assert (message.body, dict(message.values)) == ("one two three", {"title": "one two three"})
-
-

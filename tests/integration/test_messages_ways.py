@@ -373,11 +373,11 @@ def clinging(*, drip_s: float) -> Iterator[tuple[int, list[bytes]]]:
             connection.sendall(b"220 here\r\n")
             for line in lines:
                 said.append(line)
-                if line.startswith(b"QUIT"):
+                if line.upper().startswith(b"QUIT"):
                     while not stop.wait(drip_s):
                         connection.sendall(b"2")
                     return
-                if line.startswith(b"DATA"):
+                if line.upper().startswith(b"DATA"):
                     connection.sendall(b"354 go on\r\n")
                     while lines.readline() != b".\r\n":
                         pass
@@ -411,7 +411,7 @@ def test_a_mail_server_that_does_not_let_go_holds_nobody(tmp_path: Path) -> None
         thread = threading.Thread(target=send, daemon=True)
         thread.start()
         assert finished.wait(4)
-        assert said[-1].startswith(b"QUIT")
+        assert said[-1].upper().startswith(b"QUIT")
 
 
 @pytest.mark.parametrize("tls", ["none", "starttls", "tls"])
@@ -426,9 +426,7 @@ def test_a_connection_that_comes_too_late_sends_nothing(
         time.sleep(1.0)
         return find(*args, **more)
 
-    with running_mail_server(
-        context=context if tls != "none" else None, implicit=tls == "tls"
-    ) as server:
+    with running_mail_server(context=context if tls != "none" else None, implicit=tls == "tls") as server:
         settings = server.settings | {"mail_tls": tls, "mail_timeout_s": 0.5, "mail_ca": ca}
         way = mail_way(tmp_path, **settings)
         monkeypatch.setattr(socket, "getaddrinfo", slowly)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.backup import media
 from cloud.backup.create import Terms, create_backup
 from cloud.backup.restore import Check, Restored, restore_backup, verify_backup
 from cloud.config import Config
@@ -138,3 +139,29 @@ def test_who_was_erased_is_not_missed(place: Place, tmp_path: Path) -> None:
     backup = place.backup(tmp_path / "backups")
     with restored(place, backup, tmp_path / "restored") as (_, done):
         assert (done.holds, done.lost_media) == (True, ())
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_file_that_is_swept_while_the_backup_is_made_does_not_end_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    kept, gone = place.put(b"kept", b"gone")
+    if shared:
+        place.backup(tmp_path / "backups")
+    with place.opened() as (store, _), store.reading() as connection:
+        name = get_objects(connection, [gone.object_id])[gone.object_id].sealed_sha256.hex()
+    path = place.data / "objects" / name[:2] / name
+    original = media._share if shared else media._copy
+
+    def late(source: Path, *arguments: object, **more: object) -> object:
+        if source == path:
+            path.unlink()
+        return original(source, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(media, "_share" if shared else "_copy", late)
+    backup = place.backup(tmp_path / "backups")
+    with restored(place, backup, tmp_path / "restored") as (back, done):
+        assert done.holds
+        assert done.lost_media == (f"objects/{name[:2]}/{name}",)
+        with back.opened() as (store, objects), store.reading() as connection:
+            assert objects.open(connection, kept.object_id) == b"kept"

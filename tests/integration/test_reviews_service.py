@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+import typer
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from rich.console import Console
 from typer.testing import CliRunner
@@ -187,6 +188,8 @@ def test_not_passed_without_concrete_reasons_is_refused(room: Room) -> None:
 
 def test_who_may_have_a_second_review_does_not_see_how_others_decided(room: Room) -> None:
     task_id = room.submit()
+    room.take(room.li, task_id)
+    room.call(room.li, "ReleaseTask", pb.ReleaseTaskRequest(task_id=task_id, reason="My neighbour."))
     room.take(room.wang, task_id)
     room.check_all(room.wang, task_id)
     request = pb.DecideTaskRequest(task_id=task_id, outcome=pb.REVIEW_OUTCOME_NOT_PASSED, reasons=[BLURRED])
@@ -196,6 +199,12 @@ def test_who_may_have_a_second_review_does_not_see_how_others_decided(room: Room
         seen = room.get(person, task_id)
         assert (seen.task.outcome == pb.REVIEW_OUTCOME_NOT_PASSED) is sees
         assert bool(seen.reasons) is sees
+        assert all(bool(one.result) is one.HasField("record_time") is sees for one in seen.checks)
+        told = room.call(person, "ListTaskEvents", pb.ListTaskEventsRequest(task_id=task_id)).events
+        checked = [one for one in told if one.kind == pb.REVIEW_EVENT_KIND_CHECK_RECORDED]
+        assert [one.item for one in checked] == list(CHECKS)
+        assert all(bool(one.result) is sees for one in checked)
+        assert ("My neighbour." in str(told)) is sees
 
 
 def test_nobody_decides_what_is_not_theirs_and_the_roles_are_kept(room: Room) -> None:
@@ -220,7 +229,9 @@ def test_nobody_decides_what_is_not_theirs_and_the_roles_are_kept(room: Room) ->
     no_reviewer = pb.SetReviewerProfileRequest(reviewer_id=room.manager.user.user_id)
     superuser = add_person(room.cloud, f"root-{uuid.uuid4().hex[:6]}", Role.SUPERUSER)
     assert room.refused(superuser, "SetReviewerProfile", no_reviewer)[1] == "REVIEWER_NO_ROLE"
-    assert room.refused(superuser, "TakeTask", pb.TakeTaskRequest())[1] == "REVIEW_NOTHING_TO_TAKE"
+    assert room.refused(superuser, "TakeTask", pb.TakeTaskRequest())[1] == "REVIEWER_NOT_FOUND"
+    unskilled = pb.TakeTaskRequest(kind=pb.REVIEW_KIND_SEAL)
+    assert room.refused(room.wang, "TakeTask", unskilled)[1] == "REVIEWER_UNSKILLED"
     with pytest.raises(grpc.RpcError) as caught, room.cloud.public_channel() as channel:
         ReviewServiceStub(channel).ListTasks(pb.ListTasksRequest(), timeout=TIMEOUT_S)
     assert reason_of(caught.value) == "OPERATOR_TOKEN_MISSING"
@@ -451,8 +462,23 @@ def test_a_manager_works_with_the_commands_alone(room: Room, tmp_path: Path) -> 
     assert closed["outcome"] == "UNFOUNDED"
     assert run(room, manager, tmp_path, "reviews", "second", "--state", "pending")["second_reviews"] == []
     marks.write_text("{]")
-    bad = run(room, manager, tmp_path, "reviewers", "set", login, "--marks", str(marks), status=3)
+    setting = ("reviewers", "set", login)
+    with files_of(manager, tmp_path) as who:  # the kinds would be gone
+        alone = CliRunner().invoke(build_app(), [*setting, "--away", *who, "--data", str(room.cloud.data)])
+    assert alone.exit_code == 2
+    named = run(room, manager, tmp_path, "reviews", "list", "--reviewer", login)
+    assert named == run(room, manager, tmp_path, "reviews", "list", "--reviewer", person.user.user_id)
+    bad = run(room, manager, tmp_path, *setting, "--no-kinds", "--marks", str(marks), status=3)
     assert bad["error"]["code"] == "MARKS_UNREADABLE"
+
+
+def test_a_reason_is_a_code_and_words() -> None:
+    assert review_views.parse_reason("blurred = Page 2: a=b") == pb.ReviewReason(
+        code="BLURRED", text="Page 2: a=b"
+    )
+    for wrong in ("no code", "=words", "BLURRED=", "B=too short", "WHY NOT=words"):
+        with pytest.raises(typer.BadParameter):
+            review_views.parse_reason(wrong)
 
 
 def test_what_is_late_stands_out_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,12 @@ def test_rules_that_break_the_contract_are_not_published(
     assert refused(cloud, cloud.operator.rules.PublishRules, request) == "REQUEST_INVALID"
 
 
+def test_who_publishes_says_why(cloud: RunningCloud) -> None:
+    for note in ("", "   "):
+        request = pb.PublishRulesRequest(rules=SERVED, note=note)
+        assert refused(cloud, cloud.operator.rules.PublishRules, request) == "REQUEST_INVALID"
+
+
 def test_every_kind_can_be_published_and_read(cloud: RunningCloud) -> None:
     for kind in KINDS:
         made = publish(cloud, kind.wrap(kind.default))

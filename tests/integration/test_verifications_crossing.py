@@ -10,12 +10,15 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from cloud.store import verifications as rows
 from cloud.store.schema import face_checks, used_evidence, verifications
+from cloud.verifications.desk import Verifications
+from tests.support.accounts import in_database
 from tests.support.authorities import Somebody, somebody
 from tests.support.cloud import FakeClock
 from tests.support.identity import Holder, IdentityRoom, evidence_of, running_identity
-from verifield.v1 import account_service_pb2
 from verifield.v1 import account_service_pb2
 from verifield.v1 import attestation_pb2 as att
 from verifield.v1 import identity_service_pb2 as pb
@@ -174,7 +177,9 @@ def test_a_certificate_of_who_the_account_was_before_does_not_count_for_who_it_i
     assert holder.identity().state == pb.IDENTITY_STATE_ELEMENTS_VERIFIED
 
 
-def test_a_nonce_that_was_overtaken_does_not_come_back_with_an_answer_that_did_not(room: IdentityRoom) -> None:
+def test_a_nonce_that_was_overtaken_does_not_come_back_with_an_answer_that_did_not(
+    room: IdentityRoom,
+) -> None:
     holder = with_elements(room)
     first = holder.face_request()
     room.authorities.mode(registry_face="slow:1.5*1")
@@ -183,12 +188,7 @@ def test_a_nonce_that_was_overtaken_does_not_come_back_with_an_answer_that_did_n
         while not pending(room, holder):
             pass
         second = holder.face_request()
-        with room.cloud.database() as connection:  # as if its server had died two minutes ago
-            connection.execute(
-                verifications.update().where(verifications.c.state == 1).values(expires_us=1)
-            )
-        while pending(room, holder):
-            pass
+        interrupt(room, holder)
         assert asking.result().reason == "VERIFICATION_STATE"
     with room.cloud.database() as connection:
         mine = face_checks.c.account_id == holder.account_id
@@ -196,6 +196,18 @@ def test_a_nonce_that_was_overtaken_does_not_come_back_with_an_answer_that_did_n
     assert [row.face_check_id for row in still] == [second.face_check_id]
     assert holder.refused("SubmitFaceEvidence", first).reason == "EVIDENCE_NONCE"
     assert holder.call("SubmitFaceEvidence", second).verification.state == pb.VERIFICATION_STATE_PASSED
+
+
+def interrupt(room: IdentityRoom, holder: Holder) -> None:
+    """What the job does where a server has died while it asked."""
+
+    def work(connection: Connection, parts: Any) -> None:
+        desk = Verifications(parts.accounts, parts.sources)
+        row = rows.find_pending(connection, holder.account_id, pb.VERIFICATION_METHOD_FACE)
+        assert row is not None
+        desk.interrupt(connection, row, code="NO_ANSWER")
+
+    in_database(room.cloud, work)
 
 
 def pending(room: IdentityRoom, holder: Holder) -> bool:
@@ -217,7 +229,9 @@ def test_another_record_at_a_place_of_the_chain_that_the_service_knows_does_not_
     assert (error.reason, error.metadata["check"]) == ("EVIDENCE_DEVICE", "FORK")
     with room.cloud.database() as connection:
         assert not [
-            row for row in connection.execute(used_evidence.select()) if row.subject.endswith(holder.account_id)
+            row
+            for row in connection.execute(used_evidence.select())
+            if row.subject.endswith(holder.account_id)
         ]
 
 
@@ -242,7 +256,9 @@ def test_signatures_that_are_added_to_a_record_do_not_make_another_one_of_it(roo
 
 
 @pytest.mark.parametrize("extra", [b"\x5a\x01x", b"\x0a\x00", b"\x98\x06\x01"])
-def test_fields_that_are_unknown_or_stand_twice_make_no_other_record(room: IdentityRoom, extra: bytes) -> None:
+def test_fields_that_are_unknown_or_stand_twice_make_no_other_record(
+    room: IdentityRoom, extra: bytes
+) -> None:
     """An unknown field, a second payload that is empty, an unknown number."""
     holder = with_elements(room)
     request = holder.face_request()

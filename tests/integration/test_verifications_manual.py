@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from cloud.access.roles import Role
@@ -20,12 +20,12 @@ from cloud.accounts.states import State
 from cloud.commands.keys import sealed_tables
 from cloud.elements import to_message
 from cloud.errors import ServiceError
-from cloud.store import verifications as rows
 from cloud.store.schema import manual_ledger
-from cloud.verifications.ledger import check_ledger
+from cloud.store.verifications import LedgerRow
+from cloud.verifications.ledger import page_of_ledger
 from tests.support.accounts import as_account
-from tests.support.authorities import somebody
-from tests.support.identity import IdentityRoom, manual_request, running_identity
+from tests.support.authorities import Somebody, somebody
+from tests.support.identity import Holder, IdentityRoom, manual_request, running_identity
 from tests.support.people import Person, channel_of, reason_of
 from verifield.v1 import account_service_pb2, business_service_pb2
 from verifield.v1 import escalation_service_pb2 as tickets
@@ -49,6 +49,10 @@ def export(room: IdentityRoom, *, hours: int = 24) -> list[pb.ManualVerification
     request.end_time.FromDatetime(room.cloud.clock.now() + timedelta(minutes=1))
     answers = room.cloud.operator.receive(room.cloud.operator.identity.ExportManualVerifications, request)
     return [entry for answer in answers for entry in answer.entries]
+
+
+def whole_ledger(connection: Connection) -> list[LedgerRow]:
+    return page_of_ledger(connection, start_us=0, end_us=2**63 - 1)
 
 
 @pytest.mark.req("R028")
@@ -116,7 +120,7 @@ def test_no_session_of_the_database_changes_or_deletes_an_entry(room: IdentityRo
         with pytest.raises(DBAPIError, match="never changed"), room.cloud.database() as connection:
             connection.execute(text(one))
     with room.cloud.database() as connection:
-        assert check_ledger(rows.all_entries(connection)) == 1
+        assert len(whole_ledger(connection)) == 1
 
 
 def test_a_ledger_whose_triggers_were_dropped_does_not_add_up_any_more(tmp_path: Path) -> None:
@@ -125,12 +129,14 @@ def test_a_ledger_whose_triggers_were_dropped_does_not_add_up_any_more(tmp_path:
         for _ in range(3):
             room.as_staff(clerk, "RecordManualVerification", manual_request(room.holder().account_id))
         with room.cloud.database() as connection:
-            assert check_ledger(rows.all_entries(connection)) == 3
+            assert len(whole_ledger(connection)) == 3
             connection.execute(text("DROP TRIGGER manual_ledger_no_update"))
             connection.execute(manual_ledger.update().where(manual_ledger.c.number == 2).values(note="y"))
             with pytest.raises(ServiceError) as caught:
-                check_ledger(rows.all_entries(connection))
+                whole_ledger(connection)
         assert caught.value.metadata == {"number": "2"}
+        with pytest.raises(Exception, match="changed from outside"):
+            export(room)  # the daily list shows no ledger that does not add up
 
 
 @pytest.mark.req("R080")
@@ -175,7 +181,7 @@ def test_the_list_of_a_day_has_the_rows_and_nothing_else(room: IdentityRoom) -> 
     for _ in range(3):
         room.as_staff(clerk, "RecordManualVerification", manual_request(room.holder().account_id))
     with room.cloud.database() as connection:
-        kept = list(rows.all_entries(connection))
+        kept = whole_ledger(connection)
     told = export(room)
     assert [(one.number, one.account_id, one.verification_id, one.operator, one.note) for one in told] == [
         (row.number, row.account_id, row.verification_id, row.operator, row.note) for row in kept
@@ -197,7 +203,7 @@ def test_two_windows_at_the_same_moment_both_get_their_entries(room: IdentityRoo
         numbers = list(pool.map(record, zip(clerks, [one.account_id for one in holders], strict=True)))
     assert sorted(numbers) == [1, 2, 3, 4]
     with room.cloud.database() as connection:
-        assert check_ledger(rows.all_entries(connection)) == 4
+        assert len(whole_ledger(connection)) == 4
 
 
 def test_other_documents_and_reasons_are_explained_and_states_are_kept(room: IdentityRoom) -> None:
@@ -281,6 +287,49 @@ def test_what_the_centre_does_not_confirm_is_refused_with_its_reason(room: Ident
     assert (newest.state, newest.code) == (pb.VERIFICATION_STATE_FAILED, "TICKET_REJECTED")
     shown = _ticket(room, centre, "GetTicket", tickets.GetTicketRequest(ticket_id=ticket_id))
     assert shown.events[-1].note == "not in the register"
+
+
+def open_ticket(room: IdentityRoom, clerk: Person, holder: Holder, person: Somebody) -> str:
+    """After three tries that failed."""
+    for _ in range(3):
+        holder.elements_refused()
+    payload = tickets.TicketPayload(
+        four_elements=tickets.ElementsTicket(elements=to_message(person.elements))
+    )
+    request = tickets.OpenTicketRequest(
+        kind=tickets.TICKET_KIND_FOUR_ELEMENTS, account_id=holder.account_id, payload=payload
+    )
+    opened: str = _ticket(room, clerk, "OpenTicket", request).ticket.ticket_id
+    return opened
+
+
+def test_a_ticket_of_somebody_who_was_verified_meanwhile_can_be_ended(room: IdentityRoom) -> None:
+    person = somebody(1)
+    holder = room.holder(replace(person, name="测试错"))
+    clerk, centre = room.staff("li.wei"), room.staff("ce.ntre", Role.INFORMATION_CENTRE)
+    ticket_id = open_ticket(room, clerk, holder, person)
+    room.authorities.add(person)
+    holder.verify_elements(person.elements)
+    _ticket(room, centre, "TakeTicket", tickets.TakeTicketRequest(ticket_id=ticket_id))
+    resolve = tickets.ResolveTicketRequest(ticket_id=ticket_id, note="seen in the register")
+    assert _refused(room, centre, "ResolveTicket", resolve) == "VERIFICATION_STATE"
+    reject = tickets.RejectTicketRequest(ticket_id=ticket_id, reason="verified meanwhile")
+    assert _ticket(room, centre, "RejectTicket", reject).ticket.state == tickets.TICKET_STATE_REJECTED
+    assert holder.identity().state == pb.IDENTITY_STATE_ELEMENTS_VERIFIED
+
+
+@pytest.mark.parametrize("who", ["clerk", "centre"])
+def test_nobody_has_a_part_in_the_ticket_about_oneself(room: IdentityRoom, who: str) -> None:
+    person = somebody(1)
+    holder = room.holder(person)
+    clerk = room.staff("li.wei", id_number=person.id_number if who == "clerk" else CLERK_NUMBER)
+    other = person.id_number if who == "centre" else somebody(78).id_number
+    centre = room.staff("ce.ntre", Role.INFORMATION_CENTRE, id_number=other)
+    ticket_id = open_ticket(room, clerk, holder, person)
+    _ticket(room, centre, "TakeTicket", tickets.TakeTicketRequest(ticket_id=ticket_id))
+    resolve = tickets.ResolveTicketRequest(ticket_id=ticket_id, note="it is me")
+    assert _refused(room, centre, "ResolveTicket", resolve) == "OWN_IDENTITY"
+    assert holder.identity().state == pb.IDENTITY_STATE_UNVERIFIED
 
 
 def _ticket(room: IdentityRoom, who: Person, method: str, request: Any) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,97 +11,18 @@ from typing import Any
 import pytest
 
 from cloud.access.roles import Role
-from tests.support.authorities import Somebody, somebody
-from tests.support.cloud import CloudDevice, FakeClock
-from tests.support.identity import Holder, IdentityRoom, Seen, manual_request, running_identity, statement_of
-from tests.support.people import Person, channel_of
-from verifield.tasks import awaits, commit_number, parse_account_task
+from tests.support.authorities import somebody
+from tests.support.cloud import FakeClock
+from tests.support.identity import Holder, Seen, running_identity
+from tests.support.offices import Offices, wait_for
+from tests.support.people import channel_of
+from verifield.tasks import awaits
 from verifield.v1 import account_service_pb2
 from verifield.v1 import attestation_pb2 as att
 from verifield.v1 import identity_service_pb2 as pb
 from verifield.v1.account_service_pb2_grpc import AccountServiceStub
 from verifield.v1.device_service_pb2 import RevokeDeviceRequest
-from verifield.v1.sync_service_pb2 import DOWN_ITEM_KIND_ACCOUNT
 from verifield.v1.task_pb2 import AccountTask
-
-NUMBERS = iter(range(30_000, 90_000))
-PATIENCE_S = 15.0
-
-
-class Offices:
-    """Two offices with a device each, a window, and somebody who is awaited."""
-
-    def __init__(self, room: IdentityRoom, clock: FakeClock) -> None:
-        self.room, self.clock = room, clock
-        self.people: dict[str, Somebody] = {}
-        self.clerk = room.staff("li.wei", id_number=somebody(77).id_number)
-        self.north = room.cloud.enroll(room.cloud.join_token("north"))
-        self.south = room.cloud.enroll(room.cloud.join_token("south"))
-
-    def holder(self) -> Holder:
-        person = somebody(next(NUMBERS))
-        self.room.authorities.add(person)
-        made = self.room.holder(person)
-        made.verify_elements()
-        self.people[made.account_id] = person
-        return made
-
-    def request(self, holder: Holder, site: str, **more: Any) -> pb.SiteVerification:
-        request = pb.RequestSiteVerificationRequest(account_id=holder.account_id, site_id=site, **more)
-        answer = self.room.as_staff(self.clerk, "RequestSiteVerification", request)
-        return answer.request
-
-    def tasks(self, device: CloudDevice) -> list[AccountTask]:
-        """What the device is told to wait for."""
-        items = {
-            item.item_id: item
-            for item in self.room.cloud.pull(device).items
-            if item.kind == DOWN_ITEM_KIND_ACCOUNT
-        }
-        return [parse_account_task(item.content) for item in items.values() if not item.removed]
-
-    def task(self, device: CloudDevice, task_id: str) -> AccountTask:
-        [found] = [task for task in self.tasks(device) if task.task_id == task_id]
-        return found
-
-    def record(self, device: CloudDevice, task: AccountTask, seen: Seen) -> bytes:
-        """What the device signs for a task, without any line to the service."""
-        digest = commit_number(seen.card.id_number, salt=task.person.number_salt).digest
-        statement, _ = statement_of(
-            device, seen, nonce=task.nonce, task_id=task.task_id, number_digest=digest
-        )
-        return device.sign(statement)
-
-    def deliver(self, device: CloudDevice, *envelopes: bytes) -> None:
-        [answer] = self.room.cloud.deliver(device, list(envelopes))
-        assert [one.status for one in answer.results] == [1] * len(envelopes), answer
-
-    def results(self, task_id: str, *, count: int = 1) -> pb.SiteVerification:
-        """The request, once so many records for it were judged."""
-
-        def look() -> pb.SiteVerification | None:
-            answer = self.room.cloud.operator.call(
-                self.room.cloud.operator.identity.ListSiteVerifications, pb.ListSiteVerificationsRequest()
-            )
-            [found] = [one for one in answer.requests if one.task_id == task_id]
-            return found if len(found.results) >= count else None
-
-        return wait_for(look)
-
-    def conflicts(self, account_id: str) -> list[pb.Conflict]:
-        request = pb.ListConflictsRequest(account_id=account_id)
-        return list(
-            self.room.cloud.operator.call(self.room.cloud.operator.identity.ListConflicts, request).conflicts
-        )
-
-
-def wait_for(look: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
 
 
 @pytest.fixture
@@ -326,17 +246,12 @@ def test_where_both_offices_can_have_been_first_nobody_decides_and_nothing_is_ov
     assert state == (pb.IDENTITY_STATE_STALE if good_first else pb.IDENTITY_STATE_ELEMENTS_VERIFIED)
     for one, request in zip(judged, (asked if good_first else asked[::-1]), strict=True):
         assert list(offices.results(request.task_id).results) == [one]  # both stand as they were written
-    settle(offices.room, offices.clerk, holder)
+    offices.settle(holder)
     [conflict] = offices.conflicts(holder.account_id)
     assert conflict.state == pb.CONFLICT_STATE_SETTLED
     identity = holder.identity()
     assert (identity.state, identity.method) == (pb.IDENTITY_STATE_VERIFIED, pb.VERIFICATION_METHOD_MANUAL)
     assert conflict.settled_by == identity.verification_id
-
-
-def settle(room: IdentityRoom, clerk: Person, holder: Holder) -> None:
-    request = manual_request(holder.account_id, reason=pb.MANUAL_REASON_CONFLICT)
-    room.as_staff(clerk, "RecordManualVerification", request)
 
 
 def test_a_yes_that_was_surely_made_later_does_not_undo_a_no(office: Offices) -> None:

@@ -11,16 +11,27 @@ from __future__ import annotations
 
 import hashlib
 import io
+import secrets
+import struct
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 from PIL import Image, ImageDraw
 
+from cloud.bank.jobs import jobs
+from cloud.bank.sessions import Sessions
+from cloud.bank.vault import Vault
+from cloud.persons import Persons
+from cloud.privacy.ring import KeyRing
+from cloud.sources import Sources, to_us
+from cloud.store.database import Store, StoreOptions
 from tests.support.authorities import RunningAuthorities, Somebody, face_of, running_authorities, somebody
 from tests.support.cloud import CloudDevice, FakeClock, RunningCloud, running_cloud, verification_of
 from verifield.commitments import commit
@@ -98,7 +109,9 @@ def evidence_of(
         envelope=device.sign(statement),
         certificates=device.chain,
         number_salt=SALT,
+        valid_from=values["document.valid_from"],
         valid_from_salt=SALT,
+        valid_to=end,
         valid_to_salt=SALT,
         picture=picture,
         picture_salt=SALT,
@@ -129,6 +142,25 @@ def picture_of(signature: pb.SignatureStrokes, *, clear: bool = True) -> bytes:
     output = io.BytesIO()
     picture.save(output, "PNG")
     return output.getvalue()
+
+
+def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """A PNG of these chunks, each with the right check sum."""
+    told = (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(told)
+
+
+def broken_pngs(picture: bytes) -> list[bytes]:
+    """The picture with a profile of colours that is cut off: Pillow reads beyond its end."""
+    chunks, at = [], 8
+    while at < len(picture):
+        size = int.from_bytes(picture[at : at + 4], "big")
+        chunks.append((picture[at + 4 : at + 8], picture[at + 8 : at + 8 + size]))
+        at += 12 + size
+    return [png_of([chunks[0], (b"iCCP", content), *chunks[1:]]) for content in (b"", b"\0")]
 
 
 def new_id() -> str:
@@ -297,6 +329,36 @@ def at_device(cloud: RunningCloud, authorities: RunningAuthorities, person: Some
         yield Counter(
             cloud, authorities, device, CoopServiceStub(channel), CustomerServiceStub(channel), person
         )
+
+
+@contextmanager
+def own_counter(shop: Counter, name: str) -> Iterator[Counter]:
+    """A device and a person of their own for the test ``name``, at the real time when it begins and ends."""
+    person = customer_person(10 + int(hashlib.sha256(name.encode()).hexdigest()[:4], 16))
+    shop.authorities.add(person)
+    shop.authorities.well()
+    shop.cloud.clock.offset = timedelta()
+    try:
+        with at_device(shop.cloud, shop.authorities, person) as own:
+            own.bank = shop.bank
+            yield own
+    finally:
+        shop.cloud.clock.offset = timedelta()
+        shop.authorities.well()
+
+
+def run_jobs(at: Counter) -> list[int]:
+    """The jobs of the room, as a server runs them."""
+    sources = Sources(now=at.cloud.clock.now, random_bytes=secrets.token_bytes)
+    store = Store.open(at.cloud.database_url, StoreOptions(require_durable=False))
+    try:
+        ring = KeyRing.open(
+            at.cloud.data / "keys", now_us=to_us(sources.now()), random_bytes=sources.random_bytes
+        )
+        sessions = Sessions(Vault(Persons(ring, sources)), sources)
+        return [job.run() for job in jobs(store, sessions)]
+    finally:
+        store.close()
 
 
 def reason_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:

@@ -69,7 +69,9 @@ def evidence_of(device: CloudDevice, seen: Seen, *, nonce: bytes) -> identity_pb
         envelope=device.sign(statement),
         certificates=device.chain,
         number_salt=salts["document.number"],
+        valid_from=_days(seen.card)["document.valid_from"],
         valid_from_salt=salts["document.valid_from"],
+        valid_to=_days(seen.card)["document.valid_to"],
         valid_to_salt=salts["document.valid_to"],
         picture=seen.picture,
         picture_salt=salts["media.best_shot"],
@@ -84,12 +86,10 @@ def statement_of(
     statement.site.site_id = device.site_id
     statement.clock.quality = seen.quality
     statement.purpose.CopyFrom(att.Purpose(nonce=nonce, task_id=task_id, number_digest=number_digest))
-    validity = seen.card.validity
     values = {
         "document.name": seen.card.name,
         "document.number": seen.card.id_number,
-        "document.valid_from": validity.valid_from.isoformat() if validity.valid_from else "2000-01-01",
-        "document.valid_to": validity.valid_to.isoformat() if validity.valid_to else "long-term",
+        **_days(seen.card),
     }
     salts = {name: secrets.token_bytes(32) for name in (*values, "media.best_shot")}
     if statement.HasField("document"):
@@ -108,6 +108,15 @@ def statement_of(
         statement.clock.wall_time.FromDatetime(seen.wall)
     seen.change(statement)
     return statement, salts
+
+
+def _days(card: FourElements) -> dict[str, str]:
+    """As a device reads them off the chip."""
+    start, end = card.validity.valid_from, card.validity.valid_to
+    return {
+        "document.valid_from": start.isoformat() if start else "2000-01-01",
+        "document.valid_to": end.isoformat() if end else "long-term",
+    }
 
 
 @dataclass
@@ -213,11 +222,15 @@ class IdentityRoom:
 
 @contextmanager
 def running_identity(
-    data: Path, *people: Somebody, clock: FakeClock | None = None, **settings: Any
+    data: Path,
+    *people: Somebody,
+    clock: FakeClock | None = None,
+    models: Path | None = None,
+    **settings: Any,
 ) -> Iterator[IdentityRoom]:
-    """Serve until the block ends; the registers know ``people``."""
+    """Serve until the block ends; the registers know ``people``, and compare their faces with ``models``."""
     with (
-        running_authorities(people) as authorities,
+        running_authorities(people, models=models) as authorities,
         running_cloud(data, clock=clock, **{**authorities.settings, **settings}) as cloud,
     ):
         yield IdentityRoom(cloud, authorities, cloud.enroll())

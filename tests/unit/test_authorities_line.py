@@ -360,6 +360,34 @@ def test_a_question_that_is_put_again_after_a_crash_has_the_key_that_it_had() ->
     assert [sent for _, sent, _ in gateway.sent] == [key.lower()] * 2
 
 
+def test_askers_who_lose_their_patience_open_the_circuit_too() -> None:
+    """Each went away in its second try: that the first one had no answer is known all the same."""
+    gateway = Scripted([Step("MATCH", 100)])
+    line = a_line(gateway, open_after=3)
+
+    async def work() -> None:
+        for _ in range(3):
+            assert line.status().circuit is Circuit.CLOSED
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(10):
+                    await ask(line)
+        assert line.status().circuit is Circuit.OPEN
+
+    run_virtually(work())
+
+
+def test_askers_who_go_at_once_say_nothing_of_the_authority() -> None:
+    line = a_line(Scripted([Step("MATCH", 100)]), open_after=1)
+
+    async def work() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await ask(line)
+        assert line.status().circuit is Circuit.CLOSED
+
+    run_virtually(work())
+
+
 def test_a_check_asks_past_the_circuit_and_changes_nothing() -> None:
     line = a_line(Scripted([Step("500"), Step("MATCH")]), open_after=1)
 

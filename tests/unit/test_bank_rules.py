@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -19,8 +20,10 @@ from cloud.bank.notices import NOTICE, PROMPT
 from cloud.bank.periods import end_of, is_period
 from cloud.bank.signature import check_image, check_strokes, strokes_sha256
 from cloud.bank.states import MACHINE, MISSING, OPEN, Event, State, after
+from cloud.bank.views import state_of
 from cloud.bank.words import WORDS, show_period
 from cloud.errors import Reason, ServiceError
+from cloud.sources import from_us, to_us
 from cloud.store import bank as rows
 from tests.support.bank import card_of, customer_person, picture_of, strokes
 from verifield.v1 import bank_pb2
@@ -197,6 +200,21 @@ def test_months_end_in_the_right_month(seconds: int, months: int) -> None:
     assert (end.year * 12 + end.month) - (begin.year * 12 + begin.month) == months
     assert end.time() == begin.time()
     assert end.day == begin.day or (end.day < begin.day and (end + timedelta(days=1)).day == 1)
+
+
+@pytest.mark.req("R016")
+def test_at_the_instant_of_its_end_a_record_is_expired() -> None:
+    end_us = to_us(end_of(datetime(2027, 8, 31, 23, 59, 59, 999_999, UTC), "P6M"))
+    row = rows.RecordRow(
+        "r", "2027-000001", "s", "c", "b", b"", None, None, 1, "P6M", end_us - 1, expires_us=end_us
+    )
+    assert state_of(row, now_us=end_us - 1) == bank_pb2.COOP_RECORD_STATE_VALID
+    assert state_of(row, now_us=end_us) == bank_pb2.COOP_RECORD_STATE_EXPIRED
+    revoked = replace(row, revoked_us=end_us - 5)
+    assert state_of(revoked, now_us=end_us + 1) == bank_pb2.COOP_RECORD_STATE_REVOKED
+    # Whatever zone a clock tells, the instant is the same.
+    there = datetime(2027, 9, 1, 7, 59, 59, 999_999, timezone(timedelta(hours=8)))
+    assert to_us(end_of(from_us(to_us(there)), "P6M")) == end_us
 
 
 @pytest.mark.parametrize(

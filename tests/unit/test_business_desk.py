@@ -33,7 +33,7 @@ from cloud.rulebook.desk import RulebookDesk
 from cloud.rulebook.kinds import RuleKind
 from cloud.sources import to_us
 from cloud.store import business as rows
-from cloud.store import schema
+from cloud.store import schema, steps
 from cloud.store.database import Store, StoreOptions
 from cloud.store.sealed import forget_person
 from tests.support.business import NOON, BusinessRoom
@@ -392,16 +392,16 @@ def test_a_process_report_is_exact(room: BusinessRoom) -> None:
     room.run(room.desk.withdraw, business_id, caller=holder)
     end_us = to_us(room.now) + 1
 
-    steps = room.read(rows.report_steps, start_us=to_us(NOON), end_us=end_us)
+    found = room.read(steps.report_business, start_us=to_us(NOON), end_us=end_us)
     ranked = sorted([*lasted, 0])
-    [draft, submitted] = steps
+    [draft, submitted] = found
     assert (draft.left_state, draft.count, draft.process_version) == (State.DRAFT, 11, 0)
     second = 1_000_000
     assert draft.p50_us == ranked[5] * second  # nearest rank: the 6th of 11
     assert draft.p90_us == ranked[9] * second  # the 10th
     assert draft.p99_us == draft.max_us == 9 * second
     assert (submitted.left_state, submitted.count, submitted.max_us) == (State.SUBMITTED, 1, 0)
-    assert room.read(rows.report_steps, start_us=end_us, end_us=end_us + 1) == []
+    assert room.read(steps.report_business, start_us=end_us, end_us=end_us + 1) == []
 
 
 @pytest.mark.req("R115")
@@ -425,8 +425,8 @@ def test_what_has_begun_keeps_the_version_of_its_process(room: BusinessRoom) -> 
     after = room.begin(holder)
     room.run(room.desk.submit, before, caller=holder)
     assert [room.get(one).process_version for one in (before, still, after)] == [0, 0, 1]
-    steps = room.read(rows.report_steps, start_us=to_us(NOON), end_us=to_us(room.now) + 1)
-    assert [(one.left_state, one.process_version) for one in steps] == [(State.DRAFT, 0)]
+    found = room.read(steps.report_business, start_us=to_us(NOON), end_us=to_us(room.now) + 1)
+    assert [(one.left_state, one.process_version) for one in found] == [(State.DRAFT, 0)]
 
 
 EVENTS = {
@@ -453,7 +453,7 @@ def act(room: BusinessRoom, action: str, business_id: str, holder: str) -> None:
     documents = room.read(rows.list_documents, business_id)
     document = documents[0].document_id if documents else room.sources.uuid7()
     reason = ReasonText("CODE", "text")
-    steps: dict[str, Callable[[], Any]] = {
+    calls: dict[str, Callable[[], Any]] = {
         "edit": lambda: room.run(desk.edit, business_id, caller=holder, text="more", etag=""),
         "add": lambda: room.run(desk.add_document, business_id, room.stage(holder), caller=holder, kind=1),
         "remove": lambda: room.run(desk.remove_document, business_id, document, caller=holder),
@@ -469,7 +469,7 @@ def act(room: BusinessRoom, action: str, business_id: str, holder: str) -> None:
         "fail": lambda: room.run(handler.decided, task, Decision(Outcome.NOT_PASSED, (reason,))),
         "reopened": lambda: room.run(handler.reopened, task),
     }
-    steps[action]()
+    calls[action]()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 import pytest
-from sqlalchemy import Connection, Table, event, text
+from sqlalchemy import Connection, Table, text
 
 from cloud.store import alarms, attestations, audit, devices, lists, log, side
 from cloud.store.attestations import AttestationRow, NewRow, SummaryRow
 from cloud.store.database import Store, StoreOptions
 from cloud.store.lanes import LANES, lane_of
 from cloud.store.schema import metadata
+from tests.support.plans import plans
 
 DEVICES = [f"device-{number}" for number in range(12)]
 RECORDS = 240
@@ -240,30 +241,6 @@ def test_devices_spread_over_the_lanes_and_never_change_theirs() -> None:
     assert all(800 < lanes.count(lane) < 1200 for lane in range(LANES))
     # Rows keep the lane that they were written with: another function would lose them.
     assert [lane_of(name) for name in ("device-1", "device-2", "device-3")] == [1, 3, 5]
-
-
-def plans(connection: Connection, ask: Callable[[], object]) -> list[str]:
-    """How the engine would run the statements of ``ask``; PostgreSQL without its liking for small tables."""
-    statements: list[tuple[str, object]] = []
-
-    def note(_c: object, _cursor: object, statement: str, values: object, *_: object) -> None:
-        statements.append((statement, values))
-
-    event.listen(connection, "before_cursor_execute", note)
-    try:
-        ask()
-    finally:
-        event.remove(connection, "before_cursor_execute", note)
-    postgres = connection.dialect.name == "postgresql"
-    if postgres:
-        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
-    explain = "EXPLAIN " if postgres else "EXPLAIN QUERY PLAN "
-    found = []
-    for statement, values in statements:
-        rows = connection.exec_driver_sql(explain + statement, values)  # type: ignore[arg-type]
-        found.append("\n".join(str(row[-1]) for row in rows))
-    return found
 
 
 def test_no_list_reads_a_whole_table(store: Store) -> None:

@@ -84,6 +84,10 @@ def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> Non
         "operator": ("add", "list", "remove", "login-test", "change-pin", "ledger"),
         "policy": ("show",),
         "tasks": ("list", "show"),
+        "gallery": (
+            *("create", "add", "remove", "list", "search", "expire", "compact", "verify", "repair", "info"),
+            *("import", "re-enrol", "warm"),
+        ),
     }
     for name in COMMANDS:
         parts: list[tuple[str, ...]] = [(name, part) for part in groups.get(name, ())]

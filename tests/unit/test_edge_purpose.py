@@ -80,6 +80,7 @@ def test_the_package_opens_number_validity_and_picture_and_nothing_else() -> Non
         ("document.valid_from", document().valid_from.isoformat(), package.valid_from_salt),
     ):
         check_disclosure(statement, field=field, value=value.encode(), salt=opened)
+    assert (package.valid_from, package.valid_to) == (document().valid_from.isoformat(), "long-term")
     assert (package.picture, package.picture_salt) == (b"a picture", salt)
     others = [one.salt for one in disclosures if one.field in {"document.name", "document.address"}]
     assert all(one not in package.SerializeToString() for one in others)

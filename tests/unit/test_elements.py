@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,8 @@ from cloud.elements import (
     FourElements,
     Validity,
     birth_of,
+    first_today,
+    last_today,
     parse_elements,
     parse_id_number,
     parse_name,
@@ -38,6 +40,8 @@ LOOK_ALIKES = {
     "Greek ano teleia": "\u0387",
     "ideographic full stop": "\u3002",
     "raised dot": "\u2e33",
+    "sinological dot": "\ua78f",
+    "Hangul letter araea": "\u318d",
 }
 
 
@@ -77,6 +81,16 @@ def test_compatible_forms_alone_do_not_join_the_points() -> None:
         ("欧阳-明", "CHARACTER"),
         ("欧阳1明", "CHARACTER"),
         ("Anna 2", "CHARACTER"),
+        ("王Anna", "CHARACTER"),
+        ("\u0410nna", "CHARACTER"),  # the first letter is Cyrillic
+        ("\u0391nna", "CHARACTER"),  # and here it is Greek
+        ("Anna\u3164", "CHARACTER"),  # a letter that shows nothing
+        ("王\U0001f600", "CHARACTER"),
+        ("王\x00明", "CHARACTER"),
+        ("欧阳\u0301\u00b7明", "CHARACTER"),
+        ("欧阳\u00b7\u00b7明", "MIDDLE_POINT"),
+        ("\u0301", "LENGTH"),  # a mark on nothing
+        ("\u200b\u2066\ufe0f", "LENGTH"),
         ("", "LENGTH"),
         ("...", "LENGTH"),
         ("王" * 51, "LENGTH"),
@@ -101,6 +115,13 @@ def test_names_that_can_be_read_in_two_ways_are_refused_with_what_to_write(text:
         ("𠮷野", "𠮷野"),
         ("ＡＮＮＡ  Maria O\u2019Neil-Smith Jr.", "ANNA Maria O'Neil-Smith Jr."),
         ("José Núñez", "José Núñez"),
+        ("Jose\u0301 Nu\u0301n\u0303ez", "José Núñez"),
+        ("Анна", "Анна"),
+        ("买买提\u2022艾则孜.吐尔逊", "买买提\u00b7艾则孜\u00b7吐尔逊"),
+        ("\u2067王\u061c明\u2069", "王明"),  # marks of direction
+        ("葛\U000e0100明\ufe00", "葛明"),  # variants of shape
+        ("\ufa0e明", "\ufa0e明"),
+        ("\U00031350明", "\U00031350明"),  # newer than this Python
     ],
 )
 def test_names_have_one_form(text: str, name: str) -> None:
@@ -154,6 +175,37 @@ def test_numbers_of_nobody_are_refused(first: str, rule: str) -> None:
     with pytest.raises(ServiceError) as caught:
         parse_id_number(first + check_digit(first), today=date(2026, 11, 22))
     assert rule_of(caught.value) == ("ID_NUMBER_INVALID", rule)
+
+
+@pytest.mark.parametrize(
+    ("born", "found"),
+    [
+        ("20261122", ""),  # today
+        ("20261123", "AGE"),
+        ("18961122", "BIRTH"),
+        ("19000229", "BIRTH"),
+        ("20000229", ""),
+        ("20230229", "BIRTH"),
+        ("18760101", "BIRTH"),
+    ],
+)
+def test_who_can_have_been_born_then(born: str, found: str) -> None:
+    first = f"110105{born}002"
+    try:
+        rule = "" if parse_id_number(first + check_digit(first), today=date(2026, 11, 22)) else "?"
+    except ServiceError as error:
+        rule = error.metadata["rule"]
+    assert rule == found
+
+
+def test_a_day_has_begun_or_is_over_only_where_it_has_everywhere() -> None:
+    """In China a child that is born at one in the morning has a day of birth that London has not seen yet."""
+    before_dawn = datetime(2026, 11, 21, 17, tzinfo=UTC)
+    first = "11010520261122002"
+    assert parse_id_number(first + check_digit(first), today=last_today(before_dawn))
+    assert parse_validity("2026-11-22", "2036-11-22", today=last_today(before_dawn))
+    assert first_today(before_dawn) == date(2026, 11, 21)
+    assert first_today(datetime(2026, 11, 21, 11, tzinfo=UTC)) == date(2026, 11, 20)
 
 
 @given(st.integers(0, 16), st.integers(1, 9))

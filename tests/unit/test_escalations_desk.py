@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 
 from cloud.access.call import Caller, Kind
 from cloud.errors import REMEDIES, Reason, ServiceError
@@ -29,7 +29,7 @@ from cloud.sources import Sources, to_us
 from cloud.store import escalations as rows
 from cloud.store.database import Store, StoreOptions
 from cloud.store.escalations import TicketRow
-from cloud.store.schema import audit_events, ticket_events, tickets
+from cloud.store.schema import audit_events, staff_identities, ticket_events, tickets, users
 from cloud.store.sealed import forget_person
 from tests.support.databases import KINDS, migrated
 from tests.support.reviews import refused
@@ -46,6 +46,7 @@ class Phones:
 
     done: list[tuple[Ticket, pb.TicketPayload, TicketDecision]] = field(default_factory=list)
     returned: ServiceError | None = None
+    raised: ServiceError | None = None
     wrong_accounts: set[str] = field(default_factory=set)
 
     def check(self, _connection: Connection, account_id: str, _payload: pb.TicketPayload) -> None:
@@ -56,6 +57,8 @@ class Phones:
         self, _connection: Connection, ticket: Ticket, payload: pb.TicketPayload, decision: TicketDecision
     ) -> ServiceError | None:
         self.done.append((ticket, payload, decision))
+        if self.raised:
+            raise self.raised
         return self.returned
 
 
@@ -224,6 +227,64 @@ def test_what_a_ticket_is_about_cannot_be_read_without_the_key(office: Centre) -
         assert office.desk.payload_of(connection, office.row(ticket_id)) is None
     assert refused(lambda: office.resolve(ticket_id)) == "PERSON_ERASED"
     assert refused(lambda: office.open(account_id=account, kind=TicketKind.SMS_PHONE)) == "TICKET_EXISTS"
+    assert office.reject(ticket_id).state == TicketState.REJECTED  # it does not stand there for ever
+    assert office.phones.done == []
+    assert "Not the holder." not in repr(office.dump())
+
+
+@pytest.mark.parametrize("way", ["raised", "returned"])
+def test_no_room_keeps_a_ticket_from_being_rejected(office: Centre, way: str) -> None:
+    """The account may have ended, or gone on without the ticket."""
+    ticket_id = office.open()
+    office.take(ticket_id)
+    setattr(office.phones, way, ServiceError(Reason.ACCOUNT_STATE, "no longer"))
+    if way == "raised":
+        before = office.dump()
+        assert refused(lambda: office.resolve(ticket_id)) == "ACCOUNT_STATE"
+        assert office.dump() == before
+    assert office.reject(ticket_id).state == TicketState.REJECTED
+    assert not office.phones.done[-1][2].resolved
+
+
+def _declare(office: Centre, caller: Caller, mark: bytes | None) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(
+            insert(users).values(
+                user_id=caller.name, login=caller.name, state=1, created_us=1, updated_us=1, version=1
+            )
+        )
+        connection.execute(
+            insert(staff_identities).values(
+                user_id=caller.name, id_mark=mark, declared_by=WINDOW.path, declared_us=1
+            )
+        )
+
+    office.store.run(work)
+
+
+def test_another_login_of_the_same_person_is_no_second_person(office: Centre) -> None:
+    _declare(office, WINDOW, b"1" * 36)
+    _declare(office, CENTRE, b"1" * 36)
+    _declare(office, COLLEAGUE, b"2" * 36)
+    ticket_id = office.open()
+    assert refused(lambda: office.take(ticket_id, CENTRE)) == "TICKET_OWN"
+    office.take(ticket_id, COLLEAGUE)
+    assert isinstance(office.resolve(ticket_id, COLLEAGUE), TicketRow)
+
+
+def test_of_whom_it_is_not_known_who_they_are_two_logins_are_two_people(office: Centre) -> None:
+    _declare(office, WINDOW, None)
+    _declare(office, CENTRE, None)
+    office.take(office.open(), CENTRE)
+
+
+def test_a_colleague_who_turns_out_to_be_the_opener_does_not_end_it(office: Centre) -> None:
+    ticket_id = office.open()
+    office.take(ticket_id)
+    _declare(office, WINDOW, b"1" * 36)
+    _declare(office, CENTRE, b"1" * 36)
+    assert refused(lambda: office.resolve(ticket_id)) == "TICKET_OWN"
+    assert refused(lambda: office.reject(ticket_id)) == "TICKET_OWN"
 
 
 class Life(RuleBasedStateMachine):

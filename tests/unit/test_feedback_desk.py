@@ -157,3 +157,25 @@ def test_senders_are_forgotten_once_no_limit_looks_back_so_far(room: Room) -> No
     assert room.desk.sweep(room.store) == 2
     with room.store.reading() as connection:
         assert len(connection.execute(select(schema.feedback_senders)).all()) == 2
+
+
+def test_who_waits_is_told_how_long_also_where_clocks_differ(room: Room) -> None:
+    room.now = NOON + timedelta(minutes=10)  # on a server whose clock is ahead
+    room.send()
+    room.now = NOON
+    room.send()
+    room.now = NOON + timedelta(minutes=11)
+    room.send()
+    with pytest.raises(ServiceError) as caught:
+        room.send()
+    assert caught.value.retry_s == pytest.approx(HOUR_S - 11 * 60)
+
+
+def test_a_summary_counts_what_came_from_its_first_instant_up_to_its_last(room: Room) -> None:
+    for offset_us in (-1, 0, 9_999_999, 10_000_000):
+        room.now = NOON + timedelta(microseconds=offset_us)
+        room.send(None, source=f"device/{offset_us}")
+    with room.store.reading() as connection:
+        for start, end, count in ((0, 10_000_000, 2), (-1, 0, 1), (-1, 10_000_001, 4), (1, 2, 0)):
+            period = {"start_us": to_us(NOON) + start, "end_us": to_us(NOON) + end}
+            assert sum(one.count for one in rows.count_by_category(connection, **period)) == count

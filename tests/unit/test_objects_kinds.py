@@ -147,7 +147,7 @@ def test_an_attachment_that_does_not_say_so_is_found(specification: bytes) -> No
 
 
 def test_many_streams_and_many_names_are_looked_through_in_little_time() -> None:
-    """Ten megabytes that an attacker chose: of streams that are all looked into, and of names packed small."""
+    """Ten megabytes of an attacker: of streams that are all looked into, and of names packed small."""
     one = object_stream(b"1 0 <<>>")
     at = one.index(b"9 0 obj")
     part = one[at : one.index(b"xref")]

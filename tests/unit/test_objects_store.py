@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cloud.errors import Reason, ServiceError
 from cloud.objects.files import ObjectFolder
+from cloud.objects.inflow import Inflow
 from cloud.objects.store import GRACE, SEALED, ObjectRef, Objects
 from cloud.persons import Persons
 from cloud.privacy.ring import KeyRing
@@ -220,3 +221,55 @@ def test_what_is_received_is_limited_and_sniffed(shelf: Shelf) -> None:
 def test_a_full_disk_refuses(shelf: Shelf) -> None:
     full = ObjectFolder(shelf.folder, min_free_bytes=2**62)
     assert refused(full.put, jpeg()) is Reason.OBJECT_NO_ROOM
+
+
+def test_what_is_refused_leaves_no_file_and_what_is_kept_stays(shelf: Shelf) -> None:
+    kept, refused_one = (
+        asyncio.run(shelf.objects.receive(_chunks(pdf()), person_id=PERSON)) for _ in range(2)
+    )
+    ref = shelf.store.run(lambda connection: shelf.objects.keep(connection, kept))
+    for one in (kept, refused_one):
+        shelf.objects.settle(shelf.store, one)
+    assert shelf.open(ref.object_id) == pdf()
+    assert len(shelf.files()) == 1
+
+
+def test_the_limit_is_exact_to_the_byte(shelf: Shelf) -> None:
+    whole, many = pdf(), 7
+    asyncio.run(shelf.objects.receive(_chunks(whole, size=many), person_id=PERSON, limit=len(whole)))
+    with pytest.raises(ServiceError) as error:
+        asyncio.run(shelf.objects.receive(_chunks(whole, size=many), person_id=PERSON, limit=len(whole) - 1))
+    assert error.value.reason is Reason.OBJECT_TOO_LARGE
+
+
+def test_who_sends_slowly_holds_neither_the_memory_nor_the_places_of_others(shelf: Shelf) -> None:
+    async def slow(go_on: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        await go_on.wait()
+        raise ServiceError(Reason.INTERNAL, "the line broke")
+
+    async def run() -> list[Reason | None]:
+        go_on, objects = asyncio.Event(), shelf.objects
+        sending = [asyncio.create_task(objects.receive(slow(go_on), person_id=PERSON)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        refused = [one.exception() for one in sending if one.done()]
+        assert len(refused) == 2  # three at a time
+        await objects.receive(_chunks(pdf()), person_id="018f0000-0000-7000-8000-000000000002")
+        go_on.set()
+        await asyncio.gather(*sending, return_exceptions=True)
+        await objects.receive(_chunks(pdf()), person_id=PERSON)  # its places are free again
+        return [one.reason if isinstance(one, ServiceError) else None for one in refused]
+
+    assert asyncio.run(run()) == [Reason.OBJECTS_BUSY, Reason.OBJECTS_BUSY]
+
+
+def test_all_files_together_have_a_limit_in_memory() -> None:
+    inflow = Inflow(max_held_bytes=100, max_files_of_one=2)
+    with inflow.one("a") as first, inflow.one("b") as second:
+        first.add(60)
+        with pytest.raises(ServiceError) as error:
+            second.add(41)
+        assert error.value.reason is Reason.OBJECTS_BUSY
+        second.add(40)
+    with inflow.one("a") as again:
+        again.add(100)

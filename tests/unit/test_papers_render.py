@@ -17,8 +17,9 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageDraw
 
+from cloud.errors import SetupError
 from cloud.papers import paper as limits
-from cloud.papers.fonts import DEBIAN_FONT, FontError
+from cloud.papers.fonts import DEBIAN_FONT, FontError, open_fonts
 from cloud.papers.layout import break_lines
 from cloud.papers.render import Fonts, Paper, PaperError, Picture, Row, Section, render
 
@@ -165,6 +166,37 @@ def test_lines_are_no_wider_than_the_page_and_words_stay_whole(fonts: Fonts) -> 
     assert max(fonts.width(line, 10) for line in lines) <= 300
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert sum(line.count("quick") for line in lines) == 30
+
+
+def test_signs_stand_where_chinese_readers_expect_them(fonts: Fonts) -> None:
+    text = "核查结果（有效、已过期或已撤销）为准。《模拟》“样本”：" * 40
+    for width in range(60, 200, 7):
+        lines = list(break_lines(text, fonts, size=10, width=width))
+        assert "".join(lines) == text
+        assert max(fonts.width(line, 10) for line in lines) <= width
+        assert not [line for line in lines if line[0] in "。、，：）》”" or line[-1] in "（《“"]
+    odd = list(break_lines("。" * 5_000, fonts, size=10, width=400))
+    assert len(odd) < 200  # no text makes lines of one sign each
+
+
+def test_a_text_that_fits_on_a_page_is_not_torn() -> None:
+    rows = tuple(Row(f"字段 {index}", "值") for index in range(25))
+    paper = replace(a_paper(), sections=(Section("a", rows=rows), Section("b", text="条款\n" * 12)))
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(render(paper))).pages]
+    assert [page.count("条款") for page in pages] == [0, 12]
+
+
+def test_the_configured_font_is_refused_in_plain_words(tmp_path: Path) -> None:
+    assert open_fonts(None) is None
+    with pytest.raises(SetupError) as refused:
+        open_fonts(tmp_path / "missing.ttf")
+    assert refused.value.code == "PAPER_FONT"
+    if DEBIAN_FONT.is_file():
+        copy = tmp_path / "copy.ttf"
+        copy.write_bytes(DEBIAN_FONT.read_bytes())
+        fonts = open_fonts(copy)
+        assert fonts is not None
+        assert fonts.chinese not in {Fonts.open(DEBIAN_FONT).chinese, Fonts.open(None).chinese}
 
 
 @pytest.mark.parametrize(

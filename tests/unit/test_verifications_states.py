@@ -226,6 +226,26 @@ def test_a_verification_grows_old_and_stale_ones_are_verified_again(room: Room) 
         assert room.desk.require_verified(connection, account_id).verified
 
 
+def test_who_was_verified_anew_while_the_job_waited_does_not_become_stale(room: Room) -> None:
+    account_id = room.account()
+
+    def confirm(connection: Connection) -> None:
+        held = room.desk.hold(connection, account_id)
+        row = room.desk.begin(connection, held, pb.VERIFICATION_METHOD_CTID, request_id="", life_us=1)
+        room.desk.confirm_person(connection, held, row)
+
+    room.store.run(confirm)
+    room.now += timedelta(days=366)
+    before_us = room.desk.now_us - 1
+    room.store.run(confirm)  # after the job has looked for what is due
+    marked = room.store.run(
+        lambda connection: room.desk.mark_stale(connection, account_id, "RECHECK_DUE", before_us=before_us)
+    )
+    assert not marked
+    with room.store.reading() as connection:
+        assert room.desk.standing(connection, account_id).verified
+
+
 @pytest.mark.parametrize(
     ("fields", "stale"),
     [

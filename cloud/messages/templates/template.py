@@ -12,9 +12,6 @@ LANGUAGES = ("zh", "en", "es")
 MAX_VALUE_CHARS = 300
 """Of one value: a title or a name, never a text of its own."""
 
-MAX_SMS_CHARS = 500
-"""Of a whole text message: seven parts of 70 characters, more than any template here makes."""
-
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,63}")
 

@@ -19,7 +19,14 @@ rule_editions = Table(
     Column("note", String(500), nullable=False),
     # A message Rules.
     Column("content", LargeBinary, nullable=False),
-    Index("ix_rule_editions_effective", "kind", "effective_us"),
+    # Of those that count, no two begin at the same instant.
+    Index(
+        "ux_rule_editions_effective",
+        "kind",
+        "effective_us",
+        unique=True,
+        **where(text("withdrawn_us IS NULL")),
+    ),
 )
 
 business_requests = Table(
@@ -83,12 +90,7 @@ business_events = Table(
     Column("lasted_us", BigInteger),
     Column("process_version", BigInteger, nullable=False),
     Column("caller", String(128), nullable=False),
-    Index(
-        "ix_business_events_left",
-        "left_state",
-        "time_us",
-        **where(text("left_state IS NOT NULL")),
-    ),
+    Index("ix_business_events_left", "time_us", **where(text("left_state IS NOT NULL"))),
 )
 
 delegations = Table(

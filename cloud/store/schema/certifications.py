@@ -43,6 +43,8 @@ certification_applications = Table(
     Column("account_id", String(36), nullable=False),
     Column("type_code", String(32), nullable=False),
     Column("type_version", Integer, nullable=False),
+    # The version of the rules PROCESS that it began with.
+    Column("process_version", BigInteger, nullable=False),
     Column("state", Integer, nullable=False),  # ApplicationState
     Column("form", LargeBinary),  # sealed
     Column("declaration_version", Integer),
@@ -93,6 +95,7 @@ certification_events = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("reviewer", String(32)),
     Column("due_us", BigInteger),
+    Index("ix_certification_events_at", "at_us"),
 )
 
 certification_results = Table(

@@ -22,10 +22,12 @@ sms_sends = Table(
     Column("send_id", String(36), primary_key=True),
     Column("phone", LargeBinary(32), nullable=False),  # meter of the number
     Column("source", LargeBinary(32), nullable=False),  # meter of the device or address
+    Column("person", LargeBinary(32), nullable=False),  # meter of the account
     Column("purpose", Integer, nullable=False),  # CodePurpose
     Column("sent_us", BigInteger, nullable=False),
     Index("ix_sms_sends_phone", "phone", "sent_us"),
     Index("ix_sms_sends_source", "source", "sent_us"),
+    Index("ix_sms_sends_person", "person", "sent_us"),
     Index("ix_sms_sends_sent", "sent_us"),
 )
 

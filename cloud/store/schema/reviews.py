@@ -30,7 +30,7 @@ reviewers = Table(
     Column("number", Integer, nullable=False, unique=True),
     # 0: as many as the rules allow.
     Column("capacity", Integer, nullable=False),
-    # Tasks in the state ASSIGNED: kept with each change, because counting them takes as long as there are many.
+    # Tasks in the state ASSIGNED: kept with each change, because counting takes long where there are many.
     Column("load", Integer, nullable=False),
     # When something was last assigned: among equals, whoever waited longest is next.
     Column("last_us", BigInteger, nullable=False),

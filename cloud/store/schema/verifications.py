@@ -62,6 +62,8 @@ verifications = Table(
     Index("ix_verifications_expires", "expires_us", **where(_PENDING)),
     Index("ix_verifications_account", "account_id", "verification_id"),
     Index("ix_verifications_state", "state", "verification_id"),
+    Index("ix_verifications_method", "method", "verification_id"),
+    Index("ix_verifications_tries", "account_id", "method", "created_us"),
 )
 
 face_checks = Table(
@@ -147,6 +149,7 @@ site_tasks = Table(
     Index("ix_site_tasks_account", "account_id", "task_id"),
     Index("ix_site_tasks_expires", "expires_us", **where(_OPEN)),
     Index("ix_site_tasks_site", "site_id", "task_id"),
+    Index("ix_site_tasks_state", "state", "task_id"),
 )
 
 # Records that say what they were made for, as the ingest finds them: judged later, by a job.

@@ -21,7 +21,7 @@ from typing import Any
 
 from verifield_sim.authorities.faces import FaceCompare, decode
 from verifield_sim.authorities.modes import CALLS
-from verifield_sim.authorities.people import Person, parse_day
+from verifield_sim.authorities.people import Card, Person, parse_day
 from verifield_sim.errors import SimError
 
 MAX_JOURNAL = 50_000
@@ -166,30 +166,21 @@ class Office:
             ]
 
     def _elements(self, body: Body, lie: bool) -> Result:
-        person = self._find(body)
-        try:
-            ends = tuple(
-                None if body.get(key) is None else parse_day(body[key], key)
-                for key in ("valid_from", "valid_to")
-            )
-        except SimError as error:
-            raise RefusedError(str(error)) from error
-        name = _text(body, "name")
-        match = (
-            person is not None
-            and person.name == name
-            and ends in [(card.valid_from, card.valid_to) for card in person.cards]
-        )
+        person, card, name = self._find(body), _card(body), _text(body, "name")
+        match = person is not None and person.name == name and card in person.cards
         return {"result": "MATCH" if match != lie else "MISSING"}
 
     def _face(self, body: Body, lie: bool) -> Result:
         picture, person = decode(_bytes(body, "picture")), self._find(body)
+        card = _card(body) if {"valid_from", "valid_to"} & set(body) else None
         if person is None or person.picture is None:
             return {"result": "MISSING"}
         score = self._score(picture, person)
         if score is None:
             return {"result": "UNUSABLE"}
         match = (score >= self.compare.threshold) != lie
+        if match and card is not None and card != person.cards[0]:
+            return {"result": "OTHER_CARD"}
         return {"result": "MATCH" if match else "MISMATCH", "score": round(score, 4)}
 
     def _photo(self, body: Body, lie: bool) -> Result:
@@ -333,6 +324,19 @@ def _text(body: Body, key: str, default: str | None = None) -> str:
     if not isinstance(value, str):
         raise RefusedError(f"{key} is missing, or no text")
     return value
+
+
+def _card(body: Body) -> Card:
+    """The days of a question; null is long-term."""
+    try:
+        return Card(
+            *(
+                None if body.get(key) is None else parse_day(body[key], key)
+                for key in ("valid_from", "valid_to")
+            )
+        )
+    except SimError as error:
+        raise RefusedError(str(error)) from error
 
 
 def _bytes(body: Body, key: str) -> bytes:

@@ -168,6 +168,8 @@ class _DeregistrationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     DEREGISTRATION_REASON_HOLDER_DIED: _DeregistrationReason.ValueType  # 4
     DEREGISTRATION_REASON_NOT_FINISHED: _DeregistrationReason.ValueType  # 5
     """Nobody went on with its registration."""
+    DEREGISTRATION_REASON_ERASED: _DeregistrationReason.ValueType  # 6
+    """The person was erased: nothing personal is left."""
 
 class DeregistrationReason(_DeregistrationReason, metaclass=_DeregistrationReasonEnumTypeWrapper): ...
 
@@ -179,6 +181,8 @@ DEREGISTRATION_REASON_FALSE_DATA: DeregistrationReason.ValueType  # 3
 DEREGISTRATION_REASON_HOLDER_DIED: DeregistrationReason.ValueType  # 4
 DEREGISTRATION_REASON_NOT_FINISHED: DeregistrationReason.ValueType  # 5
 """Nobody went on with its registration."""
+DEREGISTRATION_REASON_ERASED: DeregistrationReason.ValueType  # 6
+"""The person was erased: nothing personal is left."""
 Global___DeregistrationReason: _TypeAlias = DeregistrationReason  # noqa: Y015
 
 class _SignInMethod:
@@ -464,7 +468,7 @@ class RegisterRequest(_message.Message):
     phone: _builtins.str
     """Of mainland China, or with "+" and the country's code."""
     facial_image: _builtins.bytes
-    """JPEG or PNG, at most 512 KiB."""
+    """JPEG or PNG, at most 256 KiB."""
     password: _builtins.str
     """8 to 128 characters, without anything personal."""
     login_name: _builtins.str

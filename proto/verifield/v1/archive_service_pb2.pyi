@@ -297,7 +297,9 @@ class GetCaseResponse(_message.Message):
     FORM_FIELD_NUMBER: _builtins.int
     MATERIALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def application(self) -> _certification_service_pb2.Application: ...
+    def application(self) -> _certification_service_pb2.Application:
+        """Without its state and its times, which would tell a second reviewer how the first one decided."""
+
     @_builtins.property
     def form(self) -> _containers.RepeatedCompositeFieldContainer[_certification_service_pb2.FormValue]: ...
     @_builtins.property

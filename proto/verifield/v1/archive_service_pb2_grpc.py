@@ -91,14 +91,15 @@ class ArchiveServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCase(self, request, context):
-        """GetCase returns an application as its reviewer needs it: the form, and what was uploaded.
+        """GetCase returns an application as its reviewer needs it: the form, and what was uploaded. For whoever has its
+        review task now, manages reviews, or reads the archive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadMaterial(self, request, context):
-        """ReadMaterial returns a piece of material, in pieces.
+        """ReadMaterial returns a piece of material, in pieces; for the same people as GetCase.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

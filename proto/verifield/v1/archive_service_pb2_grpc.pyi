@@ -44,9 +44,11 @@ class ArchiveServiceStub:
     against its digest on the way.
     """
     GetCase: _grpc.UnaryUnaryMultiCallable[_archive_service_pb2.GetCaseRequest, _archive_service_pb2.GetCaseResponse]
-    """GetCase returns an application as its reviewer needs it: the form, and what was uploaded."""
+    """GetCase returns an application as its reviewer needs it: the form, and what was uploaded. For whoever has its
+    review task now, manages reviews, or reads the archive.
+    """
     ReadMaterial: _grpc.UnaryStreamMultiCallable[_archive_service_pb2.ReadMaterialRequest, _archive_service_pb2.ReadMaterialResponse]
-    """ReadMaterial returns a piece of material, in pieces."""
+    """ReadMaterial returns a piece of material, in pieces; for the same people as GetCase."""
 
 @_typing.type_check_only
 class ArchiveServiceAsyncStub(ArchiveServiceStub):
@@ -64,9 +66,11 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
     against its digest on the way.
     """
     GetCase: _aio.UnaryUnaryMultiCallable[_archive_service_pb2.GetCaseRequest, _archive_service_pb2.GetCaseResponse]  # type: ignore[assignment]
-    """GetCase returns an application as its reviewer needs it: the form, and what was uploaded."""
+    """GetCase returns an application as its reviewer needs it: the form, and what was uploaded. For whoever has its
+    review task now, manages reviews, or reads the archive.
+    """
     ReadMaterial: _aio.UnaryStreamMultiCallable[_archive_service_pb2.ReadMaterialRequest, _archive_service_pb2.ReadMaterialResponse]  # type: ignore[assignment]
-    """ReadMaterial returns a piece of material, in pieces."""
+    """ReadMaterial returns a piece of material, in pieces; for the same people as GetCase."""
 
 class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
     """ArchiveService finds what was decided about certifications, with all that the decisions rest on. Every look
@@ -105,7 +109,9 @@ class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _archive_service_pb2.GetCaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_archive_service_pb2.GetCaseResponse, _abc.Awaitable[_archive_service_pb2.GetCaseResponse]]:
-        """GetCase returns an application as its reviewer needs it: the form, and what was uploaded."""
+        """GetCase returns an application as its reviewer needs it: the form, and what was uploaded. For whoever has its
+        review task now, manages reviews, or reads the archive.
+        """
 
     @_abc_1.abstractmethod
     def ReadMaterial(
@@ -113,6 +119,6 @@ class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _archive_service_pb2.ReadMaterialRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_archive_service_pb2.ReadMaterialResponse], _abc.AsyncIterator[_archive_service_pb2.ReadMaterialResponse]]:
-        """ReadMaterial returns a piece of material, in pieces."""
+        """ReadMaterial returns a piece of material, in pieces; for the same people as GetCase."""
 
 def add_ArchiveServiceServicer_to_server(servicer: ArchiveServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from verifield.v1 import certification_service_pb2 as _certification_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -64,7 +65,7 @@ class _BusinessEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Busines
     BUSINESS_EVENT_REJECTED: _BusinessEvent.ValueType  # 7
     BUSINESS_EVENT_WITHDRAWN: _BusinessEvent.ValueType  # 8
     BUSINESS_EVENT_CLOSED: _BusinessEvent.ValueType  # 9
-    """By staff."""
+    """By staff, or because the applicant's account has ended."""
     BUSINESS_EVENT_SUPPLEMENT_MISSED: _BusinessEvent.ValueType  # 10
     """What was asked for did not come in time: the request is rejected."""
     BUSINESS_EVENT_REOPENED: _BusinessEvent.ValueType  # 11
@@ -83,7 +84,7 @@ BUSINESS_EVENT_ACCEPTED: BusinessEvent.ValueType  # 6
 BUSINESS_EVENT_REJECTED: BusinessEvent.ValueType  # 7
 BUSINESS_EVENT_WITHDRAWN: BusinessEvent.ValueType  # 8
 BUSINESS_EVENT_CLOSED: BusinessEvent.ValueType  # 9
-"""By staff."""
+"""By staff, or because the applicant's account has ended."""
 BUSINESS_EVENT_SUPPLEMENT_MISSED: BusinessEvent.ValueType  # 10
 """What was asked for did not come in time: the request is rejected."""
 BUSINESS_EVENT_REOPENED: BusinessEvent.ValueType  # 11
@@ -781,6 +782,53 @@ class GetBusinessRequestResponse(_message.Message):
 Global___GetBusinessRequestResponse: _TypeAlias = GetBusinessRequestResponse  # noqa: Y015
 
 @_typing.final
+class DownloadBusinessDocumentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    business_id: _builtins.str
+    document_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        business_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_id", b"business_id", "document_id", b"document_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadBusinessDocumentRequest: _TypeAlias = DownloadBusinessDocumentRequest  # noqa: Y015
+
+@_typing.final
+class DownloadBusinessDocumentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    @_builtins.property
+    def document(self) -> Global___BusinessDocument:
+        """In the first answer."""
+
+    def __init__(
+        self,
+        *,
+        document: Global___BusinessDocument | None = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadBusinessDocumentResponse: _TypeAlias = DownloadBusinessDocumentResponse  # noqa: Y015
+
+@_typing.final
 class ListBusinessRequestsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -852,7 +900,7 @@ class OfferDelegationRequest(_message.Message):
     def valid_from(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def valid_until(self) -> _timestamp_pb2.Timestamp:
-        """Within two years."""
+        """Within two years from now, and from valid_from."""
 
     def __init__(
         self,
@@ -1198,7 +1246,7 @@ class CloseBusinessRequestRequest(_message.Message):
     """
     business_id: _builtins.str
     why: _builtins.str
-    """Told to the applicant; kept encrypted."""
+    """Told to the applicant, more than blanks; kept encrypted."""
     def __init__(
         self,
         *,
@@ -1265,18 +1313,24 @@ class GetProcessReportResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STEPS_FIELD_NUMBER: _builtins.int
+    CERTIFICATION_STEPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepReport]:
-        """In order of step and version."""
+        """Of requests for registration business, in order of step and version."""
+
+    @_builtins.property
+    def certification_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificationStepReport]:
+        """Of applications for certifications, likewise."""
 
     def __init__(
         self,
         *,
         steps: _abc.Iterable[Global___StepReport] | None = ...,
+        certification_steps: _abc.Iterable[Global___CertificationStepReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certification_steps", b"certification_steps", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1321,3 +1375,43 @@ class StepReport(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepReport: _TypeAlias = StepReport  # noqa: Y015
+
+@_typing.final
+class CertificationStepReport(_message.Message):
+    """CertificationStepReport is the same for applications for certifications."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    PROCESS_VERSION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    P50_US_FIELD_NUMBER: _builtins.int
+    P90_US_FIELD_NUMBER: _builtins.int
+    P99_US_FIELD_NUMBER: _builtins.int
+    MAX_US_FIELD_NUMBER: _builtins.int
+    step: _certification_service_pb2.ApplicationState.ValueType
+    process_version: _builtins.int
+    count: _builtins.int
+    p50_us: _builtins.int
+    """As of StepReport."""
+    p90_us: _builtins.int
+    p99_us: _builtins.int
+    max_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        step: _certification_service_pb2.ApplicationState.ValueType = ...,
+        process_version: _builtins.int = ...,
+        count: _builtins.int = ...,
+        p50_us: _builtins.int = ...,
+        p90_us: _builtins.int = ...,
+        p99_us: _builtins.int = ...,
+        max_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "max_us", b"max_us", "p50_us", b"p50_us", "p90_us", b"p90_us", "p99_us", b"p99_us", "process_version", b"process_version", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificationStepReport: _TypeAlias = CertificationStepReport  # noqa: Y015

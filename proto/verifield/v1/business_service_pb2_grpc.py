@@ -73,6 +73,11 @@ class BusinessServiceStub:
                 request_serializer=verifield_dot_v1_dot_business__service__pb2.GetBusinessRequestRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_business__service__pb2.GetBusinessRequestResponse.FromString,
                 _registered_method=True)
+        self.DownloadBusinessDocument = channel.unary_stream(
+                '/verifield.v1.BusinessService/DownloadBusinessDocument',
+                request_serializer=verifield_dot_v1_dot_business__service__pb2.DownloadBusinessDocumentRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_business__service__pb2.DownloadBusinessDocumentResponse.FromString,
+                _registered_method=True)
         self.ListBusinessRequests = channel.unary_unary(
                 '/verifield.v1.BusinessService/ListBusinessRequests',
                 request_serializer=verifield_dot_v1_dot_business__service__pb2.ListBusinessRequestsRequest.SerializeToString,
@@ -181,6 +186,13 @@ class BusinessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadBusinessDocument(self, request, context):
+        """DownloadBusinessDocument sends the bytes of a document to the request's applicant or agent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBusinessRequests(self, request, context):
         """ListBusinessRequests returns those of the caller, as applicant or as agent, newest first.
         """
@@ -238,15 +250,16 @@ class BusinessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseBusinessRequest(self, request, context):
-        """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot: at a window, or
-        because the account has ended.
+        """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot. Where an account ends,
+        its requests end by themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProcessReport(self, request, context):
-        """GetProcessReport tells how long each step took in a period, for those who assess the process.
+        """GetProcessReport tells how long each step of requests and of certifications took in a period, for those who
+        assess the processes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,6 +302,11 @@ def add_BusinessServiceServicer_to_server(servicer, server):
                     servicer.GetBusinessRequest,
                     request_deserializer=verifield_dot_v1_dot_business__service__pb2.GetBusinessRequestRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_business__service__pb2.GetBusinessRequestResponse.SerializeToString,
+            ),
+            'DownloadBusinessDocument': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadBusinessDocument,
+                    request_deserializer=verifield_dot_v1_dot_business__service__pb2.DownloadBusinessDocumentRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_business__service__pb2.DownloadBusinessDocumentResponse.SerializeToString,
             ),
             'ListBusinessRequests': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBusinessRequests,
@@ -534,6 +552,33 @@ class BusinessService:
             '/verifield.v1.BusinessService/GetBusinessRequest',
             verifield_dot_v1_dot_business__service__pb2.GetBusinessRequestRequest.SerializeToString,
             verifield_dot_v1_dot_business__service__pb2.GetBusinessRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadBusinessDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/verifield.v1.BusinessService/DownloadBusinessDocument',
+            verifield_dot_v1_dot_business__service__pb2.DownloadBusinessDocumentRequest.SerializeToString,
+            verifield_dot_v1_dot_business__service__pb2.DownloadBusinessDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class BusinessServiceStub:
     """WithdrawBusinessRequest ends a request that is not decided."""
     GetBusinessRequest: _grpc.UnaryUnaryMultiCallable[_business_service_pb2.GetBusinessRequestRequest, _business_service_pb2.GetBusinessRequestResponse]
     """GetBusinessRequest shows a request to its applicant or agent, with all that happened."""
+    DownloadBusinessDocument: _grpc.UnaryStreamMultiCallable[_business_service_pb2.DownloadBusinessDocumentRequest, _business_service_pb2.DownloadBusinessDocumentResponse]
+    """DownloadBusinessDocument sends the bytes of a document to the request's applicant or agent."""
     ListBusinessRequests: _grpc.UnaryUnaryMultiCallable[_business_service_pb2.ListBusinessRequestsRequest, _business_service_pb2.ListBusinessRequestsResponse]
     """ListBusinessRequests returns those of the caller, as applicant or as agent, newest first."""
     OfferDelegation: _grpc.UnaryUnaryMultiCallable[_business_service_pb2.OfferDelegationRequest, _business_service_pb2.OfferDelegationResponse]
@@ -68,11 +70,13 @@ class BusinessServiceStub:
     ReadBusinessDocument: _grpc.UnaryStreamMultiCallable[_business_service_pb2.ReadBusinessDocumentRequest, _business_service_pb2.ReadBusinessDocumentResponse]
     """ReadBusinessDocument sends staff the bytes of a document."""
     CloseBusinessRequest: _grpc.UnaryUnaryMultiCallable[_business_service_pb2.CloseBusinessRequestRequest, _business_service_pb2.CloseBusinessRequestResponse]
-    """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot: at a window, or
-    because the account has ended.
+    """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot. Where an account ends,
+    its requests end by themselves.
     """
     GetProcessReport: _grpc.UnaryUnaryMultiCallable[_business_service_pb2.GetProcessReportRequest, _business_service_pb2.GetProcessReportResponse]
-    """GetProcessReport tells how long each step took in a period, for those who assess the process."""
+    """GetProcessReport tells how long each step of requests and of certifications took in a period, for those who
+    assess the processes.
+    """
 
 @_typing.type_check_only
 class BusinessServiceAsyncStub(BusinessServiceStub):
@@ -97,6 +101,8 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
     """WithdrawBusinessRequest ends a request that is not decided."""
     GetBusinessRequest: _aio.UnaryUnaryMultiCallable[_business_service_pb2.GetBusinessRequestRequest, _business_service_pb2.GetBusinessRequestResponse]  # type: ignore[assignment]
     """GetBusinessRequest shows a request to its applicant or agent, with all that happened."""
+    DownloadBusinessDocument: _aio.UnaryStreamMultiCallable[_business_service_pb2.DownloadBusinessDocumentRequest, _business_service_pb2.DownloadBusinessDocumentResponse]  # type: ignore[assignment]
+    """DownloadBusinessDocument sends the bytes of a document to the request's applicant or agent."""
     ListBusinessRequests: _aio.UnaryUnaryMultiCallable[_business_service_pb2.ListBusinessRequestsRequest, _business_service_pb2.ListBusinessRequestsResponse]  # type: ignore[assignment]
     """ListBusinessRequests returns those of the caller, as applicant or as agent, newest first."""
     OfferDelegation: _aio.UnaryUnaryMultiCallable[_business_service_pb2.OfferDelegationRequest, _business_service_pb2.OfferDelegationResponse]  # type: ignore[assignment]
@@ -114,11 +120,13 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
     ReadBusinessDocument: _aio.UnaryStreamMultiCallable[_business_service_pb2.ReadBusinessDocumentRequest, _business_service_pb2.ReadBusinessDocumentResponse]  # type: ignore[assignment]
     """ReadBusinessDocument sends staff the bytes of a document."""
     CloseBusinessRequest: _aio.UnaryUnaryMultiCallable[_business_service_pb2.CloseBusinessRequestRequest, _business_service_pb2.CloseBusinessRequestResponse]  # type: ignore[assignment]
-    """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot: at a window, or
-    because the account has ended.
+    """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot. Where an account ends,
+    its requests end by themselves.
     """
     GetProcessReport: _aio.UnaryUnaryMultiCallable[_business_service_pb2.GetProcessReportRequest, _business_service_pb2.GetProcessReportResponse]  # type: ignore[assignment]
-    """GetProcessReport tells how long each step took in a period, for those who assess the process."""
+    """GetProcessReport tells how long each step of requests and of certifications took in a period, for those who
+    assess the processes.
+    """
 
 class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
     """BusinessService takes requests for registration business, and keeps who may act for whom.
@@ -182,6 +190,14 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_business_service_pb2.GetBusinessRequestResponse, _abc.Awaitable[_business_service_pb2.GetBusinessRequestResponse]]:
         """GetBusinessRequest shows a request to its applicant or agent, with all that happened."""
+
+    @_abc_1.abstractmethod
+    def DownloadBusinessDocument(
+        self,
+        request: _business_service_pb2.DownloadBusinessDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_business_service_pb2.DownloadBusinessDocumentResponse], _abc.AsyncIterator[_business_service_pb2.DownloadBusinessDocumentResponse]]:
+        """DownloadBusinessDocument sends the bytes of a document to the request's applicant or agent."""
 
     @_abc_1.abstractmethod
     def ListBusinessRequests(
@@ -253,8 +269,8 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_service_pb2.CloseBusinessRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_service_pb2.CloseBusinessRequestResponse, _abc.Awaitable[_business_service_pb2.CloseBusinessRequestResponse]]:
-        """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot: at a window, or
-        because the account has ended.
+        """CloseBusinessRequest ends a request that is not decided, for an applicant who cannot. Where an account ends,
+        its requests end by themselves.
         """
 
     @_abc_1.abstractmethod
@@ -263,6 +279,8 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _business_service_pb2.GetProcessReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_business_service_pb2.GetProcessReportResponse, _abc.Awaitable[_business_service_pb2.GetProcessReportResponse]]:
-        """GetProcessReport tells how long each step took in a period, for those who assess the process."""
+        """GetProcessReport tells how long each step of requests and of certifications took in a period, for those who
+        assess the processes.
+        """
 
 def add_BusinessServiceServicer_to_server(servicer: BusinessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/feedback_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\xf1\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kContext\x12;\n\x06screen\x18\x01 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\xd8\x01\x01\x12@\n\x0b\x61pp_version\x18\x02 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\xd8\x01\x01\x12\x38\n\x03\x61pp\x18\x03 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\xd8\x01\x01\x12%\n\x08language\x18\x04 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x02zhR\x02\x65nR\x02\x65s\"\xfc\x01\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x13\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x01 \x01(\t\x12\x12\n\nack_number\x18\x02 \x01(\t\x12\x30\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategory\x12\x0c\n\x04text\x18\x04 \x01(\t\x12.\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x1d.verifield.v1.FeedbackContext\x12\x12\n\naccount_id\x18\x06 \x01(\t\x12\x11\n\tdevice_id\x18\x07 \x01(\t\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x15SubmitFeedbackRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12<\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x04text\x18\x03 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\xa0\x1f\x32\n^[^\\x00]*$\x12.\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1d.verifield.v1.FeedbackContext\",\n\x16SubmitFeedbackResponse\x12\x12\n\nack_number\x18\x01 \x01(\t\"\xd5\x01\n\x1eSubmitAnonymousFeedbackRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12<\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x04text\x18\x03 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\xa0\x1f\x32\n^[^\\x00]*$\x12.\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1d.verifield.v1.FeedbackContext\"5\n\x1fSubmitAnonymousFeedbackResponse\x12\x12\n\nack_number\x18\x01 \x01(\t\"\xa5\x02\n\x13ListFeedbackRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12:\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nack_number\x18\x06 \x01(\tB%\xbaH\"r 2\x1e^(F-[0-9A-Z]{5}-[0-9A-Z]{5})?$\"Y\n\x14ListFeedbackResponse\x12(\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x03(\x0b\x32\x16.verifield.v1.Feedback\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x92\x02\n\x18SummarizeFeedbackRequest\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01:\x87\x01\xbaH\x83\x01\x1a\x80\x01\n\x0eperiod.ordered\x12\x1d\x61 period ends after it begins\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\"W\n\x19SummarizeFeedbackResponse\x12+\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1b.verifield.v1.FeedbackCount\x12\r\n\x05total\x18\x02 \x01(\x04\"g\n\rFeedbackCount\x12\x30\n\x08\x63\x61tegory\x18\x01 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategory\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x15\n\rfrom_accounts\x18\x03 \x01(\x04*\xe5\x02\n\x10\x46\x65\x65\x64\x62\x61\x63kCategory\x12!\n\x1d\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_PROCESS\x10\x01\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_SIGN_IN\x10\x02\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_SMS_CODE\x10\x03\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_IDENTITY\x10\x04\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_FACE\x10\x05\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_MATERIAL\x10\x06\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_REVIEW\x10\x07\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_DEVICE\x10\x08\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_STAFF\x10\t\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_OTHER\x10\n2\xdd\x03\n\x0f\x46\x65\x65\x64\x62\x61\x63kService\x12\x63\n\x0eSubmitFeedback\x12#.verifield.v1.SubmitFeedbackRequest\x1a$.verifield.v1.SubmitFeedbackResponse\"\x06\xea\xda\x18\x02 \x01\x12~\n\x17SubmitAnonymousFeedback\x12,.verifield.v1.SubmitAnonymousFeedbackRequest\x1a-.verifield.v1.SubmitAnonymousFeedbackResponse\"\x06\xea\xda\x18\x02\x10\x01\x12j\n\x0cListFeedback\x12!.verifield.v1.ListFeedbackRequest\x1a\".verifield.v1.ListFeedbackResponse\"\x13\xea\xda\x18\x0f\n\rfeedback.read\x12y\n\x11SummarizeFeedback\x12&.verifield.v1.SummarizeFeedbackRequest\x1a\'.verifield.v1.SummarizeFeedbackResponse\"\x13\xea\xda\x18\x0f\n\rfeedback.readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/feedback_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\xf1\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kContext\x12;\n\x06screen\x18\x01 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\xd8\x01\x01\x12@\n\x0b\x61pp_version\x18\x02 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\xd8\x01\x01\x12\x38\n\x03\x61pp\x18\x03 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$\xd8\x01\x01\x12%\n\x08language\x18\x04 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x02zhR\x02\x65nR\x02\x65s\"\xfc\x01\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x13\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x01 \x01(\t\x12\x12\n\nack_number\x18\x02 \x01(\t\x12\x30\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategory\x12\x0c\n\x04text\x18\x04 \x01(\t\x12.\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x1d.verifield.v1.FeedbackContext\x12\x12\n\naccount_id\x18\x06 \x01(\t\x12\x11\n\tdevice_id\x18\x07 \x01(\t\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdd\x01\n\x15SubmitFeedbackRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12<\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x04text\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18\xa0\x1f\x32\x1b^[^\\x00]*[^\\x00\\s][^\\x00]*$\x12.\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1d.verifield.v1.FeedbackContext\",\n\x16SubmitFeedbackResponse\x12\x12\n\nack_number\x18\x01 \x01(\t\"\xe6\x01\n\x1eSubmitAnonymousFeedbackRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12<\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x04text\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18\xa0\x1f\x32\x1b^[^\\x00]*[^\\x00\\s][^\\x00]*$\x12.\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1d.verifield.v1.FeedbackContext\"5\n\x1fSubmitAnonymousFeedbackResponse\x12\x12\n\nack_number\x18\x01 \x01(\t\"\xa5\x02\n\x13ListFeedbackRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12:\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nack_number\x18\x06 \x01(\tB%\xbaH\"r 2\x1e^(F-[0-9A-Z]{5}-[0-9A-Z]{5})?$\"Y\n\x14ListFeedbackResponse\x12(\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x03(\x0b\x32\x16.verifield.v1.Feedback\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x92\x02\n\x18SummarizeFeedbackRequest\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01:\x87\x01\xbaH\x83\x01\x1a\x80\x01\n\x0eperiod.ordered\x12\x1d\x61 period ends after it begins\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\"W\n\x19SummarizeFeedbackResponse\x12+\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1b.verifield.v1.FeedbackCount\x12\r\n\x05total\x18\x02 \x01(\x04\"g\n\rFeedbackCount\x12\x30\n\x08\x63\x61tegory\x18\x01 \x01(\x0e\x32\x1e.verifield.v1.FeedbackCategory\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x15\n\rfrom_accounts\x18\x03 \x01(\x04*\xe5\x02\n\x10\x46\x65\x65\x64\x62\x61\x63kCategory\x12!\n\x1d\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_PROCESS\x10\x01\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_SIGN_IN\x10\x02\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_SMS_CODE\x10\x03\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_IDENTITY\x10\x04\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_FACE\x10\x05\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_MATERIAL\x10\x06\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_REVIEW\x10\x07\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_DEVICE\x10\x08\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_STAFF\x10\t\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_CATEGORY_OTHER\x10\n2\xdd\x03\n\x0f\x46\x65\x65\x64\x62\x61\x63kService\x12\x63\n\x0eSubmitFeedback\x12#.verifield.v1.SubmitFeedbackRequest\x1a$.verifield.v1.SubmitFeedbackResponse\"\x06\xea\xda\x18\x02 \x01\x12~\n\x17SubmitAnonymousFeedback\x12,.verifield.v1.SubmitAnonymousFeedbackRequest\x1a-.verifield.v1.SubmitAnonymousFeedbackResponse\"\x06\xea\xda\x18\x02\x10\x01\x12j\n\x0cListFeedback\x12!.verifield.v1.ListFeedbackRequest\x1a\".verifield.v1.ListFeedbackResponse\"\x13\xea\xda\x18\x0f\n\rfeedback.read\x12y\n\x11SummarizeFeedback\x12&.verifield.v1.SummarizeFeedbackRequest\x1a\'.verifield.v1.SummarizeFeedbackResponse\"\x13\xea\xda\x18\x0f\n\rfeedback.readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,13 +47,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITFEEDBACKREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_SUBMITFEEDBACKREQUEST'].fields_by_name['category']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SUBMITFEEDBACKREQUEST'].fields_by_name['text']._loaded_options = None
-  _globals['_SUBMITFEEDBACKREQUEST'].fields_by_name['text']._serialized_options = b'\272H\023r\021\020\001\030\240\0372\n^[^\\x00]*$'
+  _globals['_SUBMITFEEDBACKREQUEST'].fields_by_name['text']._serialized_options = b'\272H$r\"\020\001\030\240\0372\033^[^\\x00]*[^\\x00\\s][^\\x00]*$'
   _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['category']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['text']._loaded_options = None
-  _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['text']._serialized_options = b'\272H\023r\021\020\001\030\240\0372\n^[^\\x00]*$'
+  _globals['_SUBMITANONYMOUSFEEDBACKREQUEST'].fields_by_name['text']._serialized_options = b'\272H$r\"\020\001\030\240\0372\033^[^\\x00]*[^\\x00\\s][^\\x00]*$'
   _globals['_LISTFEEDBACKREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTFEEDBACKREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\364\003'
   _globals['_LISTFEEDBACKREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -76,30 +76,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEEDBACKSERVICE'].methods_by_name['ListFeedback']._serialized_options = b'\352\332\030\017\n\rfeedback.read'
   _globals['_FEEDBACKSERVICE'].methods_by_name['SummarizeFeedback']._loaded_options = None
   _globals['_FEEDBACKSERVICE'].methods_by_name['SummarizeFeedback']._serialized_options = b'\352\332\030\017\n\rfeedback.read'
-  _globals['_FEEDBACKCATEGORY']._serialized_start=2024
-  _globals['_FEEDBACKCATEGORY']._serialized_end=2381
+  _globals['_FEEDBACKCATEGORY']._serialized_start=2058
+  _globals['_FEEDBACKCATEGORY']._serialized_end=2415
   _globals['_FEEDBACKCONTEXT']._serialized_start=143
   _globals['_FEEDBACKCONTEXT']._serialized_end=384
   _globals['_FEEDBACK']._serialized_start=387
   _globals['_FEEDBACK']._serialized_end=639
   _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=642
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=846
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=848
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=892
-  _globals['_SUBMITANONYMOUSFEEDBACKREQUEST']._serialized_start=895
-  _globals['_SUBMITANONYMOUSFEEDBACKREQUEST']._serialized_end=1108
-  _globals['_SUBMITANONYMOUSFEEDBACKRESPONSE']._serialized_start=1110
-  _globals['_SUBMITANONYMOUSFEEDBACKRESPONSE']._serialized_end=1163
-  _globals['_LISTFEEDBACKREQUEST']._serialized_start=1166
-  _globals['_LISTFEEDBACKREQUEST']._serialized_end=1459
-  _globals['_LISTFEEDBACKRESPONSE']._serialized_start=1461
-  _globals['_LISTFEEDBACKRESPONSE']._serialized_end=1550
-  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_start=1553
-  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_end=1827
-  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_start=1829
-  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_end=1916
-  _globals['_FEEDBACKCOUNT']._serialized_start=1918
-  _globals['_FEEDBACKCOUNT']._serialized_end=2021
-  _globals['_FEEDBACKSERVICE']._serialized_start=2384
-  _globals['_FEEDBACKSERVICE']._serialized_end=2861
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=863
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=865
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=909
+  _globals['_SUBMITANONYMOUSFEEDBACKREQUEST']._serialized_start=912
+  _globals['_SUBMITANONYMOUSFEEDBACKREQUEST']._serialized_end=1142
+  _globals['_SUBMITANONYMOUSFEEDBACKRESPONSE']._serialized_start=1144
+  _globals['_SUBMITANONYMOUSFEEDBACKRESPONSE']._serialized_end=1197
+  _globals['_LISTFEEDBACKREQUEST']._serialized_start=1200
+  _globals['_LISTFEEDBACKREQUEST']._serialized_end=1493
+  _globals['_LISTFEEDBACKRESPONSE']._serialized_start=1495
+  _globals['_LISTFEEDBACKRESPONSE']._serialized_end=1584
+  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_start=1587
+  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_end=1861
+  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_start=1863
+  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_end=1950
+  _globals['_FEEDBACKCOUNT']._serialized_start=1952
+  _globals['_FEEDBACKCOUNT']._serialized_end=2055
+  _globals['_FEEDBACKSERVICE']._serialized_start=2418
+  _globals['_FEEDBACKSERVICE']._serialized_end=2895
 # @@protoc_insertion_point(module_scope)

@@ -154,7 +154,7 @@ class SubmitFeedbackRequest(_message.Message):
     """
     category: Global___FeedbackCategory.ValueType
     text: _builtins.str
-    """Kept encrypted."""
+    """More than blanks. Kept encrypted."""
     @_builtins.property
     def context(self) -> Global___FeedbackContext: ...
     def __init__(
@@ -205,7 +205,7 @@ class SubmitAnonymousFeedbackRequest(_message.Message):
     """As of SubmitFeedback."""
     category: Global___FeedbackCategory.ValueType
     text: _builtins.str
-    """Kept encrypted."""
+    """More than blanks. Kept encrypted."""
     @_builtins.property
     def context(self) -> Global___FeedbackContext: ...
     def __init__(

@@ -105,6 +105,8 @@ class FaceEvidence(_message.Message):
     ENVELOPE_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     NUMBER_SALT_FIELD_NUMBER: _builtins.int
+    VALID_FROM_FIELD_NUMBER: _builtins.int
+    VALID_TO_FIELD_NUMBER: _builtins.int
     VALID_FROM_SALT_FIELD_NUMBER: _builtins.int
     VALID_TO_SALT_FIELD_NUMBER: _builtins.int
     PICTURE_FIELD_NUMBER: _builtins.int
@@ -113,8 +115,12 @@ class FaceEvidence(_message.Message):
     """The Envelope (bundle.proto) exactly as the device wrote it."""
     number_salt: _builtins.bytes
     """Opens the commitment to document.number."""
+    valid_from: _builtins.str
+    """The days of the card as the device committed to them, and what opens the commitments to
+    document.valid_from and document.valid_to.
+    """
+    valid_to: _builtins.str
     valid_from_salt: _builtins.bytes
-    """Open the commitments to document.valid_from and document.valid_to."""
     valid_to_salt: _builtins.bytes
     picture: _builtins.bytes
     """The picture best_shot (JPEG or PNG) before it was encrypted, and what opens the commitment to it."""
@@ -129,6 +135,8 @@ class FaceEvidence(_message.Message):
         envelope: _builtins.bytes = ...,
         certificates: _abc.Iterable[_builtins.bytes] | None = ...,
         number_salt: _builtins.bytes = ...,
+        valid_from: _builtins.str = ...,
+        valid_to: _builtins.str = ...,
         valid_from_salt: _builtins.bytes = ...,
         valid_to_salt: _builtins.bytes = ...,
         picture: _builtins.bytes = ...,
@@ -136,7 +144,7 @@ class FaceEvidence(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "envelope", b"envelope", "number_salt", b"number_salt", "picture", b"picture", "picture_salt", b"picture_salt", "valid_from_salt", b"valid_from_salt", "valid_to_salt", b"valid_to_salt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "envelope", b"envelope", "number_salt", b"number_salt", "picture", b"picture", "picture_salt", b"picture_salt", "valid_from", b"valid_from", "valid_from_salt", b"valid_from_salt", "valid_to", b"valid_to", "valid_to_salt", b"valid_to_salt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

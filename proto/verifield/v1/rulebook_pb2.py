@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bverifield/v1/rulebook.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x03\n\x05Rules\x12;\n\x0fnumber_segments\x18\x01 \x01(\x0b\x32 .verifield.v1.NumberSegmentRulesH\x00\x12\x37\n\x0cverification\x18\x02 \x01(\x0b\x32\x1f.verifield.v1.VerificationRulesH\x00\x12;\n\x0f\x63lient_versions\x18\x03 \x01(\x0b\x32 .verifield.v1.ClientVersionRulesH\x00\x12+\n\x06review\x18\x04 \x01(\x0b\x32\x19.verifield.v1.ReviewRulesH\x00\x12-\n\x07process\x18\x05 \x01(\x0b\x32\x1a.verifield.v1.ProcessRulesH\x00\x12\x41\n\x12\x61pplication_limits\x18\x06 \x01(\x0b\x32#.verifield.v1.ApplicationLimitRulesH\x00\x12)\n\x05login\x18\x07 \x01(\x0b\x32\x18.verifield.v1.LoginRulesH\x00\x42\x0e\n\x05rules\x12\x05\xbaH\x02\x08\x01\"\xb2\x03\n\x0bRuleEdition\x12.\n\x04kind\x18\x01 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x07version\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\x18.verifield.v1.RulesStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x05rules\x18\x06 \x01(\x0b\x32\x13.verifield.v1.Rules\x12\x18\n\x06\x61uthor\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x16\n\x04note\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x30\n\x0cpublish_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rwithdraw_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x08RuleText\x12 \n\x02zh\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\x12 \n\x02\x65n\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\x12 \n\x02\x65s\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\"\xde\x01\n\x12NumberSegmentRules\x12\x37\n\x08segments\x18\x01 \x03(\x0b\x32\x1a.verifield.v1.PhoneSegmentB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03:\x8e\x01\xbaH\x8a\x01\x1a\x87\x01\n\x16number_segments.unique\x12%a prefix stands once for each country\x1a\x46this.segments.map(s, string(s.country_code) + \' \' + s.prefix).unique()\"\xb0\x01\n\x0cPhoneSegment\x12\x1e\n\x0c\x63ountry_code\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe7\x07\x12#\n\x06prefix\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e\x32\x0c^[0-9]{2,7}$\x12\x37\n\x06status\x18\x03 \x01(\x0e\x32\x1b.verifield.v1.SegmentStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x04note\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\"\xbc\x02\n\x11VerificationRules\x12@\n\x10phone_id_binding\x18\x01 \x01(\x0e\x32\x1a.verifield.v1.PhoneBindingB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12*\n\x17tries_before_escalation\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\x14(\x01\x12+\n\x18\x66\x61\x63\x65_tries_before_window\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\x14(\x01\x12\x44\n\x10\x65vidence_max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\n\x12\x46\n\rrecheck_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0e\"\x06\x08\xc0\x9d\xbd\x96\x01\x32\x04\x08\x80\xa3\x05\"\xaa\x01\n\x12\x43lientVersionRules\x12\x37\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x1c.verifield.v1.ClientVersionsB\x08\xbaH\x05\x92\x01\x02\x10\x14:[\xbaHX\x1aV\n\x16\x63lient_versions.unique\x12\x14\x61 client stands once\x1a&this.clients.map(c, c.client).unique()\"\x9c\x02\n\x0e\x43lientVersions\x12-\n\x06\x63lient\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,31}$\x12;\n\x0bmin_version\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$\x12>\n\x0elatest_version\x18\x03 \x01(\tB&\xbaH#r!2\x1f^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$\x12%\n\x05notes\x18\x04 \x01(\x0b\x32\x16.verifield.v1.RuleText\x12\x37\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32\x1b.verifield.v1.ClientFeatureB\x08\xbaH\x05\x92\x01\x02\x10\x32\"|\n\rClientFeature\x12.\n\x07\x66\x65\x61ture\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{1,63}$\x12;\n\x0bmin_version\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$\"\x9b\x02\n\x0bReviewRules\x12\x43\n\rdecide_within\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\x12\x31\n\x05times\x18\x02 \x03(\x0b\x32\x18.verifield.v1.ReviewTimeB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12G\n\x11supplement_within\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\x12#\n\x11sampled_per_mille\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12&\n\x12tasks_per_reviewer\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\x90N(\x01\"{\n\nReviewTime\x12(\n\x04kind\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Z][A-Z_]{1,63}$\x12\x43\n\rdecide_within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\"\x9d\x01\n\x0cProcessRules\x12\x32\n\tprocesses\x18\x01 \x03(\x0b\x32\x15.verifield.v1.ProcessB\x08\xbaH\x05\x92\x01\x02\x10\x32:Y\xbaHV\x1aT\n\x10processes.unique\x12\x15\x61 process stands once\x1a)this.processes.map(p, p.process).unique()\"\x97\x01\n\x07Process\x12.\n\x07process\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{1,63}$\x12$\n\x04text\x18\x02 \x01(\x0b\x32\x16.verifield.v1.RuleText\x12\x36\n\x07numbers\x18\x03 \x03(\x0b\x32\x1b.verifield.v1.ProcessNumberB\x08\xbaH\x05\x92\x01\x02\x10\x32\"\\\n\rProcessNumber\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{1,63}$\x12\x1e\n\x05value\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"\x87\x02\n\x15\x41pplicationLimitRules\x12\x37\n\x0e\x63\x65rtifications\x18\x01 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\x12:\n\x11\x62usiness_requests\x18\x02 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\x12<\n\x13\x66\x65\x65\x64\x62\x61\x63k_of_account\x18\x03 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x12\x66\x65\x65\x64\x62\x61\x63k_of_source\x18\x04 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\"\xa7\x01\n\tRuleLimit\x12\x1a\n\x05\x63ount\x18\x01 \x01(\rB\x0b\xbaH\x08*\x06\x18\xa0\x8d\x06(\x01\x12?\n\x06within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\xc8\x01\x01\x12=\n\tcool_down\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\xe0\x8f\x86\x0f\x32\x00\"\xde\x01\n\nLoginRules\x12$\n\x11tries_before_lock\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x64(\x03\x12@\n\x08lock_for\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08<\xc8\x01\x01\x12&\n\x12unknown_per_minute\x18\x03 \x01(\rB\n\xbaH\x07*\x05\x18\xe8\x07(\x01\x12@\n\x07session\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x04\x08\x80\xf5$2\x03\x08\xac\x02\xc8\x01\x01*\xe3\x01\n\x08RuleKind\x12\x19\n\x15RULE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19RULE_KIND_NUMBER_SEGMENTS\x10\x01\x12\x1a\n\x16RULE_KIND_VERIFICATION\x10\x02\x12\x1d\n\x19RULE_KIND_CLIENT_VERSIONS\x10\x03\x12\x14\n\x10RULE_KIND_REVIEW\x10\x04\x12\x15\n\x11RULE_KIND_PROCESS\x10\x05\x12 \n\x1cRULE_KIND_APPLICATION_LIMITS\x10\x06\x12\x13\n\x0fRULE_KIND_LOGIN\x10\x07*\x8f\x01\n\nRulesState\x12\x1b\n\x17RULES_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RULES_STATE_DRAFT\x10\x01\x12\x19\n\x15RULES_STATE_EFFECTIVE\x10\x02\x12\x17\n\x13RULES_STATE_RETIRED\x10\x03\x12\x19\n\x15RULES_STATE_WITHDRAWN\x10\x04*m\n\rSegmentStatus\x12\x1e\n\x1aSEGMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18SEGMENT_STATUS_SUPPORTED\x10\x01\x12\x1e\n\x1aSEGMENT_STATUS_UNSUPPORTED\x10\x02*w\n\x0cPhoneBinding\x12\x1d\n\x19PHONE_BINDING_UNSPECIFIED\x10\x00\x12\x15\n\x11PHONE_BINDING_OFF\x10\x01\x12\x16\n\x12PHONE_BINDING_WARN\x10\x02\x12\x19\n\x15PHONE_BINDING_ENFORCE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bverifield/v1/rulebook.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x03\n\x05Rules\x12;\n\x0fnumber_segments\x18\x01 \x01(\x0b\x32 .verifield.v1.NumberSegmentRulesH\x00\x12\x37\n\x0cverification\x18\x02 \x01(\x0b\x32\x1f.verifield.v1.VerificationRulesH\x00\x12;\n\x0f\x63lient_versions\x18\x03 \x01(\x0b\x32 .verifield.v1.ClientVersionRulesH\x00\x12+\n\x06review\x18\x04 \x01(\x0b\x32\x19.verifield.v1.ReviewRulesH\x00\x12-\n\x07process\x18\x05 \x01(\x0b\x32\x1a.verifield.v1.ProcessRulesH\x00\x12\x41\n\x12\x61pplication_limits\x18\x06 \x01(\x0b\x32#.verifield.v1.ApplicationLimitRulesH\x00\x12)\n\x05login\x18\x07 \x01(\x0b\x32\x18.verifield.v1.LoginRulesH\x00\x42\x0e\n\x05rules\x12\x05\xbaH\x02\x08\x01\"\xb2\x03\n\x0bRuleEdition\x12.\n\x04kind\x18\x01 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x07version\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\x18.verifield.v1.RulesStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\x05rules\x18\x06 \x01(\x0b\x32\x13.verifield.v1.Rules\x12\x18\n\x06\x61uthor\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x16\n\x04note\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x30\n\x0cpublish_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rwithdraw_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x08RuleText\x12 \n\x02zh\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\x12 \n\x02\x65n\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\x12 \n\x02\x65s\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\"\xfb\x01\n\x12NumberSegmentRules\x12\x37\n\x08segments\x18\x01 \x03(\x0b\x32\x1a.verifield.v1.PhoneSegmentB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03:\xab\x01\xbaH\xa7\x01\x1a\xa4\x01\n\x16number_segments.unique\x12%a prefix stands once for each country\x1a\x63this.segments.map(s, string(s.country_code == 0u ? 86u : s.country_code) + \' \' + s.prefix).unique()\"\xb0\x01\n\x0cPhoneSegment\x12\x1e\n\x0c\x63ountry_code\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe7\x07\x12#\n\x06prefix\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e\x32\x0c^[0-9]{2,7}$\x12\x37\n\x06status\x18\x03 \x01(\x0e\x32\x1b.verifield.v1.SegmentStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x04note\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\"\xc2\x02\n\x11VerificationRules\x12@\n\x10phone_id_binding\x18\x01 \x01(\x0e\x32\x1a.verifield.v1.PhoneBindingB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12*\n\x17tries_before_escalation\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\x14(\x01\x12+\n\x18\x66\x61\x63\x65_tries_before_window\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\x14(\x01\x12G\n\x10\x65vidence_max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\n\xc8\x01\x01\x12I\n\rrecheck_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x17\xbaH\x14\xaa\x01\x0e\"\x06\x08\xc0\x9d\xbd\x96\x01\x32\x04\x08\x80\xa3\x05\xc8\x01\x01\"\xaa\x01\n\x12\x43lientVersionRules\x12\x37\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x1c.verifield.v1.ClientVersionsB\x08\xbaH\x05\x92\x01\x02\x10\x14:[\xbaHX\x1aV\n\x16\x63lient_versions.unique\x12\x14\x61 client stands once\x1a&this.clients.map(c, c.client).unique()\"\xfc\x02\n\x0e\x43lientVersions\x12-\n\x06\x63lient\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,31}$\x12;\n\x0bmin_version\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$\x12>\n\x0elatest_version\x18\x03 \x01(\tB&\xbaH#r!2\x1f^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$\x12%\n\x05notes\x18\x04 \x01(\x0b\x32\x16.verifield.v1.RuleText\x12\x37\n\x08\x66\x65\x61tures\x18\x05 \x03(\x0b\x32\x1b.verifield.v1.ClientFeatureB\x08\xbaH\x05\x92\x01\x02\x10\x32:^\xbaH[\x1aY\n\x16\x63lient_features.unique\x12\x15\x61 feature stands once\x1a(this.features.map(f, f.feature).unique()\"|\n\rClientFeature\x12.\n\x07\x66\x65\x61ture\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{1,63}$\x12;\n\x0bmin_version\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$\"\xff\x02\n\x0bReviewRules\x12\x46\n\rdecide_within\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\xc8\x01\x01\x12\x31\n\x05times\x18\x02 \x03(\x0b\x32\x18.verifield.v1.ReviewTimeB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12J\n\x11supplement_within\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\xc8\x01\x01\x12#\n\x11sampled_per_mille\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12&\n\x12tasks_per_reviewer\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\x90N(\x01:\\\xbaHY\x1aW\n\x13review_times.unique\x12\x1c\x61 kind of review stands once\x1a\"this.times.map(t, t.kind).unique()\"~\n\nReviewTime\x12(\n\x04kind\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Z][A-Z_]{1,63}$\x12\x46\n\rdecide_within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\xc8\x01\x01\"\x9d\x01\n\x0cProcessRules\x12\x32\n\tprocesses\x18\x01 \x03(\x0b\x32\x15.verifield.v1.ProcessB\x08\xbaH\x05\x92\x01\x02\x10\x32:Y\xbaHV\x1aT\n\x10processes.unique\x12\x15\x61 process stands once\x1a)this.processes.map(p, p.process).unique()\"\xf2\x01\n\x07Process\x12.\n\x07process\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{1,63}$\x12$\n\x04text\x18\x02 \x01(\x0b\x32\x16.verifield.v1.RuleText\x12\x36\n\x07numbers\x18\x03 \x03(\x0b\x32\x1b.verifield.v1.ProcessNumberB\x08\xbaH\x05\x92\x01\x02\x10\x32:Y\xbaHV\x1aT\n\x16process_numbers.unique\x12\x14\x61 number stands once\x1a$this.numbers.map(n, n.name).unique()\"\\\n\rProcessNumber\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{1,63}$\x12\x1e\n\x05value\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"\x87\x02\n\x15\x41pplicationLimitRules\x12\x37\n\x0e\x63\x65rtifications\x18\x01 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\x12:\n\x11\x62usiness_requests\x18\x02 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\x12<\n\x13\x66\x65\x65\x64\x62\x61\x63k_of_account\x18\x03 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x12\x66\x65\x65\x64\x62\x61\x63k_of_source\x18\x04 \x01(\x0b\x32\x17.verifield.v1.RuleLimitB\x06\xbaH\x03\xc8\x01\x01\"\xa7\x01\n\tRuleLimit\x12\x1a\n\x05\x63ount\x18\x01 \x01(\rB\x0b\xbaH\x08*\x06\x18\xa0\x8d\x06(\x01\x12?\n\x06within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x05\x08\xe0\x8f\x86\x0f\x32\x02\x08<\xc8\x01\x01\x12=\n\tcool_down\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\xe0\x8f\x86\x0f\x32\x00\"\xde\x01\n\nLoginRules\x12$\n\x11tries_before_lock\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x64(\x03\x12@\n\x08lock_for\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08<\xc8\x01\x01\x12&\n\x12unknown_per_minute\x18\x03 \x01(\rB\n\xbaH\x07*\x05\x18\xe8\x07(\x01\x12@\n\x07session\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0b\"\x04\x08\x80\xf5$2\x03\x08\xac\x02\xc8\x01\x01*\xe3\x01\n\x08RuleKind\x12\x19\n\x15RULE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19RULE_KIND_NUMBER_SEGMENTS\x10\x01\x12\x1a\n\x16RULE_KIND_VERIFICATION\x10\x02\x12\x1d\n\x19RULE_KIND_CLIENT_VERSIONS\x10\x03\x12\x14\n\x10RULE_KIND_REVIEW\x10\x04\x12\x15\n\x11RULE_KIND_PROCESS\x10\x05\x12 \n\x1cRULE_KIND_APPLICATION_LIMITS\x10\x06\x12\x13\n\x0fRULE_KIND_LOGIN\x10\x07*\x8f\x01\n\nRulesState\x12\x1b\n\x17RULES_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RULES_STATE_DRAFT\x10\x01\x12\x19\n\x15RULES_STATE_EFFECTIVE\x10\x02\x12\x17\n\x13RULES_STATE_RETIRED\x10\x03\x12\x19\n\x15RULES_STATE_WITHDRAWN\x10\x04*m\n\rSegmentStatus\x12\x1e\n\x1aSEGMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18SEGMENT_STATUS_SUPPORTED\x10\x01\x12\x1e\n\x1aSEGMENT_STATUS_UNSUPPORTED\x10\x02*w\n\x0cPhoneBinding\x12\x1d\n\x19PHONE_BINDING_UNSPECIFIED\x10\x00\x12\x15\n\x11PHONE_BINDING_OFF\x10\x01\x12\x16\n\x12PHONE_BINDING_WARN\x10\x02\x12\x19\n\x15PHONE_BINDING_ENFORCE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,7 +55,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NUMBERSEGMENTRULES'].fields_by_name['segments']._loaded_options = None
   _globals['_NUMBERSEGMENTRULES'].fields_by_name['segments']._serialized_options = b'\272H\006\222\001\003\020\364\003'
   _globals['_NUMBERSEGMENTRULES']._loaded_options = None
-  _globals['_NUMBERSEGMENTRULES']._serialized_options = b'\272H\212\001\032\207\001\n\026number_segments.unique\022%a prefix stands once for each country\032Fthis.segments.map(s, string(s.country_code) + \' \' + s.prefix).unique()'
+  _globals['_NUMBERSEGMENTRULES']._serialized_options = b'\272H\247\001\032\244\001\n\026number_segments.unique\022%a prefix stands once for each country\032cthis.segments.map(s, string(s.country_code == 0u ? 86u : s.country_code) + \' \' + s.prefix).unique()'
   _globals['_PHONESEGMENT'].fields_by_name['country_code']._loaded_options = None
   _globals['_PHONESEGMENT'].fields_by_name['country_code']._serialized_options = b'\272H\005*\003\030\347\007'
   _globals['_PHONESEGMENT'].fields_by_name['prefix']._loaded_options = None
@@ -71,9 +71,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFICATIONRULES'].fields_by_name['face_tries_before_window']._loaded_options = None
   _globals['_VERIFICATIONRULES'].fields_by_name['face_tries_before_window']._serialized_options = b'\272H\006*\004\030\024(\001'
   _globals['_VERIFICATIONRULES'].fields_by_name['evidence_max_age']._loaded_options = None
-  _globals['_VERIFICATIONRULES'].fields_by_name['evidence_max_age']._serialized_options = b'\272H\014\252\001\t\"\003\010\220\0342\002\010\n'
+  _globals['_VERIFICATIONRULES'].fields_by_name['evidence_max_age']._serialized_options = b'\272H\017\252\001\t\"\003\010\220\0342\002\010\n\310\001\001'
   _globals['_VERIFICATIONRULES'].fields_by_name['recheck_after']._loaded_options = None
-  _globals['_VERIFICATIONRULES'].fields_by_name['recheck_after']._serialized_options = b'\272H\021\252\001\016\"\006\010\300\235\275\226\0012\004\010\200\243\005'
+  _globals['_VERIFICATIONRULES'].fields_by_name['recheck_after']._serialized_options = b'\272H\024\252\001\016\"\006\010\300\235\275\226\0012\004\010\200\243\005\310\001\001'
   _globals['_CLIENTVERSIONRULES'].fields_by_name['clients']._loaded_options = None
   _globals['_CLIENTVERSIONRULES'].fields_by_name['clients']._serialized_options = b'\272H\005\222\001\002\020\024'
   _globals['_CLIENTVERSIONRULES']._loaded_options = None
@@ -86,24 +86,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLIENTVERSIONS'].fields_by_name['latest_version']._serialized_options = b'\272H#r!2\037^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$'
   _globals['_CLIENTVERSIONS'].fields_by_name['features']._loaded_options = None
   _globals['_CLIENTVERSIONS'].fields_by_name['features']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_CLIENTVERSIONS']._loaded_options = None
+  _globals['_CLIENTVERSIONS']._serialized_options = b'\272H[\032Y\n\026client_features.unique\022\025a feature stands once\032(this.features.map(f, f.feature).unique()'
   _globals['_CLIENTFEATURE'].fields_by_name['feature']._loaded_options = None
   _globals['_CLIENTFEATURE'].fields_by_name['feature']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9_]{1,63}$'
   _globals['_CLIENTFEATURE'].fields_by_name['min_version']._loaded_options = None
   _globals['_CLIENTFEATURE'].fields_by_name['min_version']._serialized_options = b'\272H#r!2\037^[0-9]{1,6}(\\.[0-9]{1,6}){1,3}$'
   _globals['_REVIEWRULES'].fields_by_name['decide_within']._loaded_options = None
-  _globals['_REVIEWRULES'].fields_by_name['decide_within']._serialized_options = b'\272H\016\252\001\013\"\005\010\340\217\206\0172\002\010<'
+  _globals['_REVIEWRULES'].fields_by_name['decide_within']._serialized_options = b'\272H\021\252\001\013\"\005\010\340\217\206\0172\002\010<\310\001\001'
   _globals['_REVIEWRULES'].fields_by_name['times']._loaded_options = None
   _globals['_REVIEWRULES'].fields_by_name['times']._serialized_options = b'\272H\005\222\001\002\020\024'
   _globals['_REVIEWRULES'].fields_by_name['supplement_within']._loaded_options = None
-  _globals['_REVIEWRULES'].fields_by_name['supplement_within']._serialized_options = b'\272H\016\252\001\013\"\005\010\340\217\206\0172\002\010<'
+  _globals['_REVIEWRULES'].fields_by_name['supplement_within']._serialized_options = b'\272H\021\252\001\013\"\005\010\340\217\206\0172\002\010<\310\001\001'
   _globals['_REVIEWRULES'].fields_by_name['sampled_per_mille']._loaded_options = None
   _globals['_REVIEWRULES'].fields_by_name['sampled_per_mille']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_REVIEWRULES'].fields_by_name['tasks_per_reviewer']._loaded_options = None
   _globals['_REVIEWRULES'].fields_by_name['tasks_per_reviewer']._serialized_options = b'\272H\007*\005\030\220N(\001'
+  _globals['_REVIEWRULES']._loaded_options = None
+  _globals['_REVIEWRULES']._serialized_options = b'\272HY\032W\n\023review_times.unique\022\034a kind of review stands once\032\"this.times.map(t, t.kind).unique()'
   _globals['_REVIEWTIME'].fields_by_name['kind']._loaded_options = None
   _globals['_REVIEWTIME'].fields_by_name['kind']._serialized_options = b'\272H\027r\0252\023^[A-Z][A-Z_]{1,63}$'
   _globals['_REVIEWTIME'].fields_by_name['decide_within']._loaded_options = None
-  _globals['_REVIEWTIME'].fields_by_name['decide_within']._serialized_options = b'\272H\016\252\001\013\"\005\010\340\217\206\0172\002\010<'
+  _globals['_REVIEWTIME'].fields_by_name['decide_within']._serialized_options = b'\272H\021\252\001\013\"\005\010\340\217\206\0172\002\010<\310\001\001'
   _globals['_PROCESSRULES'].fields_by_name['processes']._loaded_options = None
   _globals['_PROCESSRULES'].fields_by_name['processes']._serialized_options = b'\272H\005\222\001\002\0202'
   _globals['_PROCESSRULES']._loaded_options = None
@@ -112,6 +116,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESS'].fields_by_name['process']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9_]{1,63}$'
   _globals['_PROCESS'].fields_by_name['numbers']._loaded_options = None
   _globals['_PROCESS'].fields_by_name['numbers']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_PROCESS']._loaded_options = None
+  _globals['_PROCESS']._serialized_options = b'\272HV\032T\n\026process_numbers.unique\022\024a number stands once\032$this.numbers.map(n, n.name).unique()'
   _globals['_PROCESSNUMBER'].fields_by_name['name']._loaded_options = None
   _globals['_PROCESSNUMBER'].fields_by_name['name']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9_]{1,63}$'
   _globals['_PROCESSNUMBER'].fields_by_name['value']._loaded_options = None
@@ -138,14 +144,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGINRULES'].fields_by_name['unknown_per_minute']._serialized_options = b'\272H\007*\005\030\350\007(\001'
   _globals['_LOGINRULES'].fields_by_name['session']._loaded_options = None
   _globals['_LOGINRULES'].fields_by_name['session']._serialized_options = b'\272H\021\252\001\013\"\004\010\200\365$2\003\010\254\002\310\001\001'
-  _globals['_RULEKIND']._serialized_start=3887
-  _globals['_RULEKIND']._serialized_end=4114
-  _globals['_RULESSTATE']._serialized_start=4117
-  _globals['_RULESSTATE']._serialized_end=4260
-  _globals['_SEGMENTSTATUS']._serialized_start=4262
-  _globals['_SEGMENTSTATUS']._serialized_end=4371
-  _globals['_PHONEBINDING']._serialized_start=4373
-  _globals['_PHONEBINDING']._serialized_end=4492
+  _globals['_RULEKIND']._serialized_start=4212
+  _globals['_RULEKIND']._serialized_end=4439
+  _globals['_RULESSTATE']._serialized_start=4442
+  _globals['_RULESSTATE']._serialized_end=4585
+  _globals['_SEGMENTSTATUS']._serialized_start=4587
+  _globals['_SEGMENTSTATUS']._serialized_end=4696
+  _globals['_PHONEBINDING']._serialized_start=4698
+  _globals['_PHONEBINDING']._serialized_end=4817
   _globals['_RULES']._serialized_start=140
   _globals['_RULES']._serialized_end=544
   _globals['_RULEEDITION']._serialized_start=547
@@ -153,31 +159,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULETEXT']._serialized_start=983
   _globals['_RULETEXT']._serialized_end=1095
   _globals['_NUMBERSEGMENTRULES']._serialized_start=1098
-  _globals['_NUMBERSEGMENTRULES']._serialized_end=1320
-  _globals['_PHONESEGMENT']._serialized_start=1323
-  _globals['_PHONESEGMENT']._serialized_end=1499
-  _globals['_VERIFICATIONRULES']._serialized_start=1502
-  _globals['_VERIFICATIONRULES']._serialized_end=1818
-  _globals['_CLIENTVERSIONRULES']._serialized_start=1821
-  _globals['_CLIENTVERSIONRULES']._serialized_end=1991
-  _globals['_CLIENTVERSIONS']._serialized_start=1994
-  _globals['_CLIENTVERSIONS']._serialized_end=2278
-  _globals['_CLIENTFEATURE']._serialized_start=2280
-  _globals['_CLIENTFEATURE']._serialized_end=2404
-  _globals['_REVIEWRULES']._serialized_start=2407
-  _globals['_REVIEWRULES']._serialized_end=2690
-  _globals['_REVIEWTIME']._serialized_start=2692
-  _globals['_REVIEWTIME']._serialized_end=2815
-  _globals['_PROCESSRULES']._serialized_start=2818
-  _globals['_PROCESSRULES']._serialized_end=2975
-  _globals['_PROCESS']._serialized_start=2978
-  _globals['_PROCESS']._serialized_end=3129
-  _globals['_PROCESSNUMBER']._serialized_start=3131
-  _globals['_PROCESSNUMBER']._serialized_end=3223
-  _globals['_APPLICATIONLIMITRULES']._serialized_start=3226
-  _globals['_APPLICATIONLIMITRULES']._serialized_end=3489
-  _globals['_RULELIMIT']._serialized_start=3492
-  _globals['_RULELIMIT']._serialized_end=3659
-  _globals['_LOGINRULES']._serialized_start=3662
-  _globals['_LOGINRULES']._serialized_end=3884
+  _globals['_NUMBERSEGMENTRULES']._serialized_end=1349
+  _globals['_PHONESEGMENT']._serialized_start=1352
+  _globals['_PHONESEGMENT']._serialized_end=1528
+  _globals['_VERIFICATIONRULES']._serialized_start=1531
+  _globals['_VERIFICATIONRULES']._serialized_end=1853
+  _globals['_CLIENTVERSIONRULES']._serialized_start=1856
+  _globals['_CLIENTVERSIONRULES']._serialized_end=2026
+  _globals['_CLIENTVERSIONS']._serialized_start=2029
+  _globals['_CLIENTVERSIONS']._serialized_end=2409
+  _globals['_CLIENTFEATURE']._serialized_start=2411
+  _globals['_CLIENTFEATURE']._serialized_end=2535
+  _globals['_REVIEWRULES']._serialized_start=2538
+  _globals['_REVIEWRULES']._serialized_end=2921
+  _globals['_REVIEWTIME']._serialized_start=2923
+  _globals['_REVIEWTIME']._serialized_end=3049
+  _globals['_PROCESSRULES']._serialized_start=3052
+  _globals['_PROCESSRULES']._serialized_end=3209
+  _globals['_PROCESS']._serialized_start=3212
+  _globals['_PROCESS']._serialized_end=3454
+  _globals['_PROCESSNUMBER']._serialized_start=3456
+  _globals['_PROCESSNUMBER']._serialized_end=3548
+  _globals['_APPLICATIONLIMITRULES']._serialized_start=3551
+  _globals['_APPLICATIONLIMITRULES']._serialized_end=3814
+  _globals['_RULELIMIT']._serialized_start=3817
+  _globals['_RULELIMIT']._serialized_end=3984
+  _globals['_LOGINRULES']._serialized_start=3987
+  _globals['_LOGINRULES']._serialized_end=4209
 # @@protoc_insertion_point(module_scope)

@@ -124,7 +124,9 @@ Global___PhoneBinding: _TypeAlias = PhoneBinding  # noqa: Y015
 
 @_typing.final
 class Rules(_message.Message):
-    """Rules are the whole rules of one kind: an edition takes the place of the one before it as a whole."""
+    """Rules are the whole rules of one kind: an edition takes the place of the one before it as a whole. At most
+    64 KiB; fields that this version of the service does not know are refused, as it could not obey them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,7 +389,7 @@ class ClientVersions(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     client: _builtins.str
     min_version: _builtins.str
-    """Older ones are refused. Numbers with dots: 1.4 or 1.4.2."""
+    """Older ones are refused. Numbers with dots: 1.4 or 1.4.2. Not above the latest, nor is a feature's."""
     latest_version: _builtins.str
     @_builtins.property
     def notes(self) -> Global___RuleText:

@@ -28,7 +28,7 @@ from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 from verifield.v1 import rulebook_pb2 as verifield_dot_v1_dot_rulebook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/rulebook_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\x1a\x1bverifield/v1/rulebook.proto\"\xbc\x01\n\x13PublishRulesRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12*\n\x05rules\x18\x02 \x01(\x0b\x32\x13.verifield.v1.RulesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04note\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x10\x01\x18\xf4\x03\x32\n^[^\\x00]*$\"B\n\x14PublishRulesResponse\x12*\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x19.verifield.v1.RuleEdition\"\x8d\x01\n\x14WithdrawRulesRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x07version\x18\x03 \x01(\x04\x42\x11\xbaH\x0e\x32\x0c\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f(\x01\"C\n\x15WithdrawRulesResponse\x12*\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x19.verifield.v1.RuleEdition\"\x8d\x01\n\x0fGetRulesRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x07version\x18\x03 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\">\n\x10GetRulesResponse\x12*\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x19.verifield.v1.RuleEdition\"\x82\x01\n\x13ListEditionsRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"\\\n\x14ListEditionsResponse\x12+\n\x08\x65\x64itions\x18\x01 \x03(\x0b\x32\x19.verifield.v1.RuleEdition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15GetVersionInfoRequest\x12-\n\x06\x63lient\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,31}$\"\xb2\x01\n\x16GetVersionInfoResponse\x12\x13\n\x0bmin_version\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\t\x12%\n\x05notes\x18\x03 \x01(\x0b\x32\x16.verifield.v1.RuleText\x12-\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x1b.verifield.v1.ClientFeature\x12\x15\n\rrules_version\x18\x05 \x01(\x04\x32\x9d\x04\n\x0fRulebookService\x12j\n\x0cPublishRules\x12!.verifield.v1.PublishRulesRequest\x1a\".verifield.v1.PublishRulesResponse\"\x13\xea\xda\x18\x0f\n\rrules.publish\x12m\n\rWithdrawRules\x12\".verifield.v1.WithdrawRulesRequest\x1a#.verifield.v1.WithdrawRulesResponse\"\x13\xea\xda\x18\x0f\n\rrules.publish\x12^\n\x08GetRules\x12\x1d.verifield.v1.GetRulesRequest\x1a\x1e.verifield.v1.GetRulesResponse\"\x13\xea\xda\x18\x0f\n\rpolicies.read\x12j\n\x0cListEditions\x12!.verifield.v1.ListEditionsRequest\x1a\".verifield.v1.ListEditionsResponse\"\x13\xea\xda\x18\x0f\n\rpolicies.read\x12\x63\n\x0eGetVersionInfo\x12#.verifield.v1.GetVersionInfoRequest\x1a$.verifield.v1.GetVersionInfoResponse\"\x06\xea\xda\x18\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/rulebook_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\x1a\x1bverifield/v1/rulebook.proto\"\xcd\x01\n\x13PublishRulesRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12*\n\x05rules\x18\x02 \x01(\x0b\x32\x13.verifield.v1.RulesB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x04note\x18\x04 \x01(\tB\'\xbaH$r\"\x10\x01\x18\xf4\x03\x32\x1b^[^\\x00]*[^\\x00\\s][^\\x00]*$\"B\n\x14PublishRulesResponse\x12*\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x19.verifield.v1.RuleEdition\"\x8d\x01\n\x14WithdrawRulesRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x07version\x18\x03 \x01(\x04\x42\x11\xbaH\x0e\x32\x0c\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f(\x01\"C\n\x15WithdrawRulesResponse\x12*\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x19.verifield.v1.RuleEdition\"\x8d\x01\n\x0fGetRulesRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x07version\x18\x03 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\">\n\x10GetRulesResponse\x12*\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x19.verifield.v1.RuleEdition\"\x82\x01\n\x13ListEditionsRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\x16.verifield.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"\\\n\x14ListEditionsResponse\x12+\n\x08\x65\x64itions\x18\x01 \x03(\x0b\x32\x19.verifield.v1.RuleEdition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15GetVersionInfoRequest\x12-\n\x06\x63lient\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,31}$\"\xb2\x01\n\x16GetVersionInfoResponse\x12\x13\n\x0bmin_version\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\t\x12%\n\x05notes\x18\x03 \x01(\x0b\x32\x16.verifield.v1.RuleText\x12-\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x1b.verifield.v1.ClientFeature\x12\x15\n\rrules_version\x18\x05 \x01(\x04\x32\x9d\x04\n\x0fRulebookService\x12j\n\x0cPublishRules\x12!.verifield.v1.PublishRulesRequest\x1a\".verifield.v1.PublishRulesResponse\"\x13\xea\xda\x18\x0f\n\rrules.publish\x12m\n\rWithdrawRules\x12\".verifield.v1.WithdrawRulesRequest\x1a#.verifield.v1.WithdrawRulesResponse\"\x13\xea\xda\x18\x0f\n\rrules.publish\x12^\n\x08GetRules\x12\x1d.verifield.v1.GetRulesRequest\x1a\x1e.verifield.v1.GetRulesResponse\"\x13\xea\xda\x18\x0f\n\rpolicies.read\x12j\n\x0cListEditions\x12!.verifield.v1.ListEditionsRequest\x1a\".verifield.v1.ListEditionsResponse\"\x13\xea\xda\x18\x0f\n\rpolicies.read\x12\x63\n\x0eGetVersionInfo\x12#.verifield.v1.GetVersionInfoRequest\x1a$.verifield.v1.GetVersionInfoResponse\"\x06\xea\xda\x18\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHRULESREQUEST'].fields_by_name['rules']._loaded_options = None
   _globals['_PUBLISHRULESREQUEST'].fields_by_name['rules']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PUBLISHRULESREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_PUBLISHRULESREQUEST'].fields_by_name['note']._serialized_options = b'\272H\023r\021\020\001\030\364\0032\n^[^\\x00]*$'
+  _globals['_PUBLISHRULESREQUEST'].fields_by_name['note']._serialized_options = b'\272H$r\"\020\001\030\364\0032\033^[^\\x00]*[^\\x00\\s][^\\x00]*$'
   _globals['_WITHDRAWRULESREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_WITHDRAWRULESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_WITHDRAWRULESREQUEST'].fields_by_name['kind']._loaded_options = None
@@ -70,25 +70,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULEBOOKSERVICE'].methods_by_name['GetVersionInfo']._loaded_options = None
   _globals['_RULEBOOKSERVICE'].methods_by_name['GetVersionInfo']._serialized_options = b'\352\332\030\002\020\001'
   _globals['_PUBLISHRULESREQUEST']._serialized_start=172
-  _globals['_PUBLISHRULESREQUEST']._serialized_end=360
-  _globals['_PUBLISHRULESRESPONSE']._serialized_start=362
-  _globals['_PUBLISHRULESRESPONSE']._serialized_end=428
-  _globals['_WITHDRAWRULESREQUEST']._serialized_start=431
-  _globals['_WITHDRAWRULESREQUEST']._serialized_end=572
-  _globals['_WITHDRAWRULESRESPONSE']._serialized_start=574
-  _globals['_WITHDRAWRULESRESPONSE']._serialized_end=641
-  _globals['_GETRULESREQUEST']._serialized_start=644
-  _globals['_GETRULESREQUEST']._serialized_end=785
-  _globals['_GETRULESRESPONSE']._serialized_start=787
-  _globals['_GETRULESRESPONSE']._serialized_end=849
-  _globals['_LISTEDITIONSREQUEST']._serialized_start=852
-  _globals['_LISTEDITIONSREQUEST']._serialized_end=982
-  _globals['_LISTEDITIONSRESPONSE']._serialized_start=984
-  _globals['_LISTEDITIONSRESPONSE']._serialized_end=1076
-  _globals['_GETVERSIONINFOREQUEST']._serialized_start=1078
-  _globals['_GETVERSIONINFOREQUEST']._serialized_end=1148
-  _globals['_GETVERSIONINFORESPONSE']._serialized_start=1151
-  _globals['_GETVERSIONINFORESPONSE']._serialized_end=1329
-  _globals['_RULEBOOKSERVICE']._serialized_start=1332
-  _globals['_RULEBOOKSERVICE']._serialized_end=1873
+  _globals['_PUBLISHRULESREQUEST']._serialized_end=377
+  _globals['_PUBLISHRULESRESPONSE']._serialized_start=379
+  _globals['_PUBLISHRULESRESPONSE']._serialized_end=445
+  _globals['_WITHDRAWRULESREQUEST']._serialized_start=448
+  _globals['_WITHDRAWRULESREQUEST']._serialized_end=589
+  _globals['_WITHDRAWRULESRESPONSE']._serialized_start=591
+  _globals['_WITHDRAWRULESRESPONSE']._serialized_end=658
+  _globals['_GETRULESREQUEST']._serialized_start=661
+  _globals['_GETRULESREQUEST']._serialized_end=802
+  _globals['_GETRULESRESPONSE']._serialized_start=804
+  _globals['_GETRULESRESPONSE']._serialized_end=866
+  _globals['_LISTEDITIONSREQUEST']._serialized_start=869
+  _globals['_LISTEDITIONSREQUEST']._serialized_end=999
+  _globals['_LISTEDITIONSRESPONSE']._serialized_start=1001
+  _globals['_LISTEDITIONSRESPONSE']._serialized_end=1093
+  _globals['_GETVERSIONINFOREQUEST']._serialized_start=1095
+  _globals['_GETVERSIONINFOREQUEST']._serialized_end=1165
+  _globals['_GETVERSIONINFORESPONSE']._serialized_start=1168
+  _globals['_GETVERSIONINFORESPONSE']._serialized_end=1346
+  _globals['_RULEBOOKSERVICE']._serialized_start=1349
+  _globals['_RULEBOOKSERVICE']._serialized_end=1890
 # @@protoc_insertion_point(module_scope)

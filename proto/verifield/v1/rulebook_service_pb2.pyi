@@ -33,12 +33,14 @@ class PublishRulesRequest(_message.Message):
     is done once, and answered as the first time; the id with another request is refused. May be empty.
     """
     note: _builtins.str
-    """Why, for those who look later."""
+    """Why, for those who look later; more than blanks."""
     @_builtins.property
     def rules(self) -> _rulebook_pb2.Rules: ...
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
-        """When they take effect; absent: now. Not in the past, and within two years."""
+        """When they take effect; absent: now. Not in the past, and within two years; at most 20 editions of a kind
+        are still to come.
+        """
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ class RulebookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawRules(self, request, context):
-        """WithdrawRules takes back an edition that has not yet taken effect.
+        """WithdrawRules takes back an edition that does not take effect within the next minute.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

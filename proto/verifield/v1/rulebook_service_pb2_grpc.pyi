@@ -42,7 +42,7 @@ class RulebookServiceStub:
     PublishRules: _grpc.UnaryUnaryMultiCallable[_rulebook_service_pb2.PublishRulesRequest, _rulebook_service_pb2.PublishRulesResponse]
     """PublishRules adds an edition to a kind; it takes effect at its time, on all servers at the same instant."""
     WithdrawRules: _grpc.UnaryUnaryMultiCallable[_rulebook_service_pb2.WithdrawRulesRequest, _rulebook_service_pb2.WithdrawRulesResponse]
-    """WithdrawRules takes back an edition that has not yet taken effect."""
+    """WithdrawRules takes back an edition that does not take effect within the next minute."""
     GetRules: _grpc.UnaryUnaryMultiCallable[_rulebook_service_pb2.GetRulesRequest, _rulebook_service_pb2.GetRulesResponse]
     """GetRules returns what is in effect at a moment, or one edition by its version."""
     ListEditions: _grpc.UnaryUnaryMultiCallable[_rulebook_service_pb2.ListEditionsRequest, _rulebook_service_pb2.ListEditionsResponse]
@@ -64,7 +64,7 @@ class RulebookServiceAsyncStub(RulebookServiceStub):
     PublishRules: _aio.UnaryUnaryMultiCallable[_rulebook_service_pb2.PublishRulesRequest, _rulebook_service_pb2.PublishRulesResponse]  # type: ignore[assignment]
     """PublishRules adds an edition to a kind; it takes effect at its time, on all servers at the same instant."""
     WithdrawRules: _aio.UnaryUnaryMultiCallable[_rulebook_service_pb2.WithdrawRulesRequest, _rulebook_service_pb2.WithdrawRulesResponse]  # type: ignore[assignment]
-    """WithdrawRules takes back an edition that has not yet taken effect."""
+    """WithdrawRules takes back an edition that does not take effect within the next minute."""
     GetRules: _aio.UnaryUnaryMultiCallable[_rulebook_service_pb2.GetRulesRequest, _rulebook_service_pb2.GetRulesResponse]  # type: ignore[assignment]
     """GetRules returns what is in effect at a moment, or one edition by its version."""
     ListEditions: _aio.UnaryUnaryMultiCallable[_rulebook_service_pb2.ListEditionsRequest, _rulebook_service_pb2.ListEditionsResponse]  # type: ignore[assignment]
@@ -95,7 +95,7 @@ class RulebookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rulebook_service_pb2.WithdrawRulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rulebook_service_pb2.WithdrawRulesResponse, _abc.Awaitable[_rulebook_service_pb2.WithdrawRulesResponse]]:
-        """WithdrawRules takes back an edition that has not yet taken effect."""
+        """WithdrawRules takes back an edition that does not take effect within the next minute."""
 
     @_abc_1.abstractmethod
     def GetRules(

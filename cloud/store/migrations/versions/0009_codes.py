@@ -28,11 +28,13 @@ def _meters() -> None:
         sa.Column("send_id", sa.String(36), primary_key=True),
         sa.Column("phone", sa.LargeBinary(32), nullable=False),
         sa.Column("source", sa.LargeBinary(32), nullable=False),
+        sa.Column("person", sa.LargeBinary(32), nullable=False),
         sa.Column("purpose", sa.Integer, nullable=False),
         sa.Column("sent_us", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_sms_sends_phone", "sms_sends", ["phone", "sent_us"])
     op.create_index("ix_sms_sends_source", "sms_sends", ["source", "sent_us"])
+    op.create_index("ix_sms_sends_person", "sms_sends", ["person", "sent_us"])
     op.create_index("ix_sms_sends_sent", "sms_sends", ["sent_us"])
 
 

@@ -68,6 +68,8 @@ def _verifications() -> None:
         postgresql_where=sa.text("state = 1"),
     )
     op.create_index("ix_verifications_state", "verifications", ["state", "verification_id"])
+    op.create_index("ix_verifications_method", "verifications", ["method", "verification_id"])
+    op.create_index("ix_verifications_tries", "verifications", ["account_id", "method", "created_us"])
     op.create_index(
         "uq_verifications_pending",
         "verifications",
@@ -166,6 +168,7 @@ def _sites() -> None:
         postgresql_where=sa.text("state = 1"),
     )
     op.create_index("ix_site_tasks_site", "site_tasks", ["site_id", "task_id"])
+    op.create_index("ix_site_tasks_state", "site_tasks", ["state", "task_id"])
     op.create_table(
         "purposes",
         sa.Column("attestation_id", sa.String(36), primary_key=True),

@@ -11,12 +11,14 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the tables."""
+    _create_objects()
     _create_applications()
+    _create_parts()
     _create_results()
     _create_care()
 
 
-def _create_applications() -> None:
+def _create_objects() -> None:
     op.create_table(
         "objects",
         sa.Column("object_id", sa.String(36), primary_key=True),
@@ -40,12 +42,16 @@ def _create_applications() -> None:
         sa.Column("author", sa.String(128), nullable=False),
         sa.Column("created_us", sa.BigInteger, nullable=False),
     )
+
+
+def _create_applications() -> None:
     op.create_table(
         "certification_applications",
         sa.Column("application_id", sa.String(36), primary_key=True),
         sa.Column("account_id", sa.String(36), nullable=False),
         sa.Column("type_code", sa.String(32), nullable=False),
         sa.Column("type_version", sa.Integer, nullable=False),
+        sa.Column("process_version", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Integer, nullable=False),
         sa.Column("form", sa.LargeBinary),
         sa.Column("declaration_version", sa.Integer),
@@ -78,15 +84,13 @@ def _create_applications() -> None:
         "state IN (1, 2, 3, 4) AND result_id IS NULL",
         unique=True,
     )
+
+
+def _create_parts() -> None:
     op.create_table(
         "certification_materials",
         sa.Column("material_id", sa.String(36), primary_key=True),
-        sa.Column(
-            "application_id",
-            sa.String(36),
-            sa.ForeignKey("certification_applications.application_id"),
-            nullable=False,
-        ),
+        _of_application(),
         sa.Column("category", sa.Integer, nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("object_id", sa.String(36), nullable=False),
@@ -95,17 +99,9 @@ def _create_applications() -> None:
     op.create_index(
         "ix_certification_materials_application_id", "certification_materials", ["application_id"]
     )
-
-
-def _create_results() -> None:
     op.create_table(
         "certification_events",
-        sa.Column(
-            "application_id",
-            sa.String(36),
-            sa.ForeignKey("certification_applications.application_id"),
-            primary_key=True,
-        ),
+        _of_application(primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("event", sa.Integer, nullable=False),
         sa.Column("state", sa.Integer, nullable=False),
@@ -113,15 +109,14 @@ def _create_results() -> None:
         sa.Column("reviewer", sa.String(32)),
         sa.Column("due_us", sa.BigInteger),
     )
+    op.create_index("ix_certification_events_at", "certification_events", ["at_us"])
+
+
+def _create_results() -> None:
     op.create_table(
         "certification_results",
         sa.Column("result_id", sa.String(36), primary_key=True),
-        sa.Column(
-            "application_id",
-            sa.String(36),
-            sa.ForeignKey("certification_applications.application_id"),
-            nullable=False,
-        ),
+        _of_application(),
         sa.Column("account_id", sa.String(36), nullable=False),
         sa.Column("type_code", sa.String(32), nullable=False),
         sa.Column("outcome", sa.Integer, nullable=False),
@@ -139,12 +134,7 @@ def _create_results() -> None:
     op.create_table(
         "certification_badges",
         sa.Column("badge_id", sa.String(36), primary_key=True),
-        sa.Column(
-            "application_id",
-            sa.String(36),
-            sa.ForeignKey("certification_applications.application_id"),
-            nullable=False,
-        ),
+        _of_application(),
         sa.Column("account_id", sa.String(36), nullable=False),
         sa.Column("signed", sa.LargeBinary),
         sa.Column("issued_us", sa.BigInteger, nullable=False),
@@ -156,12 +146,7 @@ def _create_results() -> None:
     op.create_index("ix_certification_badges_application_id", "certification_badges", ["application_id"])
     op.create_table(
         "certification_recerts",
-        sa.Column(
-            "application_id",
-            sa.String(36),
-            sa.ForeignKey("certification_applications.application_id"),
-            primary_key=True,
-        ),
+        _of_application(primary_key=True),
         sa.Column("why", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("account_id", sa.String(36), nullable=False),
         sa.Column("created_us", sa.BigInteger, nullable=False),
@@ -204,3 +189,13 @@ def _create_partial(
 ) -> None:
     where = sa.text(condition)
     op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def _of_application(*, primary_key: bool = False) -> sa.Column[str]:
+    return sa.Column(
+        "application_id",
+        sa.String(36),
+        sa.ForeignKey("certification_applications.application_id"),
+        primary_key=primary_key,
+        nullable=False,
+    )

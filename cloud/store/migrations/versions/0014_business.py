@@ -22,7 +22,15 @@ def upgrade() -> None:
         sa.Column("note", sa.String(500), nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
     )
-    op.create_index("ix_rule_editions_effective", "rule_editions", ["kind", "effective_us"])
+    counts = sa.text("withdrawn_us IS NULL")
+    op.create_index(
+        "ux_rule_editions_effective",
+        "rule_editions",
+        ["kind", "effective_us"],
+        unique=True,
+        sqlite_where=counts,
+        postgresql_where=counts,
+    )
     _create_requests()
     _create_parts()
     _create_delegations()
@@ -91,7 +99,7 @@ def _create_parts() -> None:
     op.create_index(
         "ix_business_events_left",
         "business_events",
-        ["left_state", "time_us"],
+        ["time_us"],
         sqlite_where=left,
         postgresql_where=left,
     )
