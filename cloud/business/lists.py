@@ -36,7 +36,7 @@ def page_of_own(
         ServiceError: PAGE_TOKEN_INVALID.
     """
     asked = f"business of {account_id} {request.as_agent}"
-    page = _page_of_side(connection, request, account_id, rows.select_requests, "business_id", asked)
+    page = _page_of_side(connection, request, account_id, rows.select_requests, asked=asked)
     return [BusinessRow(**row._mapping) for row in page.rows], _token(page, asked)
 
 
@@ -71,7 +71,7 @@ def page_of_delegations(
         ServiceError: PAGE_TOKEN_INVALID.
     """
     asked = f"delegations {account_id} {request.as_agent}"
-    page = _page_of_side(connection, request, account_id, rows.select_delegations, "delegation_id", asked)
+    page = _page_of_side(connection, request, account_id, rows.select_delegations, asked=asked)
     return [DelegationRow(**row._mapping) for row in page.rows], _token(page, asked)
 
 
@@ -80,7 +80,7 @@ def _page_of_side(
     request: pb.ListBusinessRequestsRequest | pb.ListDelegationsRequest,
     account_id: str,
     read: Callable[..., Select[Any]],
-    position: str,
+    *,
     asked: str,
 ) -> scans.Page:
     side = "agent_account_id" if request.as_agent else "account_id"
@@ -88,7 +88,7 @@ def _page_of_side(
         connection,
         partial(read, _behind(request.page_token, asked), **{side: account_id}),
         size=page_size(request.page_size),
-        position=position,
+        position="business_id" if read is rows.select_requests else "delegation_id",
         descending=True,
     )
 

@@ -279,7 +279,7 @@ def _scan(
     literally(group)
     guess = stride > 1
     blocks, low, error8 = codes
-    words, floats, offsets, steps, errors = queries
+    words, floats, offsets, steps, _ = queries
     who, rows, uppers = found
     n, k = words.shape[0], heaps.shape[1]
     slopes, margins, limits, totals = _first_bounds(queries, reach, guess)
@@ -297,8 +297,7 @@ def _scan(
             if not _compare(path, group, blocks, bounds, chunk, end, masks):
                 continue
             for i in range(_list_hits(masks, (chunk, end, start), low, hit_rows, hit_queries)):
-                row, q = hit_rows[i], hit_queries[i]
-                block, lane = row // ROWS, row % ROWS
+                row, q, block, lane = hit_rows[i], hit_queries[i], hit_rows[i] // ROWS, hit_rows[i] % ROWS
                 dot = _dot(blocks[block], lane, low[row], floats[q])
                 score = _scale_of(blocks[block], lane) * (dot - np.float32(_CENTRE) * totals[q])
                 error = error8[block] + SLACK

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ from cloud.authorities.port import (
     CtidState,
     Elements,
     FaceMatch,
+    FaceResult,
     FaultKind,
     ItemName,
     ItemResult,
@@ -366,6 +367,26 @@ def test_pictures_beyond_the_bounds_are_not_sent(picture: bytes) -> None:
 
     asyncio.run(work())
     assert gateway.bodies == []
+
+
+@pytest.mark.parametrize("with_days", [True, False])
+def test_another_card_is_an_answer_only_to_who_asked_about_one(with_days: bool) -> None:
+    gateway = Canned(lambda key: plain({"request_id": key, "result": "OTHER_CARD"}))
+    validity = Validity(date(2020, 1, 1), None) if with_days else None
+
+    async def work() -> FaceResult:
+        return await HttpRegistry(a_line(gateway)).compare_face(NUMBER, JPEG, validity=validity)
+
+    if with_days:
+        assert asyncio.run(work()) == FaceResult(FaceMatch.OTHER_CARD, None)
+        [body] = gateway.bodies
+        assert (body["valid_from"], body["valid_to"]) == ("2020-01-01", None)
+        return
+    with pytest.raises(AuthorityFault) as caught:
+        asyncio.run(work())
+    assert caught.value.kind is FaultKind.NONSENSE
+    [body] = gateway.bodies
+    assert set(body) == {"id_number", "picture"}
 
 
 def test_long_term_travels_as_null() -> None:

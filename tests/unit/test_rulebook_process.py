@@ -1,4 +1,4 @@
-"""The rules PROCESS and applications for certifications: what runs keeps its version and is counted under it."""
+"""The rules PROCESS and certifications: what runs keeps its version, and is counted under it."""
 
 from __future__ import annotations
 
