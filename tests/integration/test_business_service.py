@@ -140,7 +140,6 @@ def test_who_allows_no_business_has_none_begun(cloud: RunningCloud) -> None:
         somebody.begin()
 
 
-@pytest.mark.req("R034")
 def review_marks(cloud: RunningCloud, business_id: str) -> set[bytes]:
     """What a reviewer must not share with those behind a request."""
     task = review_tasks.c.task_id == review_task_marks.c.task_id
@@ -150,6 +149,7 @@ def review_marks(cloud: RunningCloud, business_id: str) -> set[bytes]:
         return {bytes(one) for one in found.scalars()}
 
 
+@pytest.mark.req("R034")
 def test_an_agent_acts_under_a_delegation_and_the_chain_names_both(cloud: RunningCloud) -> None:
     with ExitStack() as stack:
         principal = stack.enter_context(party(cloud))
