@@ -30,6 +30,7 @@ $(BIN)/python:
 .PHONY: setup
 setup: .venv/run.stamp ## make the virtual environment and fetch the face models
 	@$(BIN)/verifield-edge models pull --quiet
+	@$(BIN)/verifield-edge gallery warm --quiet
 
 .PHONY: run
 run: setup ## set up, then run the main job from end to end

@@ -2,11 +2,11 @@
 
 python -m benchmarks.bench_gallery
 
-Templates are made up: random directions, and clusters of a dozen alike (people who come again, families). Each
-contestant searches for the ten best, for one probe and for 64 at once, with one thread and with two. A process
-for each number of threads has so many processors and no more; in it the contestants take turns. What each finds
-is compared with the truth, so that who rounds is seen. Peers that are not installed are left out, and named:
-install the extra ``bench``.
+Templates are made up: random directions, and clusters of a dozen alike (people who come again, families).
+Each contestant searches for the ten best, for one probe and for 64 at once, with one thread and with two. A
+process for each number of threads has so many processors and no more; in it the contestants take turns. What
+each finds is compared with the truth, so that who rounds is seen. Peers that are not installed are left out,
+and named: install the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -228,7 +228,8 @@ def measure(count: int, rounds: tuple[int, int], bar: Progress) -> tuple[dict[st
                     for row in rows:
                         row["seconds"] = summary_json(row["seconds"])
                         row["templates"] = kind
-                    name = f"{kind}, {batch} probe{'s' * (batch > 1)}, {threads} thread{'s' * (threads > 1)}"
+                    probe, thread = "probes" if batch > 1 else "probe", "threads" if threads > 1 else "thread"
+                    name = f"{kind}, {batch} {probe}, {threads} {thread}"
                     cases[name] = rows
                     judged[name] = judge(rows, BYTES_READ * count / told["read_bytes_per_s"])
         finally:

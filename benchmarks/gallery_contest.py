@@ -1,4 +1,4 @@
-"""One run of bench_gallery in a process of its own, whose number of threads is set before anything is imported.
+"""One run of bench_gallery in a process of its own, whose threads are limited before anything is imported.
 
     python -m benchmarks.gallery_contest FOLDER THREADS ROUNDS ROUNDS_OF_BATCHES
 
@@ -35,7 +35,7 @@ Search = Callable[[Any], Any]
 
 
 def contestants(folder: Path, templates: Any, threads: int) -> Iterator[tuple[str, Search, float]]:
-    """Name, search, and the memory of one template, of all that are installed; each is made when it is asked for."""
+    """Name, search, and the memory of a template, of all that are installed; made when they are asked for."""
     yield from _ours(folder, threads)
     yield _numpy(templates)
     for make in (_faiss, _usearch, _numkong):

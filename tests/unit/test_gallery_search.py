@@ -56,6 +56,7 @@ def same(found: list[Hit], expected: list[Hit]) -> bool:
     return rows and np.allclose([hit.score for hit in found], [hit.score for hit in expected], atol=1e-12)
 
 
+@pytest.mark.req("E022", "E023")
 @pytest.mark.parametrize("make", [random_templates, clustered_templates])
 @pytest.mark.parametrize("path", HERE)
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 1000, 30_000])
@@ -67,6 +68,7 @@ def test_the_answer_is_that_of_comparing_with_everything(make: object, path: Pat
         assert same(hits, brute_force(templates, query, 10))
 
 
+@pytest.mark.req("E022", "E023")
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.integers(1, 200),
@@ -88,6 +90,7 @@ def test_ties_and_spikes_change_nothing(
     assert same(found[0], brute_force(templates, query[0], k))
 
 
+@pytest.mark.req("E023")
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**31), spikes=st.integers(0, SIZE), size=st.floats(0.01, 100.0))
 def test_the_errors_bound_what_the_codes_lose(seed: int, spikes: int, size: float) -> None:
@@ -108,6 +111,7 @@ def test_the_errors_bound_what_the_codes_lose(seed: int, spikes: int, size: floa
     assert (codes.error4[0] < 2 * lost4 + 1e-3).all(), "a bound that says nothing"
 
 
+@pytest.mark.req("E023")
 def test_all_paths_find_the_same_masks() -> None:
     """Also with the numbers that come nearest to an overflow of 16 bits."""
     templates = unit(np.sign(np.random.default_rng(5).standard_normal((64, SIZE))))
@@ -189,6 +193,7 @@ def test_a_template_takes_less_than_160_bytes() -> None:
     assert empty_codes(1000).nbytes / (1000 * ROWS) < 136
 
 
+@pytest.mark.req("E023")
 def test_the_path_is_chosen_by_what_the_machine_has() -> None:
     assert choose_path({"avx512vnni": True, "avx512bw": True, "avx2": True}) is Path.AVX512_VNNI
     assert choose_path({"avx2": True}) is Path.AVX2
@@ -197,6 +202,7 @@ def test_the_path_is_chosen_by_what_the_machine_has() -> None:
     assert machine_path() is choose_path(binding.get_host_cpu_features())
 
 
+@pytest.mark.req("E023")
 def test_nothing_compiled_gives_the_same_answers(tmp_path: File) -> None:
     script = tmp_path / "plain.py"
     script.write_text(
