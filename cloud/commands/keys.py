@@ -236,7 +236,21 @@ def sealed_tables() -> list[SealedTable]:
     from cloud.verifications.ctid import SEALED as CTID  # noqa: PLC0415
     from cloud.verifications.people import SEALED as STAFF  # noqa: PLC0415
 
-    return [SEALED, CTID, STAFF, *ACCOUNTS, PROOFS, MESSAGES, objects.SEALED, *CERTIFICATIONS, *REVIEWS, *TICKETS, *BANK, BUSINESS, FEEDBACK]
+    return [
+        SEALED,
+        CTID,
+        STAFF,
+        *ACCOUNTS,
+        PROOFS,
+        MESSAGES,
+        objects.SEALED,
+        *CERTIFICATIONS,
+        *REVIEWS,
+        *TICKETS,
+        *BANK,
+        BUSINESS,
+        FEEDBACK,
+    ]
 
 
 def _ring(config: Config) -> KeyRing:

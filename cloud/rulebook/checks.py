@@ -1,7 +1,7 @@
 """What rules must be beside what their contract says of single fields.
 
 1  they are of a length with which a page of editions is an answer, and devices can be told them
-2  they hold nothing that this version of the service does not know: it would not obey it, and nobody would see
+2  they hold nothing that this version of the service does not know: it would not obey it, unseen by all
 3  the latest version of a client is served, with all its features
 4  a time for a kind of review names one that there is
 """

@@ -25,7 +25,6 @@ def test_all_that_is_looked_up_has_an_index(database_url: str) -> None:
                 "to clear": lambda: bank.sessions_to_clear(connection, before_us=1, limit=5),
                 "banks": lambda: banks.list_banks(connection, behind="a", limit=5),
                 "offered banks": lambda: banks.list_banks(connection, behind="a", limit=5, enabled_only=True),
-                "notice": lambda: banks.newest_notice(connection),
                 "card": lambda: customers.find_customer(connection, [b"1", b"2"]),
                 "version": lambda: customers.get_version(connection, "c", 1),
                 "organisations": lambda: customers.organisations_of(connection, "c"),
