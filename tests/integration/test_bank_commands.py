@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner, Result
 
 from cloud.cli import build_app
 from tests.support.bank import COMPANY, INFO, Counter, counter
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -96,3 +102,34 @@ def test_records_and_customers_are_looked_after(
     assert (row["number"], row["revocation"]) == (session.number, "CUSTOMER")
     assert session.number in run("bank", "records", customer).stdout
     assert run("bank", "check", "2020-000001").exit_code == 6
+
+
+def test_the_calls_in_the_page_run_as_they_stand(at: Counter, tmp_path: Path) -> None:
+    session = at.walk("REQUEST_ISSUED")
+    device, endpoint = at.device, at.cloud.endpoint
+    assert device.tls_key is not None
+    for name, content in {
+        "root.pem": at.cloud.root_pem,
+        "operator.token": Path(endpoint.operator_token_file).read_bytes(),
+        "device.pem": b"".join(
+            x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in device.tls_chain
+        ),
+        "device.key": device.tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    page = (ROOT / "docs/bank.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```sh\n(grpcurl .*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(examples) == page.count("```sh") == 2
+    answers = []
+    for example in examples:
+        command = example.replace("2026-000012", session.number)
+        command = command.replace("127.0.0.1:7443", endpoint.listen)
+        command = command.replace("127.0.0.1:7444", str(endpoint.device_listen))
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        answers.append(json.loads(done.stdout))
+    assert answers[0]["record"]["record_id"] == session.record_id
+    assert answers[0]["record"]["state"] == "COOP_RECORD_STATE_VALID"
+    assert answers[1]["session"]["state"] == "COOP_STATE_CARD_READ"

@@ -161,7 +161,7 @@ def broken_pngs(picture: bytes) -> list[bytes]:
         size = int.from_bytes(picture[at : at + 4], "big")
         chunks.append((picture[at + 4 : at + 8], picture[at + 8 : at + 8 + size]))
         at += 12 + size
-    return [png_of([chunks[0], (b"iCCP", content), *chunks[1:]]) for content in (b"", b"\0")]
+    return [png_of([*chunks[:-1], (b"iCCP", content), chunks[-1]]) for content in (b"", b"\0")]
 
 
 def new_id() -> str:

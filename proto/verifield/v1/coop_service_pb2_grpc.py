@@ -33,7 +33,7 @@ class CoopServiceStub:
     allow is refused with FAILED_PRECONDITION and changes nothing. What is missing is the reason: CARD_REQUIRED,
     FACE_REQUIRED, RECORDS_REQUIRED, DECISION_REQUIRED, CUSTOMER_UNCONFIRMED, COMPLETION_REQUIRED,
     NOTICES_UNCONFIRMED, SIGNATURE_REQUIRED; a step that was done is STEP_DONE, and in a session that has ended
-    every call is COOP_SESSION_ENDED.
+    every call is COOP_SESSION_ENDED. A device that was revoked, suspended or replaced is refused whatever it calls.
     """
 
     def __init__(self, channel):
@@ -137,7 +137,7 @@ class CoopServiceServicer:
     allow is refused with FAILED_PRECONDITION and changes nothing. What is missing is the reason: CARD_REQUIRED,
     FACE_REQUIRED, RECORDS_REQUIRED, DECISION_REQUIRED, CUSTOMER_UNCONFIRMED, COMPLETION_REQUIRED,
     NOTICES_UNCONFIRMED, SIGNATURE_REQUIRED; a step that was done is STEP_DONE, and in a session that has ended
-    every call is COOP_SESSION_ENDED.
+    every call is COOP_SESSION_ENDED. A device that was revoked, suspended or replaced is refused whatever it calls.
     """
 
     def StartSession(self, request, context):
@@ -243,7 +243,8 @@ class CoopServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueRequest(self, request, context):
-        """IssueRequest makes the numbered request, and the record for the bank.
+        """IssueRequest makes the numbered request, and the record for the bank; CHOICE_WITHDRAWN where bank, period
+        or link to the company are no longer as they were chosen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -360,7 +361,7 @@ class CoopService:
     allow is refused with FAILED_PRECONDITION and changes nothing. What is missing is the reason: CARD_REQUIRED,
     FACE_REQUIRED, RECORDS_REQUIRED, DECISION_REQUIRED, CUSTOMER_UNCONFIRMED, COMPLETION_REQUIRED,
     NOTICES_UNCONFIRMED, SIGNATURE_REQUIRED; a step that was done is STEP_DONE, and in a session that has ended
-    every call is COOP_SESSION_ENDED.
+    every call is COOP_SESSION_ENDED. A device that was revoked, suspended or replaced is refused whatever it calls.
     """
 
     @staticmethod

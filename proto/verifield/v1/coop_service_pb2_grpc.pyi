@@ -34,7 +34,7 @@ class CoopServiceStub:
     allow is refused with FAILED_PRECONDITION and changes nothing. What is missing is the reason: CARD_REQUIRED,
     FACE_REQUIRED, RECORDS_REQUIRED, DECISION_REQUIRED, CUSTOMER_UNCONFIRMED, COMPLETION_REQUIRED,
     NOTICES_UNCONFIRMED, SIGNATURE_REQUIRED; a step that was done is STEP_DONE, and in a session that has ended
-    every call is COOP_SESSION_ENDED.
+    every call is COOP_SESSION_ENDED. A device that was revoked, suspended or replaced is refused whatever it calls.
     """
 
     @_typing.overload
@@ -69,7 +69,9 @@ class CoopServiceStub:
     ConfirmNotices: _grpc.UnaryUnaryMultiCallable[_coop_service_pb2.ConfirmNoticesRequest, _coop_service_pb2.ConfirmNoticesResponse]
     ConfirmSignature: _grpc.UnaryUnaryMultiCallable[_coop_service_pb2.ConfirmSignatureRequest, _coop_service_pb2.ConfirmSignatureResponse]
     IssueRequest: _grpc.UnaryUnaryMultiCallable[_coop_service_pb2.IssueRequestRequest, _coop_service_pb2.IssueRequestResponse]
-    """IssueRequest makes the numbered request, and the record for the bank."""
+    """IssueRequest makes the numbered request, and the record for the bank; CHOICE_WITHDRAWN where bank, period
+    or link to the company are no longer as they were chosen.
+    """
     DownloadRequest: _grpc.UnaryUnaryMultiCallable[_coop_service_pb2.DownloadRequestRequest, _coop_service_pb2.DownloadRequestResponse]
     """DownloadRequest returns the request as PDF, until an hour after it was issued."""
 
@@ -82,7 +84,7 @@ class CoopServiceAsyncStub(CoopServiceStub):
     allow is refused with FAILED_PRECONDITION and changes nothing. What is missing is the reason: CARD_REQUIRED,
     FACE_REQUIRED, RECORDS_REQUIRED, DECISION_REQUIRED, CUSTOMER_UNCONFIRMED, COMPLETION_REQUIRED,
     NOTICES_UNCONFIRMED, SIGNATURE_REQUIRED; a step that was done is STEP_DONE, and in a session that has ended
-    every call is COOP_SESSION_ENDED.
+    every call is COOP_SESSION_ENDED. A device that was revoked, suspended or replaced is refused whatever it calls.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -114,7 +116,9 @@ class CoopServiceAsyncStub(CoopServiceStub):
     ConfirmNotices: _aio.UnaryUnaryMultiCallable[_coop_service_pb2.ConfirmNoticesRequest, _coop_service_pb2.ConfirmNoticesResponse]  # type: ignore[assignment]
     ConfirmSignature: _aio.UnaryUnaryMultiCallable[_coop_service_pb2.ConfirmSignatureRequest, _coop_service_pb2.ConfirmSignatureResponse]  # type: ignore[assignment]
     IssueRequest: _aio.UnaryUnaryMultiCallable[_coop_service_pb2.IssueRequestRequest, _coop_service_pb2.IssueRequestResponse]  # type: ignore[assignment]
-    """IssueRequest makes the numbered request, and the record for the bank."""
+    """IssueRequest makes the numbered request, and the record for the bank; CHOICE_WITHDRAWN where bank, period
+    or link to the company are no longer as they were chosen.
+    """
     DownloadRequest: _aio.UnaryUnaryMultiCallable[_coop_service_pb2.DownloadRequestRequest, _coop_service_pb2.DownloadRequestResponse]  # type: ignore[assignment]
     """DownloadRequest returns the request as PDF, until an hour after it was issued."""
 
@@ -126,7 +130,7 @@ class CoopServiceServicer(metaclass=_abc_1.ABCMeta):
     allow is refused with FAILED_PRECONDITION and changes nothing. What is missing is the reason: CARD_REQUIRED,
     FACE_REQUIRED, RECORDS_REQUIRED, DECISION_REQUIRED, CUSTOMER_UNCONFIRMED, COMPLETION_REQUIRED,
     NOTICES_UNCONFIRMED, SIGNATURE_REQUIRED; a step that was done is STEP_DONE, and in a session that has ended
-    every call is COOP_SESSION_ENDED.
+    every call is COOP_SESSION_ENDED. A device that was revoked, suspended or replaced is refused whatever it calls.
     """
 
     @_abc_1.abstractmethod
@@ -252,7 +256,9 @@ class CoopServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _coop_service_pb2.IssueRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_coop_service_pb2.IssueRequestResponse, _abc.Awaitable[_coop_service_pb2.IssueRequestResponse]]:
-        """IssueRequest makes the numbered request, and the record for the bank."""
+        """IssueRequest makes the numbered request, and the record for the bank; CHOICE_WITHDRAWN where bank, period
+        or link to the company are no longer as they were chosen.
+        """
 
     @_abc_1.abstractmethod
     def DownloadRequest(

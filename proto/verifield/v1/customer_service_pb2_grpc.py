@@ -74,7 +74,8 @@ class CustomerServiceServicer:
     """
 
     def UpsertCustomer(self, request, context):
-        """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only.
+        """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only,
+        at most 20 times in a session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

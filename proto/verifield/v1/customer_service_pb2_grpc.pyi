@@ -36,7 +36,9 @@ class CustomerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CustomerServiceAsyncStub: ...
     UpsertCustomer: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.UpsertCustomerRequest, _customer_service_pb2.UpsertCustomerResponse]
-    """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only."""
+    """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only,
+    at most 20 times in a session.
+    """
     GetSessionCustomer: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.GetSessionCustomerRequest, _customer_service_pb2.GetSessionCustomerResponse]
     """GetSessionCustomer returns the newest version of the customer of a session's card."""
     GetCustomer: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.GetCustomerRequest, _customer_service_pb2.GetCustomerResponse]
@@ -56,7 +58,9 @@ class CustomerServiceAsyncStub(CustomerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UpsertCustomer: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.UpsertCustomerRequest, _customer_service_pb2.UpsertCustomerResponse]  # type: ignore[assignment]
-    """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only."""
+    """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only,
+    at most 20 times in a session.
+    """
     GetSessionCustomer: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.GetSessionCustomerRequest, _customer_service_pb2.GetSessionCustomerResponse]  # type: ignore[assignment]
     """GetSessionCustomer returns the newest version of the customer of a session's card."""
     GetCustomer: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.GetCustomerRequest, _customer_service_pb2.GetCustomerResponse]  # type: ignore[assignment]
@@ -79,7 +83,9 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _customer_service_pb2.UpsertCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_customer_service_pb2.UpsertCustomerResponse, _abc.Awaitable[_customer_service_pb2.UpsertCustomerResponse]]:
-        """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only."""
+        """UpsertCustomer creates the customer of a session's card, or changes it; in the state CUSTOMER_INFO only,
+        at most 20 times in a session.
+        """
 
     @_abc_1.abstractmethod
     def GetSessionCustomer(
