@@ -19,7 +19,7 @@ from cloud.access.roles import Role
 from cloud.accounts.states import State
 from cloud.commands.keys import sealed_tables
 from cloud.elements import to_message
-from cloud.errors import ServiceError
+from cloud.errors import ClientError, ServiceError
 from cloud.store.schema import manual_ledger
 from cloud.store.verifications import LedgerRow
 from cloud.verifications.ledger import page_of_ledger
@@ -189,6 +189,15 @@ def test_the_list_of_a_day_has_the_rows_and_nothing_else(room: IdentityRoom) -> 
     assert [one.entry_sha256 for one in told] == [bytes(row.entry_sha256) for row in kept]
     room.cloud.clock.offset = timedelta(days=2)
     assert export(room) == []
+
+
+@pytest.mark.parametrize(("start", "end"), [(10**15, 10**15 + 60), (-(10**15), -(10**15) + 60), (60, 60)])
+def test_a_list_of_days_that_are_none_is_refused(room: IdentityRoom, start: int, end: int) -> None:
+    request = pb.ExportManualVerificationsRequest()
+    request.start_time.seconds, request.end_time.seconds = start, end
+    operator = room.cloud.operator
+    with pytest.raises(ClientError, match="breaks a rule"):
+        list(operator.receive(operator.identity.ExportManualVerifications, request))
 
 
 def test_two_windows_at_the_same_moment_both_get_their_entries(room: IdentityRoom) -> None:
