@@ -24,7 +24,7 @@ class BreakerLife(RuleBasedStateMachine):
         self.opened_at: float | None = None
         self.probing = False
 
-    @rule(seconds=st.sampled_from([0.1, 1.0, 9.9, 10.0, 30.0]))
+    @rule(seconds=st.sampled_from([0.125, 1.0, 9.875, 10.0, 30.0]))  # which add up without rounding
     def wait(self, seconds: float) -> None:
         self.now += seconds
 

@@ -174,7 +174,7 @@ def test_a_collector_that_hangs_is_given_up_in_time(monkeypatch: pytest.MonkeyPa
         closing.start()
         closing.join(10)
         assert not closing.is_alive()
-        assert slowest_s < 1.0
+        assert slowest_s < 8.0  # a call that waited for the collector would wait until it is let go
 
 
 def test_a_collector_that_is_not_there_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

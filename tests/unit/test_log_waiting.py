@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.log.entry import Entry, Waiting, WaitingList
@@ -86,6 +86,7 @@ def test_everything_is_handed_over_at_the_end() -> None:
     assert len(waiting) == 0
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # so it is where other programs run beside
 @given(
     st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=40),
     st.integers(1, 7),
