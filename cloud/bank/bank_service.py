@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -72,7 +70,7 @@ class BankService(BankServiceServicer):
             )
             return pb.ListCatalogueResponse(banks=map(describe_bank, found), next_page_token=more)
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def PublishNotice(
         self, request: pb.PublishNoticeRequest, context: Context
@@ -99,7 +97,7 @@ class BankService(BankServiceServicer):
                 answer.publish_time.FromMicroseconds(row.published_us)
             return answer
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def CheckRecord(self, request: pb.CheckRecordRequest, context: Context) -> pb.CheckRecordResponse:
         def read(connection: Connection) -> pb.CheckRecordResponse:
@@ -109,7 +107,7 @@ class BankService(BankServiceServicer):
                 row = rows.get_record(connection, request.record_id)
             return pb.CheckRecordResponse(record=self._describe(connection, [_found(row)])[0])
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def ListCustomerRecords(
         self, request: pb.ListCustomerRecordsRequest, context: Context
@@ -125,7 +123,7 @@ class BankService(BankServiceServicer):
                 next_page_token=encode_page_token(more, filters=filters) if more else "",
             )
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def RevokeRecord(
         self, request: pb.RevokeRecordRequest, context: Context
@@ -184,7 +182,7 @@ class BankService(BankServiceServicer):
                 revocation_explanation=(explanation or b"").decode(),
             )
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     def _describe(self, connection: Connection, found: list[RecordRow]) -> list[bank_pb2.CoopRecord]:
         return describe_records(
@@ -194,13 +192,6 @@ class BankService(BankServiceServicer):
             now_us=self._sessions.now_us,
             language=choose_language(CALL.get().one(LANGUAGE_KEY)),
         )
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _found(row: RecordRow | None) -> RecordRow:

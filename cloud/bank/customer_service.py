@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -73,14 +71,14 @@ class CustomerService(CustomerServiceServicer):
                 return pb.GetSessionCustomerResponse()
             return pb.GetSessionCustomerResponse(customer=self._customers.read(connection, found.customer_id))
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
         def read(connection: Connection) -> pb.GetCustomerResponse:
             found = self._customers.read(connection, request.customer_id, request.version)
             return pb.GetCustomerResponse(customer=found)
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def FindCustomer(
         self, request: pb.FindCustomerRequest, context: Context
@@ -93,7 +91,7 @@ class CustomerService(CustomerServiceServicer):
                 raise ServiceError(Reason.CUSTOMER_NOT_FOUND, "There is no customer with this card.")
             return pb.FindCustomerResponse(customer=self._customers.read(connection, found.customer_id))
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def LinkOrganisation(
         self, request: pb.LinkOrganisationRequest, context: Context
@@ -116,13 +114,6 @@ class CustomerService(CustomerServiceServicer):
         return await self._mutations.run(
             request, action="customers.unlink", subject=name_of(request.customer_id), work=work
         )
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def name_of(customer_id: str) -> str:

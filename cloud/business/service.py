@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -99,7 +98,7 @@ class BusinessService(BusinessServiceServicer):
             caller=caller,
             again=bool(header.request_id),
         )
-        owner = (await self._read(check)).account_id
+        owner = (await self._base.store.look(check)).account_id
         staged = await uploads.receive(self._desk.objects, request_iterator, header, person_id=owner)
 
         def work(connection: Connection) -> pb.UploadBusinessDocumentResponse:
@@ -176,13 +175,13 @@ class BusinessService(BusinessServiceServicer):
             row = rows.get_request(connection, request.business_id)
             return describe(connection, self._desk, self._desk.guard.check_side(connection, row, caller))
 
-        return pb.GetBusinessRequestResponse(business=await self._read(read))
+        return pb.GetBusinessRequestResponse(business=await self._base.store.look(read))
 
     async def ListBusinessRequests(
         self, request: pb.ListBusinessRequestsRequest, context: Context
     ) -> pb.ListBusinessRequestsResponse:
         caller = caller_of_call().name
-        found, token = await self._read(partial(page_of_own, request=request, account_id=caller))
+        found, token = await self._base.store.look(partial(page_of_own, request=request, account_id=caller))
         return pb.ListBusinessRequestsResponse(business=map(outline, found), next_page_token=token)
 
     async def DownloadBusinessDocument(
@@ -195,7 +194,7 @@ class BusinessService(BusinessServiceServicer):
             self._desk.guard.check_side(connection, row, caller)
             return open_document(connection, self._desk, request.business_id, request.document_id)
 
-        document, content = await self._read(read)
+        document, content = await self._base.store.look(read)
         yield pb.DownloadBusinessDocumentResponse(document=document)
         for piece in pieces(content):
             yield pb.DownloadBusinessDocumentResponse(content=piece)
@@ -264,7 +263,9 @@ class BusinessService(BusinessServiceServicer):
         self, request: pb.ListDelegationsRequest, context: Context
     ) -> pb.ListDelegationsResponse:
         caller = caller_of_call().name
-        found, token = await self._read(partial(page_of_delegations, request=request, account_id=caller))
+        found, token = await self._base.store.look(
+            partial(page_of_delegations, request=request, account_id=caller)
+        )
         return pb.ListDelegationsResponse(
             delegations=map(self._delegations.describe, found), next_page_token=token
         )
@@ -275,12 +276,12 @@ class BusinessService(BusinessServiceServicer):
         def read(connection: Connection) -> pb.BusinessRequest:
             return describe(connection, self._desk, self._desk.read(connection, request.business_id))
 
-        return pb.InspectBusinessRequestResponse(business=await self._read(read))
+        return pb.InspectBusinessRequestResponse(business=await self._base.store.look(read))
 
     async def SearchBusinessRequests(
         self, request: pb.SearchBusinessRequestsRequest, context: Context
     ) -> pb.SearchBusinessRequestsResponse:
-        found, token = await self._read(partial(page_of_all, request=request))
+        found, token = await self._base.store.look(partial(page_of_all, request=request))
         return pb.SearchBusinessRequestsResponse(business=map(outline, found), next_page_token=token)
 
     async def ReadBusinessDocument(
@@ -289,7 +290,7 @@ class BusinessService(BusinessServiceServicer):
         def read(connection: Connection) -> tuple[pb.BusinessDocument, bytes]:
             return open_document(connection, self._desk, request.business_id, request.document_id)
 
-        document, content = await self._read(read)
+        document, content = await self._base.store.look(read)
         yield pb.ReadBusinessDocumentResponse(document=document)
         for piece in pieces(content):
             yield pb.ReadBusinessDocumentResponse(content=piece)
@@ -323,26 +324,21 @@ class BusinessService(BusinessServiceServicer):
                 ),
             )
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def _facts(self, business_id: str, caller: str) -> Mapping[str, str]:
         """Who is acted for, and who acts, as the audit chain tells it; they never change."""
-        row: BusinessRow | None = await self._read(partial(rows.get_request, business_id=business_id))
+        row: BusinessRow | None = await self._base.store.look(
+            partial(rows.get_request, business_id=business_id)
+        )
         return _parties(row.account_id, caller) if row else {}
 
     async def _delegation_facts(self, delegation_id: str, caller: str) -> Mapping[str, str]:
-        row: DelegationRow | None = await self._read(
+        row: DelegationRow | None = await self._base.store.look(
             partial(rows.get_delegation, delegation_id=delegation_id)
         )
         sides = (row.account_id, row.agent_account_id) if row else ()
         return dict(zip(("principal", "agent"), sides, strict=True)) if caller in sides else {}
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _parties(principal: str, caller: str) -> dict[str, str]:

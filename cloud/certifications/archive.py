@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -79,7 +78,7 @@ class ArchiveService(ArchiveServiceServicer):
                 entries=[_entry(row, state) for row, state in page], next_page_token=token
             )
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def GetArchived(self, request: pb.GetArchivedRequest, context: Context) -> pb.GetArchivedResponse:
         def read(connection: Connection) -> pb.GetArchivedResponse:
@@ -92,17 +91,19 @@ class ArchiveService(ArchiveServiceServicer):
                 measures=self._measures(connection, row),
             )
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def ExportArchived(
         self, request: pb.ExportArchivedRequest, context: Context
     ) -> AsyncIterator[pb.ExportArchivedResponse]:
-        places, manifest, signed = await self._read(lambda connection: self._contents(connection, request))
+        places, manifest, signed = await self._store.look(
+            lambda connection: self._contents(connection, request)
+        )
         bundle = Bundle()
         bundle.add(MANIFEST_NAME, signed)
         for entry in manifest.files:
             bundle.add(
-                entry.name, await self._read(partial(self._archived, places.get(entry.name, ""), entry))
+                entry.name, await self._store.look(partial(self._archived, places.get(entry.name, ""), entry))
             )
             for chunk in pieces(bundle.take()):
                 yield pb.ExportArchivedResponse(chunk=chunk)
@@ -121,13 +122,13 @@ class ArchiveService(ArchiveServiceServicer):
                 application=found.application, form=found.form, materials=found.materials
             )
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def ReadMaterial(
         self, request: pb.ReadMaterialRequest, context: Context
     ) -> AsyncIterator[pb.ReadMaterialResponse]:
         caller = caller_of_call()
-        ref, content = await self._read(
+        ref, content = await self._store.look(
             lambda connection: open_file(
                 self._desk,
                 connection,
@@ -186,13 +187,6 @@ class ArchiveService(ArchiveServiceServicer):
             for one in care.measures_of(connection, row.account_id)
             if one.application_id in (None, row.application_id)
         ]
-
-    async def _read(self, read: Callable[[Connection], T]) -> T:
-        def reading() -> T:
-            with self._store.reading() as connection:
-                return read(connection)
-
-        return await asyncio.to_thread(reading)
 
 
 def _entry(row: ResultRow, state: int) -> pb.ArchiveEntry:

@@ -55,12 +55,12 @@ class CertificationService(CertificationServiceServicer):
     async def ListCertificationTypes(
         self, request: pb.ListCertificationTypesRequest, context: Context
     ) -> pb.ListCertificationTypesResponse:
-        return pb.ListCertificationTypesResponse(types=await self._read(self._core.catalogue.types))
+        return pb.ListCertificationTypesResponse(types=await self._store.look(self._core.catalogue.types))
 
     async def GetDeclaration(
         self, request: pb.GetDeclarationRequest, context: Context
     ) -> pb.GetDeclarationResponse:
-        return pb.GetDeclarationResponse(declaration=await self._read(self._core.catalogue.declaration))
+        return pb.GetDeclarationResponse(declaration=await self._store.look(self._core.catalogue.declaration))
 
     async def CreateApplication(
         self, request: pb.CreateApplicationRequest, context: Context
@@ -200,7 +200,7 @@ class CertificationService(CertificationServiceServicer):
                 entries=views.history(self._core, connection, page), next_page_token=token
             )
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Context
@@ -227,7 +227,9 @@ class CertificationService(CertificationServiceServicer):
         badges = self._core.badges
         badge = badges.read(request.file) if request.WhichOneof("badge") == "file" else None
         badge_id = badge.badge_id if badge else request.badge_id
-        status, envelope, chain = await self._read(lambda connection: badges.check(connection, badge_id))
+        status, envelope, chain = await self._store.look(
+            lambda connection: badges.check(connection, badge_id)
+        )
         return pb.CheckBadgeResponse(state=status.state, badge=badge, status=envelope, certificates=chain)
 
     async def MarkFalseInformation(
@@ -335,14 +337,7 @@ class CertificationService(CertificationServiceServicer):
         def read(connection: Connection) -> T:
             return show(connection, self._core.own(connection, application_id, account_id))
 
-        return await self._read(read)
-
-    async def _read(self, read: Callable[[Connection], T]) -> T:
-        def reading() -> T:
-            with self._store.reading() as connection:
-                return read(connection)
-
-        return await asyncio.to_thread(reading)
+        return await self._store.look(read)
 
 
 def _effective(request: pb.PublishCertificationTypeRequest | pb.PublishDeclarationRequest) -> int | None:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -146,7 +144,7 @@ class OtpService(OtpServiceServicer):
             awaited = self._codes.awaits(connection, challenge_id, account_id)
             return holder.phone, holder.id_number if awaited else ""
 
-        phone, id_number = await self._read(read)
+        phone, id_number = await self._base.store.look(read)
         return await self._binding.judge(phone, id_number, request_id=challenge_id)
 
     async def _judge_new(self, account_id: str, text: str) -> None:
@@ -160,7 +158,7 @@ class OtpService(OtpServiceServicer):
             holder = self._ports.holder_of(connection, account_id, Purpose.REBIND_PHONE)
             return self._codes.check_phone(connection, text), holder.id_number
 
-        finding = await self._binding.judge(*await self._read(read))
+        finding = await self._binding.judge(*await self._base.store.look(read))
         if finding.refusal is not None:
             raise finding.refusal
 
@@ -169,11 +167,4 @@ class OtpService(OtpServiceServicer):
             found = self._proofs.newest(connection, account_id)
             return self._proofs.describe(connection, found, staff=staff)
 
-        return await self._read(read)
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
+        return await self._base.store.look(read)

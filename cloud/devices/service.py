@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -85,11 +84,11 @@ class DeviceService(DeviceServiceServicer):
         )
 
     async def ListDevices(self, request: pb.ListDevicesRequest, context: Context) -> pb.ListDevicesResponse:
-        return await self._read(lambda connection: list_devices(connection, request))
+        return await self._store.look(lambda connection: list_devices(connection, request))
 
     async def GetDevice(self, request: pb.GetDeviceRequest, context: Context) -> pb.GetDeviceResponse:
         return pb.GetDeviceResponse(
-            device=await self._read(lambda connection: show_device(connection, request.device_id))
+            device=await self._store.look(lambda connection: show_device(connection, request.device_id))
         )
 
     async def UpdateDevice(
@@ -159,7 +158,7 @@ class DeviceService(DeviceServiceServicer):
         )
 
     async def ListAlarms(self, request: pb.ListAlarmsRequest, context: Context) -> pb.ListAlarmsResponse:
-        return await self._read(lambda connection: list_alarms(connection, request))
+        return await self._store.look(lambda connection: list_alarms(connection, request))
 
     async def AcknowledgeAlarm(
         self, request: pb.AcknowledgeAlarmRequest, context: Context
@@ -177,20 +176,13 @@ class DeviceService(DeviceServiceServicer):
     async def ListSideRecords(
         self, request: pb.ListSideRecordsRequest, context: Context
     ) -> pb.ListSideRecordsResponse:
-        return await self._read(lambda connection: list_side_records(connection, request))
+        return await self._store.look(lambda connection: list_side_records(connection, request))
 
     async def GetRevocationList(
         self, request: pb.GetRevocationListRequest, context: Context
     ) -> pb.GetRevocationListResponse:
         return pb.GetRevocationListResponse(
-            revocation_list=await self._read(
+            revocation_list=await self._store.look(
                 lambda connection: current_list(connection, self._authority, self._sources)
             )
         )
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)

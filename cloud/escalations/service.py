@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -70,7 +68,7 @@ class EscalationService(EscalationServiceServicer):
                 answer.payload.CopyFrom(payload)
             return answer
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def ListTickets(self, request: pb.ListTicketsRequest, context: Context) -> pb.ListTicketsResponse:
         asked = f"tickets {request.state} {request.kind} {request.account_id}"
@@ -91,7 +89,7 @@ class EscalationService(EscalationServiceServicer):
             token = encode_page_token(found[size - 1].ticket_id, filters=asked) if len(found) > size else ""
             return pb.ListTicketsResponse(tickets=map(_to_ticket, found[:size]), next_page_token=token)
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def TakeTicket(self, request: pb.TakeTicketRequest, context: Context) -> pb.TakeTicketResponse:
         caller = caller_of_call()
@@ -131,13 +129,6 @@ class EscalationService(EscalationServiceServicer):
         return await self._base.mutations.run(
             request, action="escalations.reject", subject=_name(request.ticket_id), work=work
         )
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _get(connection: Connection, ticket_id: str) -> TicketRow:

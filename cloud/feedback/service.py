@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -94,12 +92,12 @@ class FeedbackService(FeedbackServiceServicer):
                 feedback=[_feedback(row, texts[row.feedback_id]) for row in found], next_page_token=token
             )
 
-        return await self._read(look)
+        return await self._base.store.look(look)
 
     async def SummarizeFeedback(
         self, request: pb.SummarizeFeedbackRequest, context: Context
     ) -> pb.SummarizeFeedbackResponse:
-        counts = await self._read(
+        counts = await self._base.store.look(
             partial(
                 rows.count_by_category,
                 start_us=request.start_time.ToMicroseconds(),
@@ -128,13 +126,6 @@ class FeedbackService(FeedbackServiceServicer):
             connection, sender, category=request.category, text=request.text, context=request.context
         )
         return row.ack_number
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _subject(answer: pb.SubmitFeedbackResponse | pb.SubmitAnonymousFeedbackResponse) -> str:

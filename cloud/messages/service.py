@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -57,7 +55,7 @@ class MessageService(MessageServiceServicer):
                 raise ServiceError(Reason.MESSAGE_NOT_FOUND, "There is no such message.")
             return self._describe(connection, [row])[0]
 
-        return pb.GetMessageResponse(message=await self._read(read))
+        return pb.GetMessageResponse(message=await self._base.store.look(read))
 
     async def RetryMessage(
         self, request: pb.RetryMessageRequest, context: Context
@@ -92,18 +90,11 @@ class MessageService(MessageServiceServicer):
             token = encode_page_token(page[-1].message_id, filters=filters) if more else ""
             return self._describe(connection, page), token
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     def _describe(self, connection: Connection, found: list[rows.MessageRow]) -> list[pb.SentMessage]:
         addresses = self._messages.addresses(connection, found)
         return [_to_message(row, addresses[row.message_id]) for row in found]
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _to_message(row: rows.MessageRow, address: str) -> pb.SentMessage:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -45,7 +44,7 @@ class ReviewService(ManagementMethods):
             tasks = views.to_tasks(connection, found, Viewer.of(caller))
             return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         viewer = Viewer.of(caller_of_call())
@@ -72,7 +71,7 @@ class ReviewService(ManagementMethods):
                     answer.supplement.CopyFrom(supplement)
             return answer
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context
@@ -85,7 +84,7 @@ class ReviewService(ManagementMethods):
             events = views.to_events(self._base.persons, connection, found, details=viewer.sees_outcome(row))
             return pb.ListTaskEventsResponse(events=events, next_page_token=token)
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def TakeTask(self, request: pb.TakeTaskRequest, context: Context) -> pb.TakeTaskResponse:
         caller = caller_of_call()
@@ -187,13 +186,6 @@ class ReviewService(ManagementMethods):
             request, action=action, subject=_name(request.task_id), work=work, facts=facts or {}
         )
         return answer
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _found(row: TaskRow | None) -> TaskRow:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -90,7 +88,7 @@ class RulebookService(RulebookServiceServicer):
                 )
             return self._describe(connection, row, at_us)
 
-        return pb.GetRulesResponse(edition=await self._read(read))
+        return pb.GetRulesResponse(edition=await self._base.store.look(read))
 
     async def ListEditions(
         self, request: pb.ListEditionsRequest, context: Context
@@ -113,13 +111,15 @@ class RulebookService(RulebookServiceServicer):
                 answer.editions.append(_first(connection, kind, at_us))
             return answer
 
-        return await self._read(read)
+        return await self._base.store.look(read)
 
     async def GetVersionInfo(
         self, request: pb.GetVersionInfoRequest, context: Context
     ) -> pb.GetVersionInfoResponse:
         now_us = to_us(self._base.sources.now())
-        edition = await self._read(lambda connection: find(connection, RuleKind.CLIENT_VERSIONS, now_us))
+        edition = await self._base.store.look(
+            lambda connection: find(connection, RuleKind.CLIENT_VERSIONS, now_us)
+        )
         served = find_client(edition.rules, request.client)
         if served is None:
             raise ServiceError(Reason.CLIENT_UNKNOWN, f"There is no client {request.client}.")
@@ -136,13 +136,6 @@ class RulebookService(RulebookServiceServicer):
 
     def _describe(self, connection: Connection, row: rows.EditionRow, at_us: int) -> rulebook_pb2.RuleEdition:
         return describe(row, next_us=next_of(connection, row), at_us=at_us)
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
 
 
 def _first(connection: Connection, kind: RuleKind[Message], at_us: int) -> rulebook_pb2.RuleEdition:

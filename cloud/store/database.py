@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -131,6 +132,15 @@ class Store:
             else:
                 return result
             self._retries.sleep(pause)
+
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads, in a thread, so that other calls go on meanwhile."""
+
+        def run() -> T:
+            with self.reading() as connection:
+                return work(connection)
+
+        return await asyncio.to_thread(run)
 
     def close(self) -> None:
         """Let go of all connections."""

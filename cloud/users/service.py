@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -13,7 +11,7 @@ import grpc
 from cryptography import x509
 from sqlalchemy import Connection
 
-from cloud.access.call import CALL, Caller
+from cloud.access.call import caller_of_call
 from cloud.authority import Authority
 from cloud.devices.certificates import parse_csr
 from cloud.errors import Reason, ServiceError
@@ -49,7 +47,7 @@ class UserService(UserServiceServicer):
         self._desk = Desk(authority, vault, sources)
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:
-        caller = _caller()
+        caller = caller_of_call()
 
         def work(connection: Connection) -> pb.CreateUserResponse:
             user_id = self._desk.add(connection, request.user, caller=caller)
@@ -71,17 +69,17 @@ class UserService(UserServiceServicer):
                 row = rows.get_user(connection, request.user_id)
             return describe(connection, self._vault, [_found(row)])[0]
 
-        return pb.GetUserResponse(user=await self._read(read))
+        return pb.GetUserResponse(user=await self._store.look(read))
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
         def read(connection: Connection) -> pb.ListUsersResponse:
             found, token = page_of_users(connection, request)
             return pb.ListUsersResponse(users=describe(connection, self._vault, found), next_page_token=token)
 
-        return await self._read(read)
+        return await self._store.look(read)
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
-        caller = _caller()
+        caller = caller_of_call()
         mask = request.update_mask if request.HasField("update_mask") else None
 
         def work(connection: Connection) -> pb.UpdateUserResponse:
@@ -99,7 +97,7 @@ class UserService(UserServiceServicer):
     async def SetUserRoles(
         self, request: pb.SetUserRolesRequest, context: Context
     ) -> pb.SetUserRolesResponse:
-        caller = _caller()
+        caller = caller_of_call()
 
         def work(connection: Connection) -> pb.SetUserRolesResponse:
             self._desk.set_roles(connection, request.user_id, request.roles, etag=request.etag, caller=caller)
@@ -114,7 +112,7 @@ class UserService(UserServiceServicer):
         )
 
     async def DisableUser(self, request: pb.DisableUserRequest, context: Context) -> pb.DisableUserResponse:
-        caller = _caller()
+        caller = caller_of_call()
 
         def work(connection: Connection) -> pb.DisableUserResponse:
             self._desk.disable(connection, request.user_id, etag=request.etag, caller=caller)
@@ -125,7 +123,7 @@ class UserService(UserServiceServicer):
         )
 
     async def EnableUser(self, request: pb.EnableUserRequest, context: Context) -> pb.EnableUserResponse:
-        caller = _caller()
+        caller = caller_of_call()
 
         def work(connection: Connection) -> pb.EnableUserResponse:
             self._desk.enable(connection, request.user_id, etag=request.etag, caller=caller)
@@ -138,7 +136,7 @@ class UserService(UserServiceServicer):
     async def IssueUserCertificate(
         self, request: pb.IssueUserCertificateRequest, context: Context
     ) -> pb.IssueUserCertificateResponse:
-        caller = _caller()
+        caller = caller_of_call()
         key = parse_csr(request.csr, what="client")
         lifetime = timedelta(days=request.lifetime_days) if request.lifetime_days else DEFAULT_LIFETIME
 
@@ -158,20 +156,6 @@ class UserService(UserServiceServicer):
 
     def _user(self, connection: Connection, user_id: str) -> pb.User:
         return describe(connection, self._vault, [_found(rows.get_user(connection, user_id))])[0]
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
-
-
-def _caller() -> Caller:
-    caller = CALL.get().caller
-    if caller is None:  # the contract says that every method here needs a permission
-        raise ServiceError(Reason.METHOD_CLOSED, "This method is not for such callers.")
-    return caller
 
 
 def _found(row: rows.UserRow | None) -> rows.UserRow:
