@@ -61,6 +61,9 @@ class RulebookDesk:
             raise ServiceError(Reason.RULES_PAST, "Rules cannot take effect in the past.")
         if from_us(now_us) + FARTHEST < from_us(effective_us):
             refuse_field("effective_time", rule="rules.farthest", why="is more than two years away")
+        # The version is taken before the order is judged: whoever publishes in between has it too, then one of
+        # the two meets the other's row and is run again, and judges the order anew.
+        version = rows.newest_version(connection, kind.number) + 1
         last = rows.last_to_come(connection, kind.number)
         if last is not None and last.effective_us >= effective_us:  # rule 2
             raise ServiceError(
@@ -74,7 +77,7 @@ class RulebookDesk:
             )
         row = rows.EditionRow(
             kind=kind.number,
-            version=rows.newest_version(connection, kind.number) + 1,
+            version=version,
             effective_us=effective_us,
             published_us=now_us,
             author=author,

@@ -324,7 +324,8 @@ def test_a_policy_that_devices_would_refuse_is_not_published(
         text.by_language.update(dict.fromkeys(("zh", "es", "en"), "文" * 4000))
     with pytest.raises(ClientError) as caught:
         publish(cloud, too_long)
-    assert caught.value.code == "RESOURCE_EXHAUSTED"  # by the port: no envelope could hold it
+    assert caught.value.code == "POLICY_INVALID"  # no envelope can hold it
+    assert not pull(cloud, device).items
 
 
 def test_a_policy_of_a_day_before_the_service_began_is_not_published(cloud: RunningCloud) -> None:
