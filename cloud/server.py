@@ -16,6 +16,7 @@ from cloud.authority import Authority
 from cloud.config import format_address
 from cloud.errors import SetupError
 from cloud.health import NOT_SERVING, SERVING, Health
+from cloud.methods import Methods
 
 MAX_PUBLIC_MESSAGE_BYTES = 320 * 1024
 """A registration holds the picture of a face (256 KiB). Of MAX_CALLS, each as large as that, 320 MiB wait."""
@@ -73,6 +74,7 @@ class Port:
         self.server = server
         self.host = host
         self.port = port
+        self.methods = Methods()
         self._health = Health()
         self._names: tuple[str, ...] = ()
 
@@ -131,22 +133,21 @@ class Port:
         return format_address(self.host, self.port)
 
     async def start(self, service_names: Sequence[str]) -> None:
-        """Start serving what was added, with health and both reflection protocols beside it."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        """Start serving the methods that were added, beside them health and both reflection protocols."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.methods.as_server)
         # v1 is served but not listed: it has no descriptor here, and tools describe all that is listed.
         names = [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME, CHANNELZ]
         servicer = reflection.aio.ReflectionServicer(names, pool=describing_pool(names))
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self.server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self.methods.as_server)
         # The messages of v1 are those of v1alpha under another package name.
         handler = grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
             request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        self.server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(REFLECTION_V1, {"ServerReflectionInfo": handler}),)
-        )
-        channelz.add_channelz_servicer(self.server)
+        self.methods.add_registered_method_handlers(REFLECTION_V1, {"ServerReflectionInfo": handler})
+        channelz.add_channelz_servicer(self.methods.as_server)
+        self.server.add_generic_rpc_handlers((self.methods,))
         self._names = (*service_names, health.OVERALL_HEALTH)
         await self.set_serving(True)
         await self.server.start()
