@@ -51,12 +51,7 @@ class Desks:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in one view of the database."""
-
-        def run() -> T:
-            with self.base.store.reading() as connection:
-                return work(connection)
-
-        return await asyncio.to_thread(run)
+        return await self.base.store.look(work)
 
     async def write(self, work: Callable[[Connection], T | ServiceError]) -> T:
         """Do ``work`` in one transaction without an event of the audit chain: signing in has its own history.

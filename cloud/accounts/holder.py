@@ -42,7 +42,7 @@ class Holder:
         self, request: pb.GetAccountStatusRequest, context: Context
     ) -> pb.GetAccountStatusResponse:
         account_id = holder()
-        row = await self._desks.read(lambda connection: rows.get_status(connection, account_id))
+        row = await self._desks.base.store.glance(lambda one: rows.get_status(one, account_id))
         if row is None:
             raise ServiceError(Reason.ACCOUNT_NOT_FOUND, "There is no such account.")
         times = row.filing_allowed, row.filing_from_us, row.filing_until_us

@@ -105,7 +105,7 @@ class Sessions:
         known = self._known.get(digest)
         now = self._clock()
         if known is None or not self._is_good(known, now):
-            session = await asyncio.to_thread(self._look_up, digest)
+            session = await self._look_up(digest)
             self._keep(digest, session, now)
         else:
             session = known.session
@@ -198,16 +198,16 @@ class Sessions:
             return False
         return known.until > now and unseen_us <= _SEEN_EVERY_US
 
-    def _look_up(self, digest: bytes) -> SessionRow:
-        with self._store.reading() as connection:
-            session = rows.find_session(connection, digest)
+    async def _look_up(self, digest: bytes) -> SessionRow:
+        session = await self._store.glance(lambda connection: rows.find_session(connection, digest))
         if session is None:
             raise _refused()
         now_us = to_us(self._sources.now())
         check_session(session, now_us)
         if now_us - session.seen_us > _SEEN_EVERY_US:
-            self._store.run(
-                lambda connection: rows.see_session(connection, session.session_id, seen_us=now_us)
+            await asyncio.to_thread(
+                self._store.run,
+                lambda connection: rows.see_session(connection, session.session_id, seen_us=now_us),
             )
         return session
 

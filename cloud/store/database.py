@@ -142,6 +142,17 @@ class Store:
 
         return await asyncio.to_thread(run)
 
+    async def glance(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, one statement that reads a few rows by their key; for the event loop alone.
+
+        SQLite answers that at once, out of memory as a rule and whatever others write: a thread would cost
+        more than the answer. Another database is asked as :meth:`look` asks it.
+        """
+        if self._engines.near is None:
+            return await self.look(work)
+        with self._engines.near.connect() as connection:
+            return work(connection)
+
     def close(self) -> None:
         """Let go of all connections."""
         self._engines.dispose()

@@ -18,7 +18,7 @@ from threading import Event
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -75,11 +75,15 @@ _NOT_DURABLE = {"fsync": {"off"}, "synchronous_commit": {"off"}, "full_page_writ
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """One pool of connections, seen in two ways: for readers and for writers."""
+    """One pool of connections, seen in two ways: for readers and for writers.
+
+    ``near``: one more connection of SQLite, for statements that are read one by one without a transaction.
+    """
 
     reading: Engine
     writing: Engine
     closing: Event
+    near: Engine | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -89,6 +93,8 @@ class Engines:
         """Let go of all connections; one that a thread still uses is closed when it is given back."""
         self.closing.set()
         self.reading.dispose()
+        if self.near is not None:
+            self.near.dispose()
 
 
 def open_engines(address: str, *, connections: int, require_durable: bool) -> Engines:
@@ -114,7 +120,9 @@ def _sqlite(url: URL) -> Engines:
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     writing = engine.execution_options(verifield_begin="BEGIN IMMEDIATE")
-    return Engines(engine, writing, _close_late(engine))
+    near = create_engine(url, hide_parameters=True, poolclass=QueuePool, pool_size=1, max_overflow=0)
+    event.listen(near, "connect", _set_pragmas)
+    return Engines(engine, writing, _close_late(engine), near)
 
 
 def _postgres(url: URL, *, connections: int, require_durable: bool) -> Engines:

@@ -10,6 +10,7 @@ person.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf import descriptor_pool
@@ -81,6 +82,17 @@ GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What is counted at each call of one method, found once: finding it costs more than counting."""
+
+    labels: tuple[str, str, str]
+    started: Counter
+    running: Gauge
+    received: Counter
+    handling: Histogram
+
+
 class Metrics:
     """Counters and histograms of one service. All methods may be called from any thread."""
 
@@ -88,6 +100,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.queue_depth = 0
         self._methods: dict[str, tuple[str, str, str]] = {}
+        self._counted: dict[str, _Counted] = {}
         self._make_call_figures()
         self._make_ingest_figures()
         self._make_authority_figures()
@@ -105,6 +118,7 @@ class Metrics:
         for name in names:
             for method in descriptor_pool.Default().FindServiceByName(name).methods:
                 self._methods[f"/{name}/{method.name}"] = (_kind(method), name, method.name)
+        self._counted.clear()
 
     def review_overdue(self, kind: str) -> None:
         """The time limit of a review task has passed; ``kind``: a ReviewKind without its prefix."""
@@ -112,20 +126,20 @@ class Metrics:
 
     def rpc_started(self, method: str) -> None:
         """A call arrived. ``method``: as gRPC writes it, ``/package.Service/Method``."""
-        labels = self._labels(method)
-        self._started.labels(*labels).inc()
-        self._running.labels(*labels).inc()
+        counted = self._of(method)
+        counted.started.inc()
+        counted.running.inc()
 
     def rpc_ended(self, method: str, *, code: str, seconds: float) -> None:
         """A call that was started has ended. ``code``: a name of grpc.StatusCode."""
-        labels = self._labels(method)
-        self._running.labels(*labels).dec()
-        self._handled.labels(*labels, CODES.get(code, "Unknown")).inc()
-        self._handling.labels(*labels).observe(seconds)
+        counted = self._of(method)
+        counted.running.dec()
+        counted.handling.observe(seconds)
+        self._handled.labels(*counted.labels, CODES.get(code, "Unknown")).inc()
 
     def message_received(self, method: str) -> None:
         """A request message was read."""
-        self._received.labels(*self._labels(method)).inc()
+        self._of(method).received.inc()
 
     def refused(self, reason: str) -> None:
         """A call was refused with a reason of cloud.errors."""
@@ -172,8 +186,20 @@ class Metrics:
         """Leaves of the newest published checkpoint."""
         self._tree_size.set(size)
 
-    def _labels(self, method: str) -> tuple[str, str, str]:
-        return self._methods.get(method, (OTHER, OTHER, OTHER))
+    def _of(self, method: str) -> _Counted:
+        """The figures of a method; all that are not ours share theirs."""
+        known = method if method in self._methods else OTHER
+        counted = self._counted.get(known)
+        if counted is None:
+            labels = self._methods.get(known, (OTHER, OTHER, OTHER))
+            counted = self._counted[known] = _Counted(
+                labels,
+                started=self._started.labels(*labels),
+                running=self._running.labels(*labels),
+                received=self._received.labels(*labels),
+                handling=self._handling.labels(*labels),
+            )
+        return counted
 
     def _make_call_figures(self) -> None:
         registry = self.registry
@@ -268,6 +294,7 @@ class Metrics:
             buckets=VERIFY_SECONDS,
             registry=self.registry,
         )
+
 
 
 def _kind(method: MethodDescriptor) -> str:

@@ -198,7 +198,10 @@ def test_who_withdraws_while_it_is_decided_is_first_or_late_and_never_half(
 
 
 @pytest.mark.timeout(120)
-def test_a_supplement_that_comes_too_late_does_not_count(tmp_path: Path, database_url: str) -> None:
+def test_a_supplement_that_comes_too_late_does_not_count(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.reviews.upkeep.LATE_EVERY_S", 0.2)
     with (
         office(tmp_path, database_url, "first") as (cloud, _, [reviewer]),
         party(cloud) as holder,

@@ -249,7 +249,10 @@ def test_what_is_asked_for_stops_the_clock_and_comes_back_to_the_same_reviewer(
 
 
 @pytest.mark.req("R096")
-def test_a_supplement_that_does_not_come_closes_the_application(database_url: str, tmp_path: Path) -> None:
+def test_a_supplement_that_does_not_come_closes_the_application(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.reviews.upkeep.LATE_EVERY_S", 0.2)
     clock = FakeClock()
     with running_cloud(tmp_path, database=database_url, clock=clock) as cloud, certifying(cloud) as office:
         applicant = office.applicant()
