@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/backup.proto\x12\x0cverifield.v1\"\xf8\x01\n\x0e\x42\x61\x63kupManifest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12\x10\n\x08taken_us\x18\x02 \x01(\x03\x12*\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x1a.verifield.v1.BackupEngine\x12\x16\n\x0eschema_version\x18\x04 \x01(\t\x12\x14\n\x0c\x66iles_sha256\x18\x05 \x01(\x0c\x12\x12\n\ncheckpoint\x18\x06 \x01(\t\x12\x11\n\taudit_seq\x18\x07 \x01(\x04\x12\x14\n\x0c\x61udit_sha256\x18\x08 \x01(\x0c\x12\x13\n\x0bwrapped_key\x18\t \x01(\x0c\x12\x15\n\rrecipient_key\x18\n \x01(\x0c\">\n\x14SignedBackupManifest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c*e\n\x0c\x42\x61\x63kupEngine\x12\x1d\n\x19\x42\x41\x43KUP_ENGINE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41\x43KUP_ENGINE_SQLITE\x10\x01\x12\x1c\n\x18\x42\x41\x43KUP_ENGINE_POSTGRESQL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/backup.proto\x12\x0cverifield.v1\"\xa5\x02\n\x0e\x42\x61\x63kupManifest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12\x10\n\x08taken_us\x18\x02 \x01(\x03\x12*\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x1a.verifield.v1.BackupEngine\x12\x16\n\x0eschema_version\x18\x04 \x01(\t\x12\x14\n\x0c\x66iles_sha256\x18\x05 \x01(\x0c\x12\x12\n\ncheckpoint\x18\x06 \x01(\t\x12\x11\n\taudit_seq\x18\x07 \x01(\x04\x12\x14\n\x0c\x61udit_sha256\x18\x08 \x01(\x0c\x12\x13\n\x0bwrapped_key\x18\t \x01(\x0c\x12\x15\n\rrecipient_key\x18\n \x01(\x0c\x12+\n\x07targets\x18\x0b \x03(\x0b\x32\x1a.verifield.v1.BackupTarget\"l\n\x0c\x42\x61\x63kupTarget\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\r\n\x05\x66iles\x18\x04 \x01(\x03\x12\x0e\n\x06\x62\x65hind\x18\x05 \x01(\x03\x12\x0f\n\x07seen_us\x18\x06 \x01(\x03\">\n\x14SignedBackupManifest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c*e\n\x0c\x42\x61\x63kupEngine\x12\x1d\n\x19\x42\x41\x43KUP_ENGINE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41\x43KUP_ENGINE_SQLITE\x10\x01\x12\x1c\n\x18\x42\x41\x43KUP_ENGINE_POSTGRESQL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'verifield.v1.backup_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BACKUPENGINE']._serialized_start=358
-  _globals['_BACKUPENGINE']._serialized_end=459
+  _globals['_BACKUPENGINE']._serialized_start=513
+  _globals['_BACKUPENGINE']._serialized_end=614
   _globals['_BACKUPMANIFEST']._serialized_start=44
-  _globals['_BACKUPMANIFEST']._serialized_end=292
-  _globals['_SIGNEDBACKUPMANIFEST']._serialized_start=294
-  _globals['_SIGNEDBACKUPMANIFEST']._serialized_end=356
+  _globals['_BACKUPMANIFEST']._serialized_end=337
+  _globals['_BACKUPTARGET']._serialized_start=339
+  _globals['_BACKUPTARGET']._serialized_end=447
+  _globals['_SIGNEDBACKUPMANIFEST']._serialized_start=449
+  _globals['_SIGNEDBACKUPMANIFEST']._serialized_end=511
 # @@protoc_insertion_point(module_scope)

@@ -59,6 +59,7 @@ class BackupManifest(_message.Message):
     AUDIT_SHA256_FIELD_NUMBER: _builtins.int
     WRAPPED_KEY_FIELD_NUMBER: _builtins.int
     RECIPIENT_KEY_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
     backup_id: _builtins.str
     taken_us: _builtins.int
     """When the database's content was taken, microseconds since 1970, UTC. All that was committed before the
@@ -78,6 +79,10 @@ class BackupManifest(_message.Message):
     """The key of the encrypted files, encrypted to the recipient (HPKE); empty where they are not encrypted."""
     recipient_key: _builtins.bytes
     """The recipient's X25519 public key."""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackupTarget]:
+        """Where else the files of persons lay at that moment: each store with the role offsite or backup."""
+
     def __init__(
         self,
         *,
@@ -91,14 +96,56 @@ class BackupManifest(_message.Message):
         audit_sha256: _builtins.bytes = ...,
         wrapped_key: _builtins.bytes = ...,
         recipient_key: _builtins.bytes = ...,
+        targets: _abc.Iterable[Global___BackupTarget] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_seq", b"audit_seq", "audit_sha256", b"audit_sha256", "backup_id", b"backup_id", "checkpoint", b"checkpoint", "engine", b"engine", "files_sha256", b"files_sha256", "recipient_key", b"recipient_key", "schema_version", b"schema_version", "taken_us", b"taken_us", "wrapped_key", b"wrapped_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_seq", b"audit_seq", "audit_sha256", b"audit_sha256", "backup_id", b"backup_id", "checkpoint", b"checkpoint", "engine", b"engine", "files_sha256", b"files_sha256", "recipient_key", b"recipient_key", "schema_version", b"schema_version", "taken_us", b"taken_us", "targets", b"targets", "wrapped_key", b"wrapped_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BackupManifest: _TypeAlias = BackupManifest  # noqa: Y015
+
+@_typing.final
+class BackupTarget(_message.Message):
+    """BackupTarget is a store elsewhere, as the database knew it when the backup was taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    BEHIND_FIELD_NUMBER: _builtins.int
+    SEEN_US_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    provider: _builtins.str
+    """Who runs it."""
+    role: _builtins.str
+    """offsite or backup."""
+    files: _builtins.int
+    """Files that it had as they were put there."""
+    behind: _builtins.int
+    """Files that it was to have and had not, or had damaged."""
+    seen_us: _builtins.int
+    """Microseconds since 1970, UTC, when it answered last; 0: never."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        role: _builtins.str = ...,
+        files: _builtins.int = ...,
+        behind: _builtins.int = ...,
+        seen_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "files", b"files", "name", b"name", "provider", b"provider", "role", b"role", "seen_us", b"seen_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupTarget: _TypeAlias = BackupTarget  # noqa: Y015
 
 @_typing.final
 class SignedBackupManifest(_message.Message):
