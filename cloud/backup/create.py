@@ -36,7 +36,7 @@ from cloud.backup.manifest import (
     MEDIA_FOLDER,
     OBJECTS_FOLDER,
 )
-from cloud.backup.media import copy_shelf, files_of
+from cloud.backup.media import copy_shelf, files_of, fill_shelf
 from cloud.backup.postgres import dumping, export_snapshot
 from cloud.backup.secrecy import KEY_BYTES, plain_stream, seal_stream, wrap_key
 from cloud.backup.sqlite import Progress, copy_database
@@ -130,6 +130,8 @@ class _Maker:
                 before=before,
                 progress=self._terms.progress,
             )
+        for mirror in self._config.object_mirrors.values():
+            self._files = fill_shelf(OBJECTS_FOLDER, mirror.absolute(), self._place, self._files)
         listed = paper.encode_list(self._files)
         manifest = pb.BackupManifest(
             backup_id=paper.backup_name(taken, self._sources.random_bytes(2)),
@@ -140,6 +142,7 @@ class _Maker:
             checkpoint=state.checkpoint,
             audit_seq=state.audit_end.seq,
             audit_sha256=state.audit_end.sha256,
+            targets=state.targets,
         )
         if self._terms.recipient and self._key:
             manifest.wrapped_key = wrap_key(self._key, self._terms.recipient)

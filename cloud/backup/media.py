@@ -72,6 +72,25 @@ def copy_shelf(
     return found
 
 
+def fill_shelf(shelf: str, mirror: Path, place: Path, found: Sequence[FileEntry]) -> list[FileEntry]:
+    """Take from a mirror what the first folder did not have, or had damaged; return all files of then."""
+    entries = {entry.path: entry for entry in found}
+    for folder in _folders(shelf, mirror):
+        for path in sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name)):
+            name = f"{shelf}/{folder.name}/{path.name}"
+            known, target = entries.get(name), place / name
+            if known is not None and not is_damaged(known):
+                continue
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)  # never shared with another backup, since it is damaged
+            try:
+                entries[name] = _copy(path, target, name)
+            except FileNotFoundError:  # swept meanwhile
+                entries.pop(name, None)
+            sync_folder(target.parent)
+    return list(entries.values())
+
+
 def files_of(folder: Path | None, *, roots: Sequence[x509.Certificate]) -> dict[str, FileEntry]:
     """The files of a backup by their paths; none of one that cannot be used."""
     try:

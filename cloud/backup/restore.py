@@ -49,6 +49,7 @@ from cloud.keyfiles import sync_folder
 from cloud.log.sequencer import LogSigner
 from cloud.log.verify import LogReport, verify_log
 from cloud.sources import Sources
+from cloud.store import replicas
 from cloud.store.database import Store, StoreOptions
 from cloud.store.engines import open_engines
 from verifield.v1 import audit_pb2
@@ -185,7 +186,19 @@ def _fill(
                 missing = missing_objects(connection, backup.files)
         finally:
             engines.dispose()
-    return replace(check_restored(aside, url, sources, check.progress), lost_media=missing)
+    restored = check_restored(aside, url, sources, check.progress)
+    if restored.holds:
+        _forget_stores(url)
+    return replace(restored, lost_media=missing)
+
+
+def _forget_stores(url: str) -> None:
+    """What the rows say of stores was so at another place: the service finds out anew what is where."""
+    store = Store.open(url, StoreOptions(require_durable=False))
+    try:
+        store.run(replicas.forget_stores)
+    finally:
+        store.close()
 
 
 def check_restored(

@@ -10,22 +10,26 @@ from pathlib import Path
 from urllib.parse import quote
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import Connection, NullPool, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from cloud.backup.secrecy import damaged
 from cloud.errors import SetupError
-from cloud.store import audit
+from cloud.objects.guard import Role
+from cloud.store import audit, replicas
 from cloud.store import log as log_rows
+from cloud.store.schema import object_stores
+from verifield.v1 import backup_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Schema version, the log's newest checkpoint, and the end of the audit chain."""
+    """Schema version, the log's newest checkpoint, the end of the audit chain; where else files lie."""
 
     schema_version: str
     checkpoint: str
     audit_end: audit.ChainEnd
+    targets: tuple[pb.BackupTarget, ...] = ()
 
 
 def read_state(connection: Connection) -> State:
@@ -44,7 +48,25 @@ def read_state(connection: Connection) -> State:
             f"The database has schema {version or 'of no version'}, of which no backup can be made.",
             hint="Run verifield-cloud migrate first; it keeps a copy of a SQLite database.",
         ) from error
-    return State(version or "", head.note if head else "", end)
+    return State(version or "", head.note if head else "", end, _read_targets(connection))
+
+
+def _read_targets(connection: Connection) -> tuple[pb.BackupTarget, ...]:
+    if not inspect(connection).has_table(object_stores.name):  # of a version before there were any
+        return ()
+    tallies = replicas.tallies(connection)
+    return tuple(
+        pb.BackupTarget(
+            name=row.name,
+            provider=row.provider,
+            role=Role(row.role).name.lower(),
+            files=sum(tallies[row.name].counts.get(state, 0) for state in replicas.HERE),
+            behind=sum(tallies[row.name].counts.get(state, 0) for state in replicas.BEHIND),
+            seen_us=row.seen_us or 0,
+        )
+        for row in replicas.list_stores(connection)
+        if row.role != Role.LOCAL
+    )
 
 
 @contextmanager

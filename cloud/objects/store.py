@@ -6,7 +6,8 @@
 A file is durable before the row that names it is written; without the row nobody can open it, and the sweep
 takes it away after a grace. Who erases a person makes the rows useless at once, and the sweep takes their
 files and rows. Files of objects that were dropped stay for the grace: a backup that is being made still
-copies them.
+copies them. Where a service has several stores, see ``cloud.objects.replicas``; each opening of an object is
+an event of the audit trail.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from itertools import islice
+from typing import Protocol
 
 from sqlalchemy import Connection
 
+from cloud.access.call import CALL
 from cloud.errors import Reason, ServiceError
-from cloud.objects.files import ObjectFiles
+from cloud.objects.files import Backend
+from cloud.objects.guard import Role
 from cloud.objects.inflow import Inflow
 from cloud.objects.kinds import DOCUMENTS, MediaType, sniff
+from cloud.objects.replicas import Replicas
 from cloud.persons import Persons
 from cloud.privacy.sealing import Place, SealBrokenError, SealKey
 from cloud.privacy.streams import seal_pieces, unseal_pieces
 from cloud.sources import Sources, to_us
 from cloud.store import objects as rows
+from cloud.store import replicas as replica_rows
 from cloud.store.database import Store
 from cloud.store.objects import ObjectRow
 from cloud.store.schema import objects
@@ -39,7 +45,13 @@ SEALED = SealedTable(objects, key="object_id", person="person_id", sealed=("open
 """For erasing a person."""
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Of one object: a scan of some pages. A call may allow less."""
+"""Of one object that somebody sends: a scan of some pages. A call may allow less, or more."""
+
+MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""Of any object: a long document with many signatures."""
+
+READ_ACTION = "objects.read"
+"""How the audit trail calls the opening of an object."""
 
 GRACE = timedelta(hours=1)
 """Far longer than from a file to its row, and than a backup copies from its database to its last file."""
@@ -69,16 +81,38 @@ class Staged:
     person_id: str
     sealed_sha256: bytes
     key: bytes = field(repr=False)
+    there: frozenset[str] = frozenset()
+    """The stores that have the file."""
+
+
+class Reads(Protocol):
+    """Who is told that something is about to be read (``cloud.audit.trail``)."""
+
+    def record_read(self, *, action: str, subject: str, caller: str, request_id: str) -> None: ...
 
 
 class Objects:
-    """Any thread may use it."""
+    """Any thread may use it. ``reads``: None for commands and tests alone, where no audit trail runs.
 
-    def __init__(self, files: ObjectFiles, persons: Persons, sources: Sources) -> None:
-        self._files = files
+    ``backup_grace``: how long stores for backups keep what was dropped, for as long as an older backup of
+    the database may be restored with them.
+    """
+
+    def __init__(
+        self,
+        files: Backend | Replicas,
+        persons: Persons,
+        sources: Sources,
+        *,
+        reads: Reads | None = None,
+        backup_grace: timedelta = GRACE,
+    ) -> None:
+        self._files = files if isinstance(files, Replicas) else Replicas.single(files)
         self._inflow = Inflow()
         self._persons = persons
         self._sources = sources
+        self._reads = reads
+        self._backup_grace = backup_grace
 
     def put(self, connection: Connection, *, person_id: str, media_type: str, content: bytes) -> ObjectRef:
         """Keep what the service made itself, in the caller's transaction.
@@ -123,21 +157,21 @@ class Objects:
 
     def stage(self, content: bytes, *, person_id: str, media_type: str) -> Staged:
         """Seal a content and write its file, durably; outside of transactions, which would wait for it."""
-        _check_size(len(content), MAX_BYTES)
+        _check_size(len(content), MAX_KEPT_BYTES)
         key = self._sources.random_bytes(_KEY_BYTES)
         sealed = b"".join(seal_pieces(io.BytesIO(content), key=key, magic=_MAGIC))
-        digest = self._files.put(sealed)
+        placed = self._files.place(sealed)
         ref = ObjectRef(self._sources.uuid7(), sha256(content).digest(), len(content), str(media_type))
-        return Staged(ref, person_id, digest, key)
+        return Staged(ref, person_id, placed.digest, key, placed.there)
 
     def keep(self, connection: Connection, staged: Staged) -> ObjectRef:
-        """Write the row of a staged file, in the caller's transaction.
+        """Write the row of a staged file, and which stores lack it, in the caller's transaction.
 
         Raises:
             ServiceError: PERSON_ERASED.
         """
         person = self._persons.key_of(connection, staged.person_id)
-        ref = staged.ref
+        ref, now_us = staged.ref, to_us(self._sources.now())
         rows.add_object(
             connection,
             ObjectRow(
@@ -147,9 +181,10 @@ class Objects:
                 sealed_sha256=staged.sealed_sha256,
                 media_type=ref.media_type,
                 size_bytes=ref.size,
-                created_us=to_us(self._sources.now()),
+                created_us=now_us,
             ),
         )
+        replica_rows.note_kept(connection, staged.sealed_sha256, staged.there, now_us=now_us)
         return ref
 
     def settle(self, store: Store, staged: Staged) -> None:
@@ -180,25 +215,36 @@ class Objects:
         return refs
 
     def open(self, connection: Connection, object_id: str) -> bytes:
-        """The content, checked against its digests.
+        """The content, checked against its digests; that somebody reads it is noted before.
 
         Raises:
-            ServiceError: OBJECT_NOT_FOUND: dropped, or its person was erased. OBJECT_DAMAGED.
+            ServiceError: OBJECT_NOT_FOUND: dropped, or its person was erased. OBJECT_DAMAGED; STORES_AWAY.
+                STORE_UNAVAILABLE while reads cannot be noted.
         """
-        row = rows.get_objects(connection, [object_id]).get(object_id)
-        keys = self._persons.keys_of(connection, [row.person_id]) if row else {}
-        opener = self._opener(row, keys.get(row.person_id)) if row else None
-        if row is None or opener is None:
-            raise ServiceError(Reason.OBJECT_NOT_FOUND, "There is no such file, or no more.")
-        sealed = self._files.open(bytes(row.sealed_sha256))
-        key, digest = opener[:_KEY_BYTES], opener[_KEY_BYTES:]
-        try:
-            content = b"".join(unseal_pieces(io.BytesIO(sealed), key=key, magic=_MAGIC))
-        except SealBrokenError as error:
-            raise _damaged() from error
-        if sha256(content).digest() != digest:
-            raise _damaged()
-        return content
+        row, opener = self._find(connection, object_id)
+        if self._reads is not None:
+            call = CALL.get(None)
+            self._reads.record_read(
+                action=READ_ACTION,
+                subject=f"objects/{object_id}",
+                caller=call.caller.path if call and call.caller else "service",
+                request_id=call.request_id if call else "",
+            )
+        return _unseal(self._files.open(bytes(row.sealed_sha256)), opener)
+
+    def confirm(self, connection: Connection, object_id: str) -> ObjectRef:
+        """Read an object back from the local stores before something is called complete; shown to nobody.
+
+        As many stores have it as a file must be on, each with the digest that it was put with, and its
+        content is what came. ``connection`` may be that of the transaction which keeps it. This reads the
+        disks: call it where nobody waits for the transaction.
+
+        Raises:
+            ServiceError: OBJECT_NOT_FOUND, OBJECT_DAMAGED; STORES_AWAY: too few stores answer.
+        """
+        row, opener = self._find(connection, object_id)
+        content = _unseal(self._files.confirm(bytes(row.sealed_sha256)), opener)
+        return ObjectRef(object_id, sha256(content).digest(), len(content), row.media_type)
 
     def drop(self, connection: Connection, object_id: str) -> None:
         """Let go of one; nobody can open it once the caller's transaction is committed."""
@@ -210,10 +256,11 @@ class Objects:
         done = 0
         with store.reading() as connection:
             gone = rows.gone_objects(connection, dropped_before_us=before_us, limit=SWEPT_AT_ONCE)
-        for row in gone:
-            self._files.delete(bytes(row.sealed_sha256))
         if gone:
-            store.run(lambda connection: rows.forget_objects(connection, [row.object_id for row in gone]))
+            digests = [bytes(row.sealed_sha256) for row in gone]
+            store.run(lambda connection: self._forget(connection, gone))
+            for digest in digests:
+                self._files.delete(digest)
         old = self._files.list_before(before_us)
         while digests := list(islice(old, SWEPT_AT_ONCE)):
             with store.reading() as connection:
@@ -223,11 +270,51 @@ class Objects:
                 done += 1
         return done + len(gone)
 
+    def _forget(self, connection: Connection, gone: list[ObjectRow]) -> None:
+        """Rows go, and with them stands which stores have to let go of the files, each in its time."""
+        now = self._sources.now()
+        due = {Role.BACKUP: now + self._backup_grace, Role.LOCAL: now, Role.OFFSITE: now}
+        replica_rows.drop(
+            connection,
+            [bytes(row.sealed_sha256) for row in gone],
+            due_us={int(role): to_us(moment) for role, moment in due.items()},
+        )
+        rows.forget_objects(connection, [row.object_id for row in gone])
+
+    def _find(self, connection: Connection, object_id: str) -> tuple[ObjectRow, bytes]:
+        """Row and opener of one.
+
+        Raises:
+            ServiceError: OBJECT_NOT_FOUND.
+        """
+        row = rows.get_objects(connection, [object_id]).get(object_id)
+        keys = self._persons.keys_of(connection, [row.person_id]) if row else {}
+        opener = self._opener(row, keys.get(row.person_id)) if row else None
+        if row is None or opener is None:
+            raise ServiceError(Reason.OBJECT_NOT_FOUND, "There is no such file, or no more.")
+        return row, opener
+
     def _opener(self, row: ObjectRow, key: SealKey | None) -> bytes | None:
         try:
             return self._persons.open_bytes(key, _place(row.object_id), row.opener)
         except SealBrokenError as error:
             raise _damaged() from error
+
+
+def _unseal(sealed: bytes, opener: bytes) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ServiceError: OBJECT_DAMAGED.
+    """
+    key, digest = opener[:_KEY_BYTES], opener[_KEY_BYTES:]
+    try:
+        content = b"".join(unseal_pieces(io.BytesIO(sealed), key=key, magic=_MAGIC))
+    except SealBrokenError as error:
+        raise _damaged() from error
+    if sha256(content).digest() != digest:
+        raise _damaged()
+    return content
 
 
 def _place(object_id: str) -> Place:
