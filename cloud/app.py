@@ -49,10 +49,12 @@ from cloud.log.leaves import OwnLeaves
 from cloud.log.sequencer import LogSigner, Sequencer
 from cloud.media.files import MediaFolder
 from cloud.media.intake import MediaIntake
+from cloud.objects.stores import make_replicas
 from cloud.operations import STATUS_SERVICE, Telemetry, add_status_service, find_vitals, scraped, telling
+from cloud.pdf.preview import Previews
 from cloud.persons import Persons
 from cloud.privacy.ring import KeyRing
-from cloud.rooms import Opened, make_jobs
+from cloud.rooms import Opened, make_care, make_jobs
 from cloud.server import (
     MAX_DEVICE_MESSAGE_BYTES,
     MAX_PUBLIC_MESSAGE_BYTES,
@@ -62,6 +64,7 @@ from cloud.server import (
 )
 from cloud.services import add_services, for_anybody, make_layers, make_services, open_issuer
 from cloud.serving import Served
+from cloud.signers.keys import SignerKeys
 from cloud.sources import Sources, to_us
 from cloud.store import attestations
 from cloud.store.database import Store, StoreOptions
@@ -102,6 +105,7 @@ async def serve(
             try:
                 await _serve_opened(config, opened, sources, log=log, announce=announce, stop=stop, now=now)
             finally:
+                await opened.previews.close()
                 await opened.authorities.close()
                 await opened.deliverer.close()
                 # A transaction that still runs ends before another service may take the directory.
@@ -129,6 +133,7 @@ async def _serve_opened(
         authority=opened.authority,
         sequencer=opened.sequencer,
     )
+    await asyncio.to_thread(make_care(opened, sources).begin)
     public, device = _bind(config, opened, sources, log)
     async with (
         scraped(config, metrics, vitals.census) as figures,
@@ -161,13 +166,9 @@ def open_data(config: Config, sources: Sources, telemetry: Telemetry | None = No
     Raises:
         SetupError: one of them cannot be used.
     """
-    hosts = {parse_address(config.listen)[0], config.device_address[0]}
-    with _own_folder(config.keys_folder, option="the setting keys"):
-        pass
-    authority = Authority.open(
-        config.keys_folder,
-        server_names=sorted(hosts | {"localhost", "127.0.0.1"} | set(config.server_names)),
-        now=sources.now(),
+    authority = _open_authority(config, sources)
+    signer_keys = SignerKeys.open(
+        config.keys_folder, list_url=config.signer_list_url or "", now=sources.now()
     )
     token = _open_operator_token(config.data / TOKEN_FILE, sources)
     tpm_roots = _open_tpm_roots(config.tpm_roots)
@@ -212,6 +213,20 @@ def open_data(config: Config, sources: Sources, telemetry: Telemetry | None = No
         ),
         authorities=Authorities.open(config, sources, ended=telemetry.metrics.asked),
         sessions=Sessions(store, Persons(ring, sources), sources),
+        previews=Previews(),
+        replicas=make_replicas(config),
+        signer_keys=signer_keys,
+    )
+
+
+def _open_authority(config: Config, sources: Sources) -> Authority:
+    hosts = {parse_address(config.listen)[0], config.device_address[0]}
+    with _own_folder(config.keys_folder, option="the setting keys"):
+        pass
+    return Authority.open(
+        config.keys_folder,
+        server_names=sorted(hosts | {"localhost", "127.0.0.1"} | set(config.server_names)),
+        now=sources.now(),
     )
 
 

@@ -7,6 +7,7 @@ ports, files); 6 the cloud is away, or it refused.
 from __future__ import annotations
 
 import os
+from types import ModuleType
 
 import typer
 
@@ -21,8 +22,35 @@ def main() -> None:
     build_app()()
 
 
+HELP = (
+    "The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
+    "2 usage, 3 set-up, 6 the cloud is away or refused."
+)
+
+
 def build_app() -> typer.Typer:
     """The commands. Imported here because gRPC reads its TLS settings when it is imported."""
+    from cloud.commands import backup, business, keys, seals  # noqa: PLC0415
+    from cloud.commands.migrate import migrate  # noqa: PLC0415
+    from cloud.commands.serve import serve  # noqa: PLC0415
+    from cloud.commands.status import status  # noqa: PLC0415
+    from cloud.commands.transfer import import_file  # noqa: PLC0415
+    from cloud.commands.verify_log import verify_log  # noqa: PLC0415
+
+    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    for command in (serve, migrate, backup.restore, status, business.catalogue):
+        app.command()(command)
+    app.command("verify-log")(verify_log)
+    app.command("import")(import_file)
+    for group in _groups():
+        app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
+    app.add_typer(keys.persons_app, name="persons")
+    app.add_typer(seals.approvals_app, name="approvals")
+    return app
+
+
+def _groups() -> tuple[ModuleType, ...]:
+    """What has commands of its own below its name."""
     from cloud.commands import (  # noqa: PLC0415
         accounts,
         alarms,
@@ -35,8 +63,10 @@ def build_app() -> typer.Typer:
         business,
         certifications,
         config,
+        contracts,
         customers,
         devices,
+        documents,
         escalations,
         feedback,
         identity,
@@ -45,37 +75,21 @@ def build_app() -> typer.Typer:
         log,
         media,
         messages,
+        organisations,
         phones,
         policies,
         reviewers,
         reviews,
         rules,
+        seals,
+        storage,
         users,
     )
-    from cloud.commands.migrate import migrate  # noqa: PLC0415
-    from cloud.commands.serve import serve  # noqa: PLC0415
-    from cloud.commands.status import status  # noqa: PLC0415
-    from cloud.commands.transfer import import_file  # noqa: PLC0415
-    from cloud.commands.verify_log import verify_log  # noqa: PLC0415
 
-    app = typer.Typer(
-        help="The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
-        "2 usage, 3 set-up, 6 the cloud is away or refused.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-    for command in (serve, migrate, backup.restore, status, business.catalogue):
-        app.command()(command)
-    app.command("verify-log")(verify_log)
-    app.command("import")(import_file)
-    groups = (
+    return (
         *(config, join_token, devices, alarms, policies, rules, authorities),
-        *(attestations, media, log, audit, backup, keys, users),
+        *(attestations, media, log, audit, backup, storage, keys, users),
         *(accounts, identity, phones, messages, escalations, reviews, reviewers),
-        *(certifications, archive, business, bank, customers, feedback),
+        *(certifications, contracts, archive, business, bank, customers, documents, feedback),
+        *(organisations, seals),
     )
-    for group in groups:
-        app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
-    app.add_typer(keys.persons_app, name="persons")
-    return app

@@ -20,6 +20,7 @@ from cloud.devices.tokens import OPERATOR_PREFIX, is_token
 from cloud.errors import ClientError, SetupError
 from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
 from verifield.v1.account_service_pb2_grpc import AccountServiceStub
+from verifield.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from verifield.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from verifield.v1.attestation_service_pb2_grpc import AttestationServiceStub
 from verifield.v1.audit_service_pb2_grpc import AuditServiceStub
@@ -28,20 +29,26 @@ from verifield.v1.bank_service_pb2_grpc import BankServiceStub
 from verifield.v1.business_service_pb2_grpc import BusinessServiceStub
 from verifield.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from verifield.v1.certification_service_pb2_grpc import CertificationServiceStub
+from verifield.v1.contract_service_pb2_grpc import ContractServiceStub
 from verifield.v1.customer_service_pb2_grpc import CustomerServiceStub
 from verifield.v1.device_service_pb2_grpc import DeviceServiceStub
 from verifield.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
+from verifield.v1.document_service_pb2_grpc import DocumentServiceStub
 from verifield.v1.escalation_service_pb2_grpc import EscalationServiceStub
 from verifield.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from verifield.v1.identity_service_pb2_grpc import IdentityServiceStub
 from verifield.v1.log_service_pb2_grpc import LogServiceStub
 from verifield.v1.media_service_pb2_grpc import MediaServiceStub
 from verifield.v1.message_service_pb2_grpc import MessageServiceStub
+from verifield.v1.organisation_service_pb2_grpc import OrganisationServiceStub
 from verifield.v1.otp_service_pb2_grpc import OtpServiceStub
 from verifield.v1.policy_service_pb2_grpc import PolicyServiceStub
 from verifield.v1.review_service_pb2_grpc import ReviewServiceStub
 from verifield.v1.rulebook_service_pb2_grpc import RulebookServiceStub
+from verifield.v1.seal_service_pb2_grpc import SealServiceStub
+from verifield.v1.signing_service_pb2_grpc import SigningServiceStub
 from verifield.v1.status_service_pb2_grpc import StatusServiceStub
+from verifield.v1.storage_service_pb2_grpc import StorageServiceStub
 from verifield.v1.transfer_service_pb2_grpc import TransferServiceStub
 from verifield.v1.user_service_pb2_grpc import UserServiceStub
 
@@ -99,9 +106,11 @@ class OperatorClient:
         self.customers = CustomerServiceStub(channel)
         self.devices = DeviceServiceStub(channel)
         self.diagnostics = DiagnosticsServiceStub(channel)
+        self.documents = DocumentServiceStub(channel)
         self.attestations = AttestationServiceStub(channel)
         self.archive = ArchiveServiceStub(channel)
         self.certifications = CertificationServiceStub(channel)
+        self.contracts = ContractServiceStub(channel)
         self.audit = AuditServiceStub(channel)
         self.authorities = AuthorityServiceStub(channel)
         self.identity = IdentityServiceStub(channel)
@@ -113,9 +122,14 @@ class OperatorClient:
         self.rules = RulebookServiceStub(channel)
         self.catalog = CatalogServiceStub(channel)
         self.business = BusinessServiceStub(channel)
+        self.organisations = OrganisationServiceStub(channel)
+        self.seals = SealServiceStub(channel)
+        self.approvals = ApprovalServiceStub(channel)
+        self.signing = SigningServiceStub(channel)
         self.feedback = FeedbackServiceStub(channel)
         self.transfers = TransferServiceStub(channel)
         self.status = StatusServiceStub(channel)
+        self.storage = StorageServiceStub(channel)
         self.health = HealthStub(channel)
         self.users = UserServiceStub(channel)
         self.reviews = ReviewServiceStub(channel)

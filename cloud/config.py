@@ -19,10 +19,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from cloud.contract_settings import ContractSettings
+from cloud.document_settings import DocumentSettings
 from cloud.errors import SetupError
 from cloud.layout import MEDIA_FOLDER, OBJECTS_FOLDER
 from cloud.message_settings import MessageSettings
 from cloud.settings import AccessSettings, AuthoritySettings, PasswordSettings, Told
+from cloud.signing_settings import SigningSettings
+from cloud.storage_settings import StorageSettings
 
 ENV_PREFIX = "VERIFIELD_CLOUD_"
 
@@ -52,7 +56,17 @@ Host = Annotated[str, AfterValidator(_check_host)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
-class Config(AccessSettings, PasswordSettings, AuthoritySettings, MessageSettings, BaseSettings):
+class Config(
+    AccessSettings,
+    PasswordSettings,
+    AuthoritySettings,
+    MessageSettings,
+    ContractSettings,
+    DocumentSettings,
+    SigningSettings,
+    StorageSettings,
+    BaseSettings,
+):
     """What can be set. Limits that nobody should turn are constants beside the code that keeps them."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

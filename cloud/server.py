@@ -7,7 +7,7 @@ import resource
 from collections.abc import Sequence
 
 import grpc
-from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_channelz.v1 import channelz, channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
@@ -146,7 +146,9 @@ class Port:
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
         self.methods.add_registered_method_handlers(REFLECTION_V1, {"ServerReflectionInfo": handler})
-        channelz.add_channelz_servicer(self.methods.as_server)
+        channelz_pb2_grpc.add_ChannelzServicer_to_server(
+            channelz.aio.ChannelzServicer(), self.methods.as_server
+        )
         self.server.add_generic_rpc_handlers((self.methods,))
         self._names = (*service_names, health.OVERALL_HEALTH)
         await self.set_serving(True)

@@ -9,8 +9,10 @@ from typing import Any
 
 import grpc
 
+from cloud.audit.trail import Trail
 from cloud.authority import Authority
 from cloud.mutations import Mutations
+from cloud.objects.replicas import Replicas
 from cloud.persons import Persons
 from cloud.sources import Sources
 from cloud.store.database import Store
@@ -18,13 +20,19 @@ from cloud.store.database import Store
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the rooms stand on. ``mutations``: for what callers ask for; ``persons``: for what is personal."""
+    """What the rooms stand on. ``mutations``: for what callers ask for; ``persons``: for what is personal.
+
+    ``replicas``: the stores of files, with what is known of each; ``trail``: who is told of what is read.
+    None only where no service runs: in commands, and in tests of one room.
+    """
 
     store: Store
     sources: Sources
     authority: Authority
     persons: Persons
     mutations: Mutations
+    replicas: Replicas | None = None
+    trail: Trail | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ DOCUMENT_NOT_YET_VALID = "DOCUMENT_NOT_YET_VALID"
 VALIDITY_UNCERTAIN = "DOCUMENT_VALIDITY_UNCERTAIN"
 """Beside any outcome: the device's clock cannot tell whether the document counts today."""
 
+CAPTURE_INTERRUPTED = "CAPTURE_INTERRUPTED"
+"""Beside any outcome: the camera was lost during the capture, and the challenge began anew."""
+
 DOCUMENT_NOT_FROM_CHIP = "DOCUMENT_NOT_FROM_CHIP"
 """What was typed or pictured can be made up: only two people may accept it, by hand."""
 
@@ -32,11 +35,15 @@ def decide(evidence: Evidence, planned: frozenset[Step] = frozenset()) -> Decisi
     """Judge one session's evidence; VERIFIED needs a yes of every stage and every planned step.
 
     Whether a document counts today is uncertain where the clock is: then the outcome stands, and says so.
+    So it does where the camera was lost on the way.
     """
     decision = _judge(evidence, planned)
-    if evidence.document is None or evidence.validity is not Validity.UNCERTAIN:
-        return decision
-    return Decision(decision.outcome, (*decision.reasons, VALIDITY_UNCERTAIN))
+    notes = []
+    if evidence.document is not None and evidence.validity is Validity.UNCERTAIN:
+        notes.append(VALIDITY_UNCERTAIN)
+    if evidence.capture is not None and evidence.capture.interruptions > 0:
+        notes.append(CAPTURE_INTERRUPTED)
+    return Decision(decision.outcome, (*decision.reasons, *notes)) if notes else decision
 
 
 def _judge(evidence: Evidence, planned: frozenset[Step]) -> Decision:

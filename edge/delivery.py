@@ -22,7 +22,9 @@ from edge.attest.clock import SystemClock, bounded_now
 from edge.attest.identity import DeviceIdentity, current_folder
 from edge.attest.renew import RenewalError, renew, renewal_due
 from edge.config import EdgeConfig
+from edge.contracts.carry import DocumentErrand, SignatureErrand
 from edge.errors import EdgeError, Interrupted, SetupError
+from edge.outbox.space import SpaceVerdict
 from edge.recorder import Recorder
 from edge.rpc import FailureKind, RpcFailure
 from edge.state.records import PullOutcome
@@ -34,7 +36,7 @@ from edge.sync.export import Exporter, ExportReport, write_export
 from edge.sync.journal import Journal
 from edge.sync.line import DiagnosticsFolder, deliver
 from edge.sync.machine import State
-from edge.sync.ports import UplinkError
+from edge.sync.ports import Errand, UplinkError
 from edge.sync.taking import Parts
 from edge.sync.turns import Turns
 from edge.sync.uplink import GrpcUplink
@@ -95,8 +97,17 @@ def open_delivery(
             roots=load_roots(recorder.identity.root_pem),
             retention=lambda: _retention(config, recorder, state),
             keep_evidence=keep_evidence(outbox_path(config, recorder.identity.device_id).parent),
+            errands=_errands(recorder, state),
         )
         yield Delivery(recorder, parts), state, link
+
+
+def _errands(recorder: Recorder, state: StateStore) -> tuple[Errand, ...]:
+    outbox, clock, jitter = recorder.outbox, recorder.clock, secrets.SystemRandom().random
+    return (
+        SignatureErrand(state, outbox, clock, jitter),
+        DocumentErrand(state, clock, jitter, has_room=lambda: outbox.space().verdict is SpaceVerdict.OK),
+    )
 
 
 def run_sync(

@@ -108,6 +108,10 @@ class Prompt(StrEnum):
     TURN_LEFT = "TURN_LEFT"  # towards the person's own left: the nose moves right in the picture
     TURN_RIGHT = "TURN_RIGHT"
     LOOK_STRAIGHT = "LOOK_STRAIGHT"
+    CAMERA_LOST = "CAMERA_LOST"
+    CAMERA_FROZEN = "CAMERA_FROZEN"
+    CAMERA_BLACK = "CAMERA_BLACK"
+    CAMERA_BUSY = "CAMERA_BUSY"
     DONE = "DONE"
 
 
@@ -334,7 +338,8 @@ class IdDocument:
 class CaptureRecord:
     """``best_shot``: the frame that was embedded, None where no frame was good enough.
 
-    ``quality``: of the best shot, or of the best frame that was refused.
+    ``quality``: of the best shot, or of the best frame that was refused. ``interruptions``: how often the
+    camera was lost on the way; each time the challenge began anew.
     """
 
     camera_id: str
@@ -343,6 +348,7 @@ class CaptureRecord:
     frames_used: int
     best_shot: Frame | None
     quality: tuple[QualityComponent, ...]
+    interruptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from edge.answers import EarlierRecord, PrivateField, SessionAnswers, SignedIn, Step
 from edge.capture.stills import encode_portrait, encode_shot
 from edge.errors import EdgeError, SetupError
-from edge.face_capture import Eyes, FaceCapture
+from edge.face_capture import Eyes, FaceCapture, capture_face
 from edge.interrupts import stops_held_back
 from edge.interview import Interview
 from edge.match.score import match as match_faces
@@ -37,6 +37,7 @@ from edge.session.machine import Command, Session
 from edge.session.plan import ASKED_OF_PEOPLE, SessionPlan
 
 ID_BYTES = 16  # of a session's id and of a challenge's nonce
+NETWORKS_S = 20.0  # of a capture's time; what is left of it a lost camera may be waited for
 LOCK_POLL_S = 1.0  # a lock is obeyed within a second, without a look at the disk for every frame
 
 BEGINNINGS = frozenset({Command.ASK_CONSENT, Command.READ_DOCUMENT})
@@ -288,8 +289,13 @@ class _Run:
 
     def _capture(self) -> Event:
         parts = self._parts
-        self._face = FaceCapture(parts.eyes, nonce=parts.random(ID_BYTES))
-        stopped = self._face.run(parts.capture_timeout_s, stop_code=self._stop_code)
+        self._face, stopped = capture_face(
+            parts.eyes,
+            fresh_nonce=lambda: parts.random(ID_BYTES),
+            timeout_s=parts.capture_timeout_s,
+            patience_s=max(parts.capture_timeout_s, self._remaining() - NETWORKS_S),
+            stop_code=self._stop_code,
+        )
         return Abort(stopped) if stopped else FaceCaptured(self._face.record())
 
     def _judge_liveness(self) -> Event:

@@ -36,6 +36,8 @@ class Camera(Protocol):
     def read(self, timeout_s: float) -> Frame:
         """Return the newest frame that was not returned before.
 
+        A camera that was lost is opened again by the next look, where it is back.
+
         Raises:
             CameraLost: no fresh frame within ``timeout_s``, or the camera went away.
         """

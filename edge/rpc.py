@@ -21,6 +21,9 @@ KEEPALIVE_TIMEOUT_S = 150
 CONNECT_S = 20
 """For name, TCP and TLS: on a link of 23 kbit/s with seconds of delay a handshake takes six."""
 
+MAX_WHY_CHARS = 64
+"""Reasons are words in capital letters."""
+
 _WRONG_ROOT = "CERTIFICATE_VERIFY_FAILED"
 
 
@@ -34,11 +37,15 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RpcFailure:
-    """``code`` is stable: CLOUD_AWAY, ROOT_MISMATCH, the cloud's own reason, or CLOUD_ and the status."""
+    """``code`` is stable: CLOUD_AWAY, ROOT_MISMATCH, the cloud's own reason, or CLOUD_ and the status.
+
+    ``why``: the reason behind that reason, where the cloud gives one.
+    """
 
     kind: FailureKind
     code: str
     message: str
+    why: str = ""
 
 
 _AUTH = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
@@ -81,18 +88,24 @@ def judge_failure(error: grpc.RpcError) -> RpcFailure:
         kind = FailureKind.AUTH
     elif status in _PERMANENT:
         kind = FailureKind.PERMANENT
-    code = error_reason(error) or f"CLOUD_{status.name}"
-    return RpcFailure(kind, code, f"The cloud answered {status.name}: {details[:200]}")
+    info = _error_info(error)
+    code = info.reason or f"CLOUD_{status.name}"
+    message = f"The cloud answered {status.name}: {details[:200]}"
+    return RpcFailure(kind, code, message, info.metadata.get("why", "")[:MAX_WHY_CHARS])
 
 
 def error_reason(error: grpc.RpcError) -> str:
     """Return the reason of the answer's google.rpc.ErrorInfo, or an empty text."""
+    return str(_error_info(error).reason)
+
+
+def _error_info(error: grpc.RpcError) -> ErrorInfo:
     try:
         status = rpc_status.from_call(error)
     except ValueError:  # the details contradict the status: then they say nothing
-        return ""
+        return ErrorInfo()
     for detail in status.details if status else ():
         info = ErrorInfo()
         if detail.Unpack(info):
-            return str(info.reason)
-    return ""
+            return info
+    return ErrorInfo()

@@ -18,7 +18,7 @@ from edge.config import EdgeConfig
 from edge.desk import Lines, TerminalDesk
 from edge.documents import TYPING_S, Given, Typed, check_given, open_documents
 from edge.errors import SetupError
-from edge.face_capture import Eyes, FaceCapture
+from edge.face_capture import Eyes, capture_face
 from edge.gallery.home import gallery_key, gallery_path
 from edge.interview import Interview
 from edge.model import (
@@ -187,8 +187,13 @@ class CameraFaceCheck:
 
     def capture(self) -> LiveFace:
         """Look at the person in front of the camera; errors as ``Camera.read``."""
-        face = FaceCapture(self._eyes, nonce=secrets.token_bytes(ID_BYTES))
-        face.run(self._timeout_s, stop_code=lambda: "")
+        face, _ = capture_face(
+            self._eyes,
+            fresh_nonce=lambda: secrets.token_bytes(ID_BYTES),
+            timeout_s=self._timeout_s,
+            patience_s=self._timeout_s,
+            stop_code=lambda: "",
+        )
         liveness = face.judge()
         return LiveFace(liveness.decision, face.probe)
 
@@ -216,11 +221,14 @@ def _open_gallery(config: EdgeConfig, recorder: Recorder) -> Iterator[GallerySea
     from edge.gallery.asking import SessionGallery  # noqa: PLC0415 - loads the compiler
     from edge.gallery.decide import known_points  # noqa: PLC0415
     from edge.gallery.store import Gallery  # noqa: PLC0415
+    from edge.match.calibration import measured_points  # noqa: PLC0415
+    from edge.policy import LIVE_LIVE  # noqa: PLC0415
 
     path, key_store = gallery_path(config.data_dir), recorder.identity.key_store
     key, today = gallery_key(config.data_dir, key_store), recorder.clock.wall().date()
     with Gallery.open(path, key, today=today, threads=config.threads) as gallery:
-        points = known_points(recorder.policy.match.live_live)
+        measured = measured_points(LIVE_LIVE, gallery.model.sha256)
+        points = known_points(recorder.policy.match.live_live, measured)
         yield SessionGallery(gallery, points=points, fpir=config.gallery_fpir)
 
 

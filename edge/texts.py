@@ -55,6 +55,26 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
         "en": "→ Turn your head to your right.",
     },
     Prompt.LOOK_STRAIGHT: {"zh": "请正视镜头。", "es": "Mire al frente.", "en": "Look straight ahead."},
+    Prompt.CAMERA_LOST: {
+        "zh": "摄像头已断开，请重新插好。",
+        "es": "La cámara se ha desconectado: vuelva a enchufarla.",
+        "en": "The camera is unplugged. Plug it in again.",
+    },
+    Prompt.CAMERA_FROZEN: {
+        "zh": "摄像头画面卡住，请拔下后重新插好。",
+        "es": "La imagen de la cámara está congelada: desenchúfela y vuelva a enchufarla.",
+        "en": "The camera's picture is frozen. Unplug the camera and plug it in again.",
+    },
+    Prompt.CAMERA_BLACK: {
+        "zh": "摄像头画面全黑，请移开遮挡物并打开灯。",
+        "es": "La cámara no ve nada: destape la lente y encienda la luz.",
+        "en": "The camera sees only black. Uncover its lens and switch on the light.",
+    },
+    Prompt.CAMERA_BUSY: {
+        "zh": "摄像头正被其他程序占用，请关闭该程序。",
+        "es": "Otro programa usa la cámara: ciérrelo.",
+        "en": "Another program uses the camera. Close that program.",
+    },
     Prompt.DONE: {"zh": "完成，谢谢。", "es": "Listo, gracias.", "en": "Done, thank you."},
 }
 
@@ -74,6 +94,14 @@ class Ask(StrEnum):
     NO_OPERATOR = "NO_OPERATOR"
     UNCHECKED = "UNCHECKED"  # with the code of what is wrong
     WAIT = "WAIT"  # with seconds
+
+
+HAS_READ: dict[Language, str] = {
+    "zh": "本人已从头到尾阅读《{title}》并愿意签署？",
+    "es": "¿Ha leído la persona todo el documento «{title}» y quiere firmarlo?",
+    "en": "Has the person read all of “{title}”, and do they want to sign it?",
+}
+"""Asked of the operator before a contract is signed."""
 
 
 ASKS: dict[Ask, dict[Language, str]] = {

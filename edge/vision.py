@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.capture.align import align
 from edge.capture.chip_photo import with_surroundings
 from edge.capture.choose import choose_portrait
 from edge.capture.detector import YuNetDetector
+from edge.capture.live import LiveDetector
 from edge.errors import InputError
 from edge.match.embedder import SFaceEmbedder
 from edge.model import Embedding, Face, Image
@@ -23,6 +24,10 @@ class Vision:
 
     detector: YuNetDetector
     embedder: SFaceEmbedder
+    live: LiveDetector = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", LiveDetector(self.detector))
 
     @classmethod
     def open(cls, store: ModelStore, *, threads: int) -> Vision:
@@ -45,6 +50,10 @@ class Vision:
     def detect(self, image: Image) -> list[Face]:
         """All faces, best score first."""
         return self.detector.detect(image)
+
+    def watch(self, image: Image) -> list[Face]:
+        """As :meth:`detect`, for pictures of a camera, where time counts: see ``edge.capture.live``."""
+        return self.live.detect(image)
 
     def embed(self, image: Image, face: Face) -> Embedding:
         """The template of one face of ``image``."""

@@ -50,6 +50,7 @@ class Permission(StrEnum):
     MEDIA_READ = "media.read"  # pictures, encrypted as they came
     MESSAGES_READ = "messages.read"
     MESSAGES_RETRY = "messages.retry"  # take up what was given up
+    ORGANISATIONS_READ = "organisations.read"  # and their documents, seals, approvals
     POLICIES_PUBLISH = "policies.publish"
     POLICIES_READ = "policies.read"
     REVIEWS_DECIDE = "reviews.decide"
@@ -57,6 +58,11 @@ class Permission(StrEnum):
     REVIEWS_READ = "reviews.read"
     RULES_PUBLISH = "rules.publish"  # rules with a date (RulebookService)
     SERVICE_READ = "service.read"  # the inside of the running service: status, and who is connected
+    CONTRACTS_READ = "contracts.read"  # how they stand, without titles and names
+    STORAGE_READ = "storage.read"  # which store has what
+    STORAGE_REPAIR = "storage.repair"  # look over stores, mend copies, take up a store
+    SIGNERS_READ = "signers.read"  # certificates of signers
+    SIGNERS_REVOKE = "signers.revoke"
     TRANSFERS_IMPORT = "transfers.import"
     USERS_MANAGE = "users.manage"
     USERS_READ = "users.read"
@@ -87,6 +93,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             _P.BUSINESS_READ,
             _P.DEVICES_READ,
             _P.MEDIA_READ,
+            _P.ORGANISATIONS_READ,
             _P.REVIEWS_DECIDE,
             _P.REVIEWS_READ,
         },
@@ -102,22 +109,26 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             _P.MESSAGES_READ,
             _P.MESSAGES_RETRY,
         },
-        Role.SEAL_REVIEWER: _EVIDENCE,
+        Role.SEAL_REVIEWER: _EVIDENCE | {_P.ORGANISATIONS_READ, _P.REVIEWS_DECIDE, _P.REVIEWS_READ},
         Role.ORGANISATION_ADMIN: _LOOK
         | {
             _P.BANK_MANAGE,
             _P.BANK_READ,
             _P.BUSINESS_READ,
             _P.CERTIFICATIONS_SANCTION,
+            _P.CONTRACTS_READ,
             _P.DEVICES_ADMIT,
             _P.DEVICES_DIRECT,
             _P.DEVICES_REVOKE,
             _P.FEEDBACK_READ,
             _P.MESSAGES_READ,
             _P.MESSAGES_RETRY,
+            _P.ORGANISATIONS_READ,
             _P.REVIEWS_MANAGE,
             _P.REVIEWS_READ,
             _P.RULES_PUBLISH,
+            _P.SIGNERS_READ,
+            _P.SIGNERS_REVOKE,
             _P.TRANSFERS_IMPORT,
             _P.USERS_MANAGE,
             _P.USERS_READ,
@@ -132,11 +143,15 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             _P.AUDIT_SIGN,
             _P.BANK_READ,
             _P.BUSINESS_READ,
+            _P.CONTRACTS_READ,
             _P.ESCALATIONS_READ,
             _P.FEEDBACK_READ,
             _P.IDENTITY_READ,
             _P.MESSAGES_READ,
+            _P.ORGANISATIONS_READ,
             _P.REVIEWS_READ,
+            _P.SIGNERS_READ,
+            _P.STORAGE_READ,
             _P.USERS_READ,
         },
         Role.SUPERUSER: frozenset(Permission),

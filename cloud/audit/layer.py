@@ -31,6 +31,7 @@ PERSONAL_READS = frozenset(
         Permission.FEEDBACK_READ,
         Permission.IDENTITY_READ,
         Permission.MESSAGES_READ,
+        Permission.ORGANISATIONS_READ,
         Permission.REVIEWS_READ,
         Permission.USERS_READ,
     }
@@ -49,6 +50,9 @@ SUBJECTS = {
     "customer_id": "customers",
     "record_id": "bank",
     "business_id": "business",
+    "approval_id": "approvals",
+    "seal_id": "seals",
+    "organisation_id": "organisations",
 }
 """By the field of a request that names it: whose data is read."""
 

@@ -69,6 +69,21 @@ class Standings:
             )
         return found
 
+    def refuse_outdated(self, connection: Connection, account_id: str) -> None:
+        """Check that nothing that was certified of this account waits to be certified anew.
+
+        Raises:
+            ServiceError: CERTIFICATION_REQUIRED.
+        """
+        waiting = rows.applications_of(connection, account_id, [int(State.RECERT_REQUIRED)])
+        outdated = next((row for row in waiting if row.superseded_us is None), None)
+        if outdated is not None:
+            raise ServiceError(
+                Reason.CERTIFICATION_REQUIRED,
+                "What was certified of this account has changed, and has to be certified again.",
+                {"type": outdated.type_code},
+            )
+
     def mark_false(
         self, connection: Connection, application_id: str, *, reason: str, caller: str
     ) -> ApplicationRow:

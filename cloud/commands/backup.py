@@ -219,6 +219,16 @@ def _describe(backup: Backup) -> dict[str, Any]:
         "audit_seq": said.audit_seq,
         "files": len(backup.files),
         "damaged_media": sum(map(is_damaged, backup.files)),
+        "targets": [
+            {
+                "name": one.name,
+                "provider": one.provider,
+                "role": one.role,
+                "files": one.files,
+                "behind": one.behind,
+            }
+            for one in said.targets
+        ],
         "bytes": backup.size,
     }
 
@@ -263,7 +273,8 @@ def _show(values: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(values)
     else:
-        print_values(values)
+        targets = ", ".join(f"{one['name']} ({one['provider']})" for one in values.get("targets", ()))
+        print_values(values | ({"targets": targets or "none"} if "targets" in values else {}))
 
 
 def _cell(value: object) -> str:

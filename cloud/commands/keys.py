@@ -223,15 +223,20 @@ def erase(
 def sealed_tables() -> list[SealedTable]:
     """Every table with sealed columns."""
     from cloud.accounts.personal import SEALED as ACCOUNTS  # noqa: PLC0415
+    from cloud.approvals.desk import SEALED as APPROVALS  # noqa: PLC0415
     from cloud.bank.vault import SEALED as BANK  # noqa: PLC0415
     from cloud.business.personal import SEALED as BUSINESS  # noqa: PLC0415
     from cloud.certifications.vault import SEALED as CERTIFICATIONS  # noqa: PLC0415
     from cloud.codes.proofs import SEALED as PROOFS  # noqa: PLC0415
+    from cloud.contracts.vault import SEALED as CONTRACTS  # noqa: PLC0415
     from cloud.escalations.desk import SEALED as TICKETS  # noqa: PLC0415
     from cloud.feedback.personal import SEALED as FEEDBACK  # noqa: PLC0415
     from cloud.messages.outbox import SEALED as MESSAGES  # noqa: PLC0415
     from cloud.objects import store as objects  # noqa: PLC0415
+    from cloud.organisations.vault import SEALED as ORGANISATIONS  # noqa: PLC0415
     from cloud.reviews.personal import SEALED as REVIEWS  # noqa: PLC0415
+    from cloud.seals.workshop import SEALED as SEALS  # noqa: PLC0415
+    from cloud.signatures.sealed import SEALED as SIGNATURES  # noqa: PLC0415
     from cloud.users.personal import SEALED  # noqa: PLC0415
     from cloud.verifications.ctid import SEALED as CTID  # noqa: PLC0415
     from cloud.verifications.people import SEALED as STAFF  # noqa: PLC0415
@@ -245,11 +250,16 @@ def sealed_tables() -> list[SealedTable]:
         MESSAGES,
         objects.SEALED,
         *CERTIFICATIONS,
+        *CONTRACTS,
         *REVIEWS,
         *TICKETS,
         *BANK,
         BUSINESS,
         FEEDBACK,
+        ORGANISATIONS,
+        *SEALS,
+        APPROVALS,
+        *SIGNATURES,
     ]
 
 

@@ -33,7 +33,7 @@ def find_vitals(
     def able() -> bool:
         return sequencer.fault is None and database_answers(store)
 
-    count = partial(take_census, config, store=store, authority=authority)
+    count = partial(take_census, config, store=store, authority=authority, sources=sources)
     return Vitals(
         engine=make_url(config.database_url).get_backend_name(),
         watch=HealthWatch(able),

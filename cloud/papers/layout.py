@@ -131,6 +131,8 @@ class Layout:
             self._section(section)
 
     def _section(self, section: Section) -> None:
+        if section.new_page:
+            self._new_page()
         self._space(5 * MM)
         # A heading stays with what it is the heading of.
         self._need((HEADING + 3 * BODY) * LEADING)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-MAX_SECTIONS = 50
-MAX_ROWS = 500
+MAX_SECTIONS = 100
+MAX_ROWS = 4_000
 MAX_PICTURES = 16
 MAX_LINE_CHARS = 200  # number, title, heading, label
 MAX_VALUE_CHARS = 4_000
-MAX_PAPER_CHARS = 200_000
+MAX_PAPER_CHARS = 600_000
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
 MAX_PICTURE_PIXELS = 4_000_000
 MAX_PAGES = 200
@@ -47,12 +47,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, then the rows, then running text (a line break begins a paragraph), then pictures."""
+    """A heading, then the rows, then running text (a line break begins a paragraph), then pictures.
+
+    ``new_page``: it begins a page.
+    """
 
     heading: str
     rows: tuple[Row, ...] = ()
     text: str = ""
     pictures: tuple[Picture, ...] = ()
+    new_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)

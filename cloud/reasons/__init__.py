@@ -13,15 +13,33 @@ from cloud.reasons import (
     business,
     certifications,
     codes,
+    contracts,
+    organisations,
     platform,
     records,
     reviews,
+    signatures,
+    storage,
     verifications,
 )
 from cloud.reasons.names import Reason
 from cloud.reasons.remedy import Remedies, Remedy
 
-TABLES = (platform, records, accounts, codes, verifications, reviews, certifications, bank, business)
+TABLES = (
+    platform,
+    records,
+    accounts,
+    codes,
+    verifications,
+    reviews,
+    certifications,
+    bank,
+    business,
+    organisations,
+    contracts,
+    signatures,
+    storage,
+)
 
 REMEDIES: Remedies = MappingProxyType(
     {reason: remedy for table in TABLES for reason, remedy in table.REMEDIES.items()}

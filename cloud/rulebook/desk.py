@@ -61,8 +61,8 @@ class RulebookDesk:
             raise ServiceError(Reason.RULES_PAST, "Rules cannot take effect in the past.")
         if from_us(now_us) + FARTHEST < from_us(effective_us):
             refuse_field("effective_time", rule="rules.farthest", why="is more than two years away")
-        # The version is taken before the order is judged: whoever publishes in between has it too, then one of
-        # the two meets the other's row and is run again, and judges the order anew.
+        # The version is taken before the order is judged: whoever publishes in between has the same, so that
+        # one of the two meets the other's row, is run again, and judges the order anew.
         version = rows.newest_version(connection, kind.number) + 1
         last = rows.last_to_come(connection, kind.number)
         if last is not None and last.effective_us >= effective_us:  # rule 2

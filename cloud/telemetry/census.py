@@ -34,6 +34,16 @@ class Census:
     last_backup_us: int | None = None
     certificate_ends_us: Mapping[str, int] = field(default_factory=dict)  # by key's name
     schema_revision: str = ""
+    stores: Mapping[str, StoreFigures] = field(default_factory=dict)  # by name
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """Of one store of files. ``lag_s``: for how long the oldest file that it is to have has waited."""
+
+    up: bool
+    lag_s: float
+    files: Mapping[str, int]  # by state
 
 
 class CachedCensus:
@@ -115,6 +125,29 @@ def _families(census: Census) -> Iterable[Metric]:
         "key",
         {key: end_us / 1e6 for key, end_us in census.certificate_ends_us.items()},
     )
+    yield from _storage(census.stores)
+
+
+def _storage(stores: Mapping[str, StoreFigures]) -> Iterable[Metric]:
+    yield _labelled(
+        "verifield_storage_up",
+        "1 if the store of files answers and does what it is asked to.",
+        "store",
+        {name: float(one.up) for name, one in stores.items()},
+    )
+    yield _labelled(
+        "verifield_storage_lag_seconds",
+        "For how long the oldest file that the store is to have has waited (recovery point).",
+        "store",
+        {name: one.lag_s for name, one in stores.items()},
+    )
+    files = GaugeMetricFamily(
+        "verifield_storage_files", "Files, by store and state.", labels=["store", "state"]
+    )
+    for name, one in stores.items():
+        for state, many in one.files.items():
+            files.add_metric([name, state], many)
+    yield files
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud.errors import Reason
 from verifield.v1.review_service_pb2 import ReviewKind
+from verifield.v1.signing_service_pb2 import SignMethod
 from verifield.v1.sync_service_pb2 import DeliverStatus
 
 OTHER = "other"
@@ -75,6 +76,9 @@ AUTHORITY_OUTCOMES: Final = (
 
 VERIFY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
 """From a gateway next door to the longest budget of a question."""
+
+SIGN_SECONDS = (1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 3600.0, 86400.0)
+"""A minute is promised to those who read and sign at once; others take days."""
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Deliveries that share one commit."""
@@ -181,6 +185,11 @@ class Metrics:
             authority if authority in AUTHORITIES else OTHER,
             outcome if outcome in AUTHORITY_OUTCOMES else OTHER,
         ).observe(seconds)
+
+    def signed(self, method: str, seconds: float) -> None:
+        """A party has signed, so long after it opened the contract; ``method``: of SignMethod, no prefix."""
+        known = f"SIGN_METHOD_{method}" in SignMethod.keys()  # noqa: SIM118
+        self._sign_seconds.labels(method.lower() if known else OTHER).observe(seconds)
 
     def tree(self, size: int) -> None:
         """Leaves of the newest published checkpoint."""
@@ -295,6 +304,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._sign_seconds = Histogram(
+            "sign_flow_seconds",
+            "Time of a signature, from the first page that its party opened; a minute is promised.",
+            ("method",),
+            buckets=SIGN_SECONDS,
+            registry=self.registry,
+        )
 
 
 def _kind(method: MethodDescriptor) -> str:

@@ -91,7 +91,8 @@ class CheckedEvidence:
 class Wanted:
     """The request that evidence has to be for. ``nonce`` was given out at ``issued`` and counts for ``life``.
 
-    ``subject``: what it is used for, TABLE/ID; it stands beside the used record.
+    ``subject``: what it is used for, TABLE/ID; it stands beside the used record. ``task_id``: of the task
+    that was handed down for it; empty where the nonce was given to a kiosk.
     """
 
     nonce: bytes
@@ -99,6 +100,7 @@ class Wanted:
     id_number: str = field(repr=False)
     subject: str
     life: timedelta = NONCE_LIFE
+    task_id: str = ""
 
 
 class FaceEvidence:
@@ -118,7 +120,7 @@ class FaceEvidence:
         now = self._sources.now()
         signed = open_signed(evidence, root=self._authority.root, at=now)  # step 1
         self._check_device(connection, signed)  # step 2
-        check_nonce(signed.statement, wanted.nonce)  # step 3
+        check_nonce(signed.statement, wanted.nonce, task_id=wanted.task_id)  # step 3
         earliest = earliest_of(connection, signed.statement)
         not_before = check_time(  # step 4
             signed.statement, issued=wanted.issued, earliest=earliest, now=now, life=wanted.life
@@ -217,7 +219,7 @@ def open_signed(evidence: FaceEvidencePb, *, root: x509.Certificate, at: datetim
     )
 
 
-def check_nonce(statement: att.Statement, nonce: bytes) -> None:
+def check_nonce(statement: att.Statement, nonce: bytes, *, task_id: str = "") -> None:
     """Step 3.
 
     Raises:
@@ -225,7 +227,7 @@ def check_nonce(statement: att.Statement, nonce: bytes) -> None:
     """
     if not statement.HasField("purpose"):
         raise ServiceError(Reason.EVIDENCE_NONCE, "The record does not say what it was made for.")
-    if statement.purpose.nonce != nonce or statement.purpose.task_id:
+    if statement.purpose.nonce != nonce or statement.purpose.task_id != task_id:
         raise ServiceError(Reason.EVIDENCE_NONCE, "The record was made for another request.")
 
 

@@ -51,7 +51,10 @@ from edge.gallery.home import gallery_key, gallery_path
 from edge.gallery.records import Entry, Kind
 from edge.gallery.store import Gallery
 from edge.gallery.warming import warm as warm_up
+from edge.match.calibration import measured_points
+from edge.match.network import warm as warm_up_network
 from edge.operators.face import is_own_face
+from edge.policy import LIVE_LIVE
 from edge.station import open_vision
 
 PictureArgument = Annotated[Path, typer.Argument(help="A picture with one person on it.")]
@@ -174,7 +177,8 @@ def search(
     with opened(settings) as gallery:
         probe = template_of(open_vision(settings), picture)
         at_desk = is_own_face(probe, desk.face, threshold=desk.live_live)
-        asking = SessionGallery(gallery, points=known_points(desk.live_live), fpir=wanted)
+        points = known_points(desk.live_live, measured_points(LIVE_LIVE, gallery.model.sha256))
+        asking = SessionGallery(gallery, points=points, fpir=wanted)
         answer = asking.answer(probe, operator_at_desk=at_desk)
         values = answer_json(answer) | {
             "nearest": [found_json(one) for one in gallery.search([probe], k=k)[0]],
@@ -360,11 +364,12 @@ def re_enrol(
 @app.command("warm")
 @ends_with_exit_code
 def warm(quiet: QuietOption = False, as_json: JsonOption = False) -> None:
-    """Compile what searches run, once, so that nobody waits for it later; part of the set-up.
+    """Compile what searches and the embedding network run, once, so that nobody waits for it later; part of
+    the set-up.
 
     Example: verifield-edge gallery warm
     """
     with err().status("Compiling ...") if not (quiet or as_json) else ExitStack():
-        seconds = warm_up()
+        seconds = warm_up() + warm_up_network()
     if not quiet:
         say({"seconds": round(seconds, 2)}, as_json)

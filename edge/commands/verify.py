@@ -90,6 +90,8 @@ def verify(
     with open_recorder(settings) as recorder, open_state(settings, recorder.identity) as state:
         bounds = bounded_now(SystemClock(), contact=state.contact())
         waiting = find_task(state, task, bounds) if task else None
+        if waiting is not None:
+            refuse_contract(waiting)
         with open_pipeline(
             settings, recorder, state, operator=operator, given=given, task=waiting, nonce=asked
         ) as pipeline:

@@ -165,7 +165,15 @@ def _write(db: StateDatabase, change: Change, trust: Trust) -> None:
             db.put("wipe", directive_id=directive_id, done=0)
         case KeepItem(kind, item_id, content, expires):
             until = None if expires is None else text_of(expires)
-            db.upsert("down_items", kind=kind.value, item_id=item_id, content=content, expires=until, stale=0)
+            db.run(  # in its place: what is deleted takes a contract's document along
+                "INSERT INTO down_items (kind, item_id, content, expires, stale) VALUES (?, ?, ?, ?, 0) "
+                "ON CONFLICT (kind, item_id) DO UPDATE SET content = excluded.content, "
+                "expires = excluded.expires, stale = 0",
+                kind.value,
+                item_id,
+                content,
+                until,
+            )
             db.run("DELETE FROM refused WHERE kind = ? AND item_id = ?", kind.value, item_id)
         case DropItem(kind, item_id):
             db.run("DELETE FROM down_items WHERE kind = ? AND item_id = ?", kind.value, item_id)

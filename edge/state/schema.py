@@ -109,7 +109,60 @@ def m003_pins(db: Database) -> None:
     _create(db, "pins", {"kind": str, "peripheral_id": str}, pk="kind")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_what_the_device_knows, m002_tasks, m003_pins)
+def m004_contracts(db: Database) -> None:
+    """Documents of contracts that wait here, and signatures on their way to the cloud.
+
+    A document goes in the transaction in which its task goes, however that comes about: a trigger sees to it.
+    """
+    _create(
+        db,
+        "documents",
+        {"task_id": str, "sha256": bytes, "size": int, "shown": str},
+        pk="task_id",
+        may_be_null={"shown"},
+    )
+    _create(
+        db,
+        "document_parts",
+        {"task_id": str, "start": int, "length": int, "sealed": bytes},
+        pk=("task_id", "start"),
+    )
+    db.execute(
+        "CREATE TRIGGER documents_end AFTER DELETE ON down_items WHEN old.kind = 'CONTRACT' BEGIN "
+        "DELETE FROM documents WHERE task_id = old.item_id; "
+        "DELETE FROM document_parts WHERE task_id = old.item_id; END"
+    )
+    _create(
+        db,
+        "signatures",
+        {
+            "submission_id": str,
+            "task_id": str,
+            "contract_id": str,
+            "state": str,
+            "session_id": bytes,
+            "epoch": int,
+            "seq": int,
+            "attestation_id": str,
+            "reason": str,
+            "sealed": bytes,  # PREPARED: picture and certificates; QUEUED: the whole package; else nothing
+            "about": bytes,  # sealed too: what the operator sees of it
+            "noted": str,
+        },
+        pk="submission_id",
+    )
+    db.execute(
+        "CREATE UNIQUE INDEX signatures_once ON signatures (task_id) "
+        "WHERE state IN ('PREPARED', 'QUEUED', 'COMPLETED')"
+    )
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (
+    m001_what_the_device_knows,
+    m002_tasks,
+    m003_pins,
+    m004_contracts,
+)
 """Oldest first. A released one is never changed: a new one follows."""
 
 

@@ -25,6 +25,7 @@ from edge.model import Arrival, Contact, DocumentType, PeripheralKind
 from edge.policy import Policy
 from edge.ports import KeyStore
 from edge.state.database import StateDatabase, text_of, time_of
+from edge.state.documents import DocumentTable
 from edge.state.ledger import ManualLedger
 from edge.state.news import (
     begin_anew,
@@ -39,6 +40,7 @@ from edge.state.news import (
 from edge.state.operators import OperatorTable
 from edge.state.pull import AdoptPolicy, KeepItem, Refuse, SetLock, Trust, plan_pull
 from edge.state.records import DownItem, ItemKind, LockState, PullOutcome, RefusedItem
+from edge.state.signatures import SignatureTable
 from verifield.v1 import sync_service_pb2
 
 MAX_EARLIER = 20
@@ -53,6 +55,8 @@ class StateStore:
         self._device_id = device_id
         self.operators = OperatorTable(db)
         self.ledger = ManualLedger(db)
+        self.documents = DocumentTable(db)
+        self.signatures = SignatureTable(db)
 
     @classmethod
     def open(cls, path: Path, *, device_id: str, key_store: KeyStore) -> StateStore:
@@ -146,7 +150,7 @@ class StateStore:
         self._db.vault.destroy()  # first: ``wipe`` fails where the key store is away
         wipe()
         with self._db.writing():
-            for table in ("down_items", "earlier", "operators"):
+            for table in ("down_items", "earlier", "operators", "signatures"):
                 self._db.run(f"DELETE FROM {table}")  # noqa: S608
             self._db.run("UPDATE wipe SET done = 1")
         return True

@@ -19,7 +19,7 @@
     DELIVERING  BatchAnswered  RESUMING                 a fork, or out of order: compare both chains
     DELIVERING  BatchAnswered  WAITING or HALTED        no progress; our own notes are refused
     DELIVERING  SpanSent       DELIVERING               the next span
-    DELIVERING  SpanSent       UPLOADING or IDLE        all confirmed; media wait, or nothing does
+    DELIVERING  SpanSent       UPLOADING or IDLE        all confirmed; errands or media wait, or nothing does
     DELIVERING  SpanSent       RESUMING or WAITING      not confirmed: look again, at once or later
     UPLOADING   MediaStepped   UPLOADING, IDLE          one chunk after the other
     UPLOADING   MediaStepped   PULLING, ...             new records go first

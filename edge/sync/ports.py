@@ -9,10 +9,12 @@ from typing import Protocol
 
 from edge.model import Arrival, Hole, Position, ResetReason
 from edge.rpc import RpcFailure
-from edge.sync.events import CloudChain, RecordResult
+from edge.sync.events import CloudChain, RecordResult, Trouble
 from verifield.chain import ChainHead
 from verifield.v1.bundle_pb2 import Receipt
+from verifield.v1.signing_service_pb2 import SubmitOfflineSignatureRequest, SubmitOfflineSignatureResponse
 from verifield.v1.sync_service_pb2 import DeliverResponse, PullResponse
+from verifield.v1.task_service_pb2 import GetTaskDocumentResponse
 
 
 class Outgoing(Protocol):
@@ -194,5 +196,26 @@ class Uplink(Protocol):
     def put_media_chunk(self, media: Media, *, index: int, content: bytes) -> bool:
         """Send one chunk; whether the file is complete now."""
 
+    def get_task_document(self, task_id: str, *, sha256: bytes, start: int) -> GetTaskDocumentResponse:
+        """Ask for the part of a task's document that begins at byte ``start``."""
+
+    def submit_signature(self, request: SubmitOfflineSignatureRequest) -> SubmitOfflineSignatureResponse:
+        """Hand in what a person did here for a contract."""
+
     def close(self) -> None:
         """Hang up, also from another thread; a call under way fails. Closing twice is fine."""
+
+
+class Errand(Protocol):
+    """Something beside the records that goes to or comes from the cloud, one call at a time."""
+
+    def waiting(self) -> bool:
+        """Whether there is a call to make now; never raises."""
+
+    def step(self, uplink: Uplink) -> Trouble | None:
+        """Make one call; return what a person should know of it.
+
+        Raises:
+            UplinkError: the call failed in a way that has nothing to do with the errand.
+            StorageError: the store refuses.
+        """

@@ -136,9 +136,9 @@ class Pump:
             case PullPage():
                 return self._pull()
             case SendMedia():
-                refused = self.media.step(self._connection())
+                refused = self._step_aside()
                 records = self.parts.backlog.first_pending() is not None
-                return MediaStepped(left=self.media.waiting(), records=records, refused=refused)
+                return MediaStepped(left=self._aside_waits(), records=records, refused=refused)
             case StartEpoch(cloud, reason):
                 return _repaired([self.parts.chronicle.record_reset(cloud, reason)])
             case RecordHoles(holes):
@@ -168,6 +168,16 @@ class Pump:
             case Disconnect():
                 self.close()
 
+    def _step_aside(self) -> Trouble | None:
+        """Make one call for what goes after the records: errands are small and somebody waits for them."""
+        for errand in self.parts.errands:
+            if errand.waiting():
+                return errand.step(self._connection())
+        return self.media.step(self._connection())
+
+    def _aside_waits(self) -> bool:
+        return any(errand.waiting() for errand in self.parts.errands) or self.media.waiting()
+
     def _connection(self) -> Uplink:
         if self._uplink is None:
             self._uplink = self.parts.open_uplink()
@@ -195,7 +205,7 @@ class Pump:
         backlog = self.parts.backlog
         records = self._batch(span)
         if not records:
-            return SpanSent(unconfirmed=self._unconfirmed(), media=self.media.waiting())
+            return SpanSent(unconfirmed=self._unconfirmed(), media=self._aside_waits())
         damaged = _within(self._size.limit, backlog.damaged_rows()[:MAX_DAMAGED])
         seen = backlog.witnessed()
         started = self.now()

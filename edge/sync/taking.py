@@ -18,7 +18,7 @@ from edge.ports import Clock
 from edge.rpc import FailureKind, RpcFailure
 from edge.sync import says
 from edge.sync.events import Trouble
-from edge.sync.ports import Backlog, Chronicle, Downstream, Uplink
+from edge.sync.ports import Backlog, Chronicle, Downstream, Errand, Uplink
 from edge.sync.receipts import LogInconsistent, Word, check_word
 from verifield.errors import VerifieldError
 from verifield.v1.sync_service_pb2 import DeliverResponse
@@ -31,7 +31,7 @@ class Parts:
     """What a pump works with. ``roots``: pinned. ``renew``: gets new certificates, or says why not.
 
     ``retention``: how long a confirmed record stays. ``keep_evidence``: stores both notes of a log that
-    contradicts itself.
+    contradicts itself. ``errands``: what goes after the records and before their files, in this order.
     """
 
     backlog: Backlog
@@ -42,6 +42,7 @@ class Parts:
     roots: Sequence[x509.Certificate]
     retention: Callable[[], timedelta]
     keep_evidence: Callable[[LogInconsistent], None]
+    errands: Sequence[Errand] = ()
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ from verifield.chain import ChainHead, excuses_of
 from verifield.dsse import parse_envelope
 from verifield.errors import VerifieldError
 from verifield.statement import parse_statement
+from verifield.v1.signing_service_pb2 import SubmitOfflineSignatureRequest, SubmitOfflineSignatureResponse
+from verifield.v1.signing_service_pb2_grpc import SigningServiceStub
 from verifield.v1.sync_service_pb2 import (
     DamagedRecord,
     DeliverRequest,
@@ -32,6 +34,8 @@ from verifield.v1.sync_service_pb2 import (
     PutMediaChunkRequest,
 )
 from verifield.v1.sync_service_pb2_grpc import SyncServiceStub
+from verifield.v1.task_service_pb2 import GetTaskDocumentRequest, GetTaskDocumentResponse
+from verifield.v1.task_service_pb2_grpc import TaskServiceStub
 
 MAX_BATCH_RECORDS = 256
 MAX_BATCH_BYTES = 2 * 1024 * 1024
@@ -44,6 +48,9 @@ CALL_TIMEOUT_S = 30.0
 
 SLOWEST_LINK_BYTES_PER_S = 2048
 """A 23 kbit/s field link with a third of it lost; slower than this, less is tried at once."""
+
+LARGEST_PART_BYTES = 128 * 1024
+"""Of a task's document; a limit of the contract (task_service.proto)."""
 
 LARGEST_ITEM_BYTES = 256 * 1024
 TYPICAL_ITEM_BYTES = 16 * 1024
@@ -113,6 +120,17 @@ class GrpcUplink:
         with _failures():
             answer = self._stub.PutMediaChunk(request, timeout=timeout_s(len(content)))
         return answer.complete
+
+    def get_task_document(self, task_id: str, *, sha256: bytes, start: int) -> GetTaskDocumentResponse:
+        request = GetTaskDocumentRequest(task_id=task_id, document_sha256=sha256, start=start)
+        with _failures():
+            stub = TaskServiceStub(self._channel)
+            return stub.GetTaskDocument(request, timeout=timeout_s(LARGEST_PART_BYTES))
+
+    def submit_signature(self, request: SubmitOfflineSignatureRequest) -> SubmitOfflineSignatureResponse:
+        with _failures():
+            stub = SigningServiceStub(self._channel)
+            return stub.SubmitOfflineSignature(request, timeout=timeout_s(request.ByteSize()))
 
     def close(self) -> None:
         self._channel.close()

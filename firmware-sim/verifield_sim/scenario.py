@@ -16,6 +16,9 @@
     sam_id = "05.03-20240115-0000123456-0987654321"
     faults = [{ kind = "silent", on = "find", times = 2 }]   # see verifield_sim.reader_faults
 
+    [camera]                    # times in seconds after the scenario began; two numbers: drawn between them
+    faults = [{ kind = "unplug", at_s = [3, 5], lasts_s = 4 }]   # freeze, black, busy; without lasts_s for ever
+
 Unknown keys are refused, so that a slip of the pen does not pass as a default.
 """
 
@@ -28,7 +31,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from verifield_sim import portraits
-from verifield_sim.camera import PersonKind
+from verifield_sim.camera import CameraFault, CameraFaultKind, PersonKind
 from verifield_sim.cards import CARD_TYPES
 from verifield_sim.errors import SimError
 from verifield_sim.reader_faults import Content, Fault, FaultKind, Target
@@ -64,12 +67,18 @@ class ReaderSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraSpec:
+    faults: tuple[CameraFault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     name: str
     seed: int = 0
     card: CardSpec | None = None
     person: PersonSpec = field(default_factory=PersonSpec)
     reader: ReaderSpec = field(default_factory=ReaderSpec)
+    camera: CameraSpec = field(default_factory=CameraSpec)
 
 
 def scenario_names() -> list[str]:
@@ -116,6 +125,7 @@ def parse_scenario(text: str, *, name: str, folder: Path) -> Scenario:
         card=_card(root.table("card"), folder) if root.has("card") else None,
         person=_person(root.table("person"), folder),
         reader=_reader(root.table("reader")),
+        camera=_camera(root.table("camera")),
     )
     root.check_all_taken()
     return scenario
@@ -149,6 +159,32 @@ def _reader(table: _Table) -> ReaderSpec:
     )
     table.check_all_taken()
     return spec
+
+
+def _camera(table: _Table) -> CameraSpec:
+    spec = CameraSpec(faults=tuple(_camera_fault(fault) for fault in table.tables("faults")))
+    table.check_all_taken()
+    return spec
+
+
+def _camera_fault(table: _Table) -> CameraFault:
+    fault = CameraFault(
+        kind=CameraFaultKind(table.choose("kind", _values(CameraFaultKind))),
+        at_s=_span(table, "at_s", 0.0),
+        lasts_s=_span(table, "lasts_s", 0.0),
+    )
+    table.check_all_taken()
+    return fault
+
+
+def _span(table: _Table, key: str, default: float) -> tuple[float, float]:
+    """One number, or a list of two between which it is drawn."""
+    value = table.take(key, (int, float, list), default)
+    ends = value if isinstance(value, list) else [value, value]
+    numbers = [float(end) for end in ends if isinstance(end, (int, float)) and not isinstance(end, bool)]
+    if len(ends) != 2 or len(numbers) != 2 or not 0.0 <= numbers[0] <= numbers[1] <= MAX_FAULT_S:
+        raise SimError(f"{table.where}: {key} is a number of seconds, or two in order")
+    return numbers[0], numbers[1]
 
 
 def _fault(table: _Table) -> Fault:

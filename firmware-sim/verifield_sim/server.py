@@ -5,18 +5,23 @@ GET  /camera            multipart/x-mixed-replace, JPEG pictures
 POST /screen            {"prompt": "TURN_LEFT"}
 POST /control/scenario  {"name": "impostor"}
 POST /control/card      {"action": "place" | "lift", "portrait": "grace_hopper"}
+POST /control/camera    {"action": "unplug" | "busy" | "freeze" | "black" | "replug"}
+
+A camera that is unplugged answers 404, one that is busy 503.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import cv2
 
+from verifield_sim.camera import CameraAway, CameraFaultKind
 from verifield_sim.errors import SimError
 from verifield_sim.world import World
 
@@ -33,8 +38,10 @@ class SimServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a camera's client may stay for ever
 
-    def __init__(self, world: World, *, port: int = 0) -> None:
-        """Bind the port; 0 takes a free one.
+    def __init__(
+        self, world: World, *, port: int = 0, wait: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Bind the port; 0 takes a free one. ``wait``: lets a frame's time pass.
 
         Raises:
             SimError: the port is taken.
@@ -44,6 +51,7 @@ class SimServer(ThreadingHTTPServer):
         except OSError as error:
             raise SimError(f"port {port} cannot be had: {error.strerror}") from error
         self.world = world
+        self.wait = wait
 
     @property
     def port(self) -> int:
@@ -70,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/screen": self._screen,
             "/control/scenario": self._switch,
             "/control/card": self._move_card,
+            "/control/camera": self._move_camera,
         }.get(self.path)
         if act is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
@@ -99,6 +108,13 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 raise SimError("action is place or lift")
 
+    def _move_camera(self, body: dict[str, Any]) -> None:
+        kinds = {kind.value: kind for kind in CameraFaultKind}
+        action = _text(body, "action")
+        if action != "replug" and action not in kinds:
+            raise SimError(f"action is replug or one of {', '.join(kinds)}")
+        self.server.world.set_camera_fault(kinds.get(action))
+
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal() and len(length) < 10):
@@ -114,6 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _stream(self) -> None:
+        match self.server.world.camera_fault():
+            case CameraFaultKind.UNPLUG:
+                self._refuse(HTTPStatus.NOT_FOUND, "the camera is unplugged")
+                return
+            case CameraFaultKind.BUSY:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the camera is busy")
+                return
         self.close_connection = True
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
@@ -132,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(head.encode() + jpeg + b"\r\n")
                 now = time.monotonic()
                 due = max(due + 1 / FRAMES_PER_SECOND, now)  # who is late skips pictures and does not hurry
-                time.sleep(due - now)
-        except (ConnectionError, TimeoutError):
-            return  # the client went away
+                self.server.wait(due - now)
+        except (ConnectionError, TimeoutError, CameraAway):
+            return  # the client or the camera went away
 
     def _answer(self, body: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
         data = json.dumps(body).encode()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from verifield_sim import portraits
-from verifield_sim.camera import Scene
+from verifield_sim.camera import CameraFaultKind, FaultyCamera, Scene
 from verifield_sim.cards import Card, card_for
 from verifield_sim.errors import SimError
 from verifield_sim.portraits import Image
@@ -20,21 +21,31 @@ from verifield_sim.scenario import Scenario, open_scenario, scenario_names
 class World:
     """Safe for several threads. The reader stays the same when the scenario is switched."""
 
-    def __init__(self, reader: ReaderPty, beside: Path | None) -> None:
+    def __init__(self, reader: ReaderPty, beside: Path | None, clock: Callable[[], float]) -> None:
         self.reader = reader
+        self._clock = clock
         self._beside = beside
         self._lock = threading.Lock()
         self._scenario: Scenario
         self._card: Card | None
         self._scene: Scene
+        self._camera: FaultyCamera
         self._scene_from = 0.0
         self._frames = 0
 
     @classmethod
-    def open(cls, scenario: Scenario, *, link: Path, beside: Path | None = None) -> Self:
+    def open(
+        cls,
+        scenario: Scenario,
+        *,
+        link: Path,
+        beside: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
         """Start the reader behind ``link`` and set the scene.
 
-        ``beside``: a folder whose scenarios may be switched to, as well as the shipped ones.
+        ``beside``: a folder whose scenarios may be switched to, as well as the shipped ones. ``clock``: the
+        seconds by which the person moves.
 
         Raises:
             SimError: something that the scenario names cannot be had.
@@ -42,7 +53,7 @@ class World:
         module = ReaderModule(
             sam_id=scenario.reader.sam_id, faults=scenario.reader.faults, seed=scenario.seed
         )
-        world = cls(ReaderPty.open(module, link=link, baud=scenario.reader.baud), beside)
+        world = cls(ReaderPty.open(module, link=link, baud=scenario.reader.baud), beside, clock)
         try:
             world._set(scenario)
         except BaseException:
@@ -97,16 +108,30 @@ class World:
         self.reader.lift()
 
     def frame(self) -> tuple[int, Image]:
-        """Return what the camera sees now (uint8 [480, 640, 3] BGR), and a number that only grows."""
+        """Return what the camera gives now (uint8 [480, 640, 3] BGR), and a number that only grows.
+
+        Raises:
+            CameraAway: it is unplugged, or busy.
+        """
         with self._lock:
             self._frames += 1
-            return self._frames, self._scene.frame(self._now())
+            return self._frames, self._camera.frame(self._now())
+
+    def camera_fault(self) -> CameraFaultKind | None:
+        """What is wrong with the camera now."""
+        with self._lock:
+            return self._camera.fault(self._now())
+
+    def set_camera_fault(self, kind: CameraFaultKind | None) -> None:
+        """Bring a fault about, or take it back."""
+        with self._lock:
+            self._camera.set(kind)
 
     def close(self) -> None:
         self.reader.close()
 
     def _now(self) -> float:
-        return time.monotonic() - self._scene_from
+        return self._clock() - self._scene_from
 
     def _set(self, scenario: Scenario) -> None:
         spec, person = scenario.card, scenario.person
@@ -115,7 +140,8 @@ class World:
         scene = Scene(person.kind, portrait, seed=scenario.seed)
         with self._lock:
             self._scenario, self._card, self._scene = scenario, card, scene
-            self._scene_from = time.monotonic()
+            self._camera = FaultyCamera(scene, scenario.camera.faults, seed=scenario.seed)
+            self._scene_from = self._clock()
             self.reader.lift()
             if card is not None and spec is not None and spec.placed:
                 self.reader.place(card)

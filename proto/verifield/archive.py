@@ -33,7 +33,7 @@ MAX_FILES = 200
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_DAMAGED = (
+DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -78,20 +78,25 @@ def check_archive(file: IO[bytes], *, roots: Sequence[x509.Certificate]) -> pb.A
             head = found.pop(MANIFEST_NAME, None)
             if head is None:
                 raise Malformed("ARCHIVE", "The archive has no manifest.")
-            manifest = read_manifest(_read(archive, head, MAX_MANIFEST_BYTES), roots=roots)
+            manifest = read_manifest(read_member(archive, head, MAX_MANIFEST_BYTES), roots=roots)
             if sorted(found) != sorted(entry.name for entry in manifest.files):
                 raise Malformed("ARCHIVE_FILES", "The archive holds other files than its manifest lists.")
             for entry in manifest.files:
                 info = found[entry.name]
                 same = info.file_size == entry.size_bytes  # before anything is unpacked
-                if not same or sha256(_read(archive, info, MAX_FILE_BYTES)).digest() != entry.sha256:
+                if not same or sha256(read_member(archive, info, MAX_FILE_BYTES)).digest() != entry.sha256:
                     raise Malformed("ARCHIVE_DIGEST", f"The file {entry.name} is not what was archived.")
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise Malformed("ARCHIVE", "The file is no ZIP archive, or a damaged one.") from error
     return manifest
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
+    """Unpack one file of at most ``most`` bytes.
+
+    Raises:
+        Malformed: it is larger, encrypted, or packed in a way that is not known; or one of DAMAGED.
+    """
     if info.flag_bits & 1 or info.compress_type not in _PACKED:
         raise Malformed(
             "ARCHIVE", "A file of the archive is encrypted, or packed in a way that is not known."

@@ -104,7 +104,7 @@ def verify(
     5 untrusted, 6 unknown or incomplete. Of several bundles the worst counts: forged, untrusted,
     malformed, unknown, unreadable. Status 0 means that the record is genuine; its outcome may
     still be a refusal. Badges and archives of certifications: verifield-verify badge FILE, and
-    verifield-verify archive FILE.
+    verifield-verify archive FILE. Signed PDF documents: verifield-verify document FILE.
     """
     out = _console()
     try:

@@ -14,9 +14,11 @@ import typer
 from verifield.archive import check_archive
 from verifield.badge import MAX_BADGE_BYTES, check_badge
 from verifield.certificates import MAX_ROOT_BYTES, load_roots
+from verifield.documents_cli import document
 from verifield.errors import Forged, Malformed, Untrusted, VerifieldError
+from verifield.reports_cli import examine
 
-COMMANDS = ("badge", "archive")
+COMMANDS = ("badge", "archive", "document", "report")
 
 
 class ExitCode(IntEnum):
@@ -39,6 +41,8 @@ def run(arguments: Sequence[str]) -> None:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command("badge")(badge)
     app.command("archive")(archive)
+    app.command("document")(document)
+    app.command("report")(report)
     app(args=list(arguments), prog_name="verifield-verify")
 
 
@@ -91,6 +95,21 @@ def archive(
         }
 
     _end(check, as_json=as_json)
+
+
+def report(
+    file: Annotated[Path, typer.Argument(help="An evidence report of a contract: a ZIP file.")],
+    root: RootOption,
+    contract: Annotated[
+        Path | None, typer.Option(help="The contract's PDF, with all its signatures, to be held against it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an evidence report offline: who signed it, each signature's evidence, and the contract's file.
+
+    Exit status: as for badges; 4 also where the report is of another file than the contract that is given.
+    """
+    _end(lambda: examine(file, roots=load_roots(_root(root)), contract=contract), as_json=as_json)
 
 
 def _end(check: Callable[[], dict[str, Any]], *, as_json: bool) -> None:

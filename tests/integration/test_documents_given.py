@@ -171,7 +171,7 @@ class CannedFace:
 
 @pytest.fixture
 def canned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.pipeline.FaceCapture", CannedFace)
+    monkeypatch.setattr("edge.face_capture.FaceCapture", CannedFace)
 
 
 def at_the_desk(monkeypatch: pytest.MonkeyPatch, desk: ScriptedDesk) -> None:

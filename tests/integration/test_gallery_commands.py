@@ -153,8 +153,8 @@ def test_many_at_once(filled: KnownDevice, capsys: pytest.CaptureFixture[str], t
     assert (status, done) == (0, {"added": 9000, "size": 9001, "refused": []})
     status, listed = run(filled, capsys, "list", "--limit", "10")
     assert (len(listed["people"]), listed["more"]) == (10, 8991)
-    # A gallery of this size needs a stricter threshold than was ever measured: a person is asked.
-    answer = run(filled, capsys, "search", str(portrait_path("astronaut")))[1]
+    # So rare an error needs a stricter threshold than was ever measured: a person is asked.
+    answer = run(filled, capsys, "search", str(portrait_path("astronaut")), "--fpir", "0.001")[1]
     assert (answer["verdict"], answer["cut_off"]["known"]) == ("UNKNOWN_RATE", False)
 
     (tmp_path / "empty.png").write_bytes(b"no picture")

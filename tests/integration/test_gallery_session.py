@@ -48,7 +48,7 @@ def vision(model_store: ModelStore) -> Vision:
 
 @pytest.fixture(autouse=True)
 def canned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.pipeline.FaceCapture", CannedFace)
+    monkeypatch.setattr("edge.face_capture.FaceCapture", CannedFace)
 
 
 def face_of(vision: Vision, who: str) -> Embedding:

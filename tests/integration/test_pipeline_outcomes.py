@@ -107,6 +107,7 @@ class Room:
 
     def read(self, timeout_s: float) -> Frame:
         if self.number == self.lost_after:
+            self.now += timeout_s
             raise CameraLost("CAMERA_LOST", "gone")
         self.now += 1 / FPS
         self.number += 1
@@ -470,7 +471,7 @@ class CannedFace:
 
 @pytest.fixture
 def canned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.pipeline.FaceCapture", CannedFace)
+    monkeypatch.setattr("edge.face_capture.FaceCapture", CannedFace)
 
 
 CONSENT = SessionText("consent-1", {"en": "May we look at your face?", "es": "¿Podemos ver su cara?"})

@@ -61,8 +61,15 @@ PARSED = {
     "SendCodeRequest.phone",
     "Validity.valid_from",
     "Validity.valid_to",
+    # JSON that is parsed, and texts that are sealed.
+    "FinishPasskeyRequest.response_json",
+    "FinishPasskeyRequest.name",
+    "PasskeyAssertion.response_json",
+    "RenamePasskeyRequest.name",
     # Kept as keyed digests alone.
     "VerifyCodeRequest.code",
+    "SealApprovalRequest.code",
+    "SmsCode.code",
     "ReviewerMarks.id_numbers",
     "ReviewerMarks.phones",
     "ReviewerMarks.companies",
@@ -207,9 +214,8 @@ def limits_of(place: Place) -> list[tuple[Any, Any]]:
 
 def rules_inside(place: Place) -> bool:
     """Whether an empty item breaks rules of its own, so that a list of them shows nothing."""
-    return any(
-        rules_of(field).WhichOneof("type") in ("string", "enum") for field in place.field.message_type.fields
-    )
+    rules = [rules_of(field) for field in place.field.message_type.fields]
+    return any(one.WhichOneof("type") in ("string", "enum") or one.uint32.gte > 0 for one in rules)
 
 
 def _durations(own: Any) -> list[tuple[Any, Any]]:

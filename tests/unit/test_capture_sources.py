@@ -20,7 +20,7 @@ WAIT_S = 10.0  # far beyond what any of these needs
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "0", "usb:1", "v4l2:", "https://x/", "http:x", "video:", "folder:", "rtsp://x"]
+    "uri", ["", "0", "usb:1", "v4l2:", "https://x/", "http:x", "video:", "folder:", "rtsp://", "rtsp:x"]
 )
 def test_an_unknown_address_is_refused_with_what_is_possible(uri: str) -> None:
     with pytest.raises(HardwareError) as caught:

@@ -54,6 +54,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, dict[
         ("outbox", "stats", "--data", "nothing"),
         ("operator", "list", "--data", "nothing"),
         ("status", "--data", "nothing"),
+        ("contract", "list", "--data", "nothing"),
         ("models", "list"),
         ("sync", "--help"),
     ],
@@ -84,6 +85,7 @@ def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> Non
         "operator": ("add", "list", "remove", "login-test", "change-pin", "ledger"),
         "policy": ("show",),
         "tasks": ("list", "show"),
+        "contract": ("list", "show", "read", "sign"),
         "gallery": (
             *("create", "add", "remove", "list", "search", "expire", "compact", "verify", "repair", "info"),
             *("import", "re-enrol", "warm"),

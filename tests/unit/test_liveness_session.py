@@ -96,6 +96,20 @@ def test_a_live_person_who_follows_the_prompts_is_live(
     assert all(abs(yaw_ratio(face)) < POLICY.frontal_yaw_ratio for _, face in session.keyframes)
 
 
+def test_motion_may_be_followed_before_the_face_is_known(
+    passed: tuple[LivenessResult, list[Seen], LivenessSession],
+) -> None:
+    """Twice, late or for an old frame changes nothing."""
+    result, seen, _ = passed
+    session = LivenessSession(NONCE, POLICY)
+    for image, face, now in seen:
+        session.follow(image, now)
+        session.follow(image, now)
+        session.observe(image, face, now)
+        session.follow(image, now)
+    assert session.result(seen[-1][2] + FRAME_S) == result
+
+
 def test_another_live_person_too(detector: YuNetDetector) -> None:
     result, _, _ = present(detector, "live", "grace_hopper", seed=3)
     assert result.decision is LivenessDecision.LIVE, result.reasons

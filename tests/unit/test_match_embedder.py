@@ -60,7 +60,7 @@ def test_templates_agree_with_opencv(vision: Vision, model_store: ModelStore, na
     aligned = oracle.alignCrop(image, as_row(vision.detect(image)[0]))
     reference = oracle.feature(aligned)[0]
     reference /= np.linalg.norm(reference)
-    assert float(reference @ vision.embedder.embed(aligned).vector) > 0.99999
+    assert float(reference @ vision.embedder.embed(aligned).vector) > 0.9995
 
 
 def test_alignment_agrees_with_opencv_where_nothing_is_averaged(

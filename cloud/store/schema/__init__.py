@@ -63,10 +63,30 @@ from cloud.store.schema.certifications import (
     objects,
 )
 from cloud.store.schema.codes import code_challenges, messages, phone_proofs, send_meters, sms_sends
+from cloud.store.schema.contracts import (
+    contract_events,
+    contract_parties,
+    contract_reviews,
+    contract_revisions,
+    contract_widgets,
+    contract_words,
+    contracts,
+)
 from cloud.store.schema.devices import alarms, devices, issued_certificates, join_tokens, tpm_challenges
 from cloud.store.schema.down import feed_items, feed_scopes, policies
 from cloud.store.schema.labels import device_labels
 from cloud.store.schema.log import checkpoints, log_head, log_leaves, log_tiles
+from cloud.store.schema.organisations import (
+    approval_signatures,
+    approvals,
+    organisation_documents,
+    organisation_events,
+    organisations,
+    seal_grants,
+    seal_uses,
+    seal_versions,
+    seals,
+)
 from cloud.store.schema.requests import kept_answers
 from cloud.store.schema.reviews import (
     discipline_cases,
@@ -82,6 +102,15 @@ from cloud.store.schema.reviews import (
     ticket_events,
     tickets,
 )
+from cloud.store.schema.signatures import (
+    passkey_registrations,
+    passkeys,
+    signature_assets,
+    signature_records,
+    signings,
+)
+from cloud.store.schema.signers import signer_certificates
+from cloud.store.schema.storage import object_replicas, object_stores
 from cloud.store.schema.users import user_certificates, user_roles, users
 from cloud.store.schema.verifications import (
     ctid_transactions,
@@ -107,6 +136,8 @@ __all__ = [
     "account_sign_ins",
     "accounts",
     "alarms",
+    "approval_signatures",
+    "approvals",
     "attestations",
     "audit_chains",
     "audit_events",
@@ -130,6 +161,13 @@ __all__ = [
     "checkpoints",
     "client_diagnostics",
     "code_challenges",
+    "contract_events",
+    "contract_parties",
+    "contract_reviews",
+    "contract_revisions",
+    "contract_widgets",
+    "contract_words",
+    "contracts",
     "coop_numbers",
     "coop_records",
     "coop_requests",
@@ -162,7 +200,14 @@ __all__ = [
     "media",
     "messages",
     "metadata",
+    "object_replicas",
+    "object_stores",
     "objects",
+    "organisation_documents",
+    "organisation_events",
+    "organisations",
+    "passkey_registrations",
+    "passkeys",
     "person_keys",
     "phone_proofs",
     "policies",
@@ -177,9 +222,17 @@ __all__ = [
     "reviewer_skills",
     "reviewers",
     "rule_editions",
+    "seal_grants",
+    "seal_uses",
+    "seal_versions",
+    "seals",
     "second_reviews",
     "send_meters",
     "side_records",
+    "signature_assets",
+    "signature_records",
+    "signer_certificates",
+    "signings",
     "site_results",
     "site_tasks",
     "sms_sends",

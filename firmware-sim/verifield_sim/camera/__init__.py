@@ -1,5 +1,6 @@
 """The simulated camera: what a webcam in front of a person, a paper print or an empty chair would see."""
 
+from verifield_sim.camera.faults import CameraAway, CameraFault, CameraFaultKind, FaultyCamera
 from verifield_sim.camera.scene import PersonKind, Scene
 
-__all__ = ["PersonKind", "Scene"]
+__all__ = ["CameraAway", "CameraFault", "CameraFaultKind", "FaultyCamera", "PersonKind", "Scene"]

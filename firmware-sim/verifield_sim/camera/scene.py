@@ -70,6 +70,10 @@ class Scene:
             picture = cv2.blendLinear(drawn, picture, cover, 1.0 - cover).astype(np.uint8, copy=False)
         return self._grain(picture, now)
 
+    def covered(self, now: float) -> Image:
+        """Return what the camera sees behind a covered lens: its own noise."""
+        return self._grain(np.zeros_like(self._room), now)
+
     def _pose(self, now: float) -> Pose:
         x, y, z, yaw, pitch, roll = self._unrest.at(now)
         turn = self._turning.yaw(now)

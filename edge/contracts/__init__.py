@@ -1,0 +1,1 @@
+"""Contracts that a person signs at this device, also where there is no network."""

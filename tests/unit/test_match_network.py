@@ -1,0 +1,176 @@
+"""The compiled network against onnxruntime on the same prepared graph, for every kind of numbers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from llvmlite import binding
+from onnx import helper
+
+from edge.capture.align import align
+from edge.match.compiling import COMPILED
+from edge.match.embedder import OnnxRunner, SFaceEmbedder
+from edge.match.network import Network, UnsupportedGraph, read_layers
+from edge.match.network_ir import Kind, choose_kind
+from edge.model import Image
+from edge.models.store import ModelStore
+from edge.vision import Vision
+from tests.support.faces import PORTRAITS, portrait
+
+ROOT = Path(__file__).resolve().parents[2]
+FEATURES = binding.get_host_cpu_features()
+HERE = [
+    kind
+    for kind, wanted in {Kind.SINGLE: "", Kind.SINGLE_WIDE: "avx512f", Kind.BFLOAT: "avx512bf16"}.items()
+    if not wanted or FEATURES.get(wanted)
+]
+LEAST = {Kind.SINGLE: 0.999999, Kind.SINGLE_WIDE: 0.999999, Kind.BFLOAT: 0.9995}
+"""Cosine of a face's template to that of the reference."""
+
+LEAST_OF_NOBODY = 0.997
+"""Of a black picture, whose numbers are a few hundredths of a face's."""
+needs_compiler = pytest.mark.skipif(not COMPILED, reason="nothing is compiled under NUMBA_DISABLE_JIT")
+
+
+@pytest.fixture(scope="module")
+def sface(model_store: ModelStore) -> Path:
+    return model_store.path("sface-int8bq")
+
+
+@pytest.fixture(scope="module")
+def faces(model_store: ModelStore) -> list[Image]:
+    """Real faces under several lights, and pictures that no face is on."""
+    vision = Vision.open(model_store, threads=1)
+    found = [align(image, vision.detect(image)[0]) for image in map(portrait, PORTRAITS)]
+    dark = [(one * 0.3).astype(np.uint8) for one in found]
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    return [*found, *dark, found[0][:, ::-1].copy(), noise, np.zeros((112, 112, 3), np.uint8)]
+
+
+@pytest.fixture(scope="module")
+def references(sface: Path, faces: list[Image]) -> list[np.ndarray]:
+    runner = OnnxRunner(sface, threads=1)
+    return [runner.run(one) for one in faces]
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("kind", HERE)
+def test_templates_are_those_of_the_float32_reference(
+    sface: Path, faces: list[Image], references: list[np.ndarray], kind: Kind, threads: int
+) -> None:
+    network = Network.open(sface, threads=threads, kind=kind)
+    for face, reference in zip(faces, references, strict=True):
+        made = network.run(face)
+        assert cosine(made, reference) >= (LEAST[kind] if face.any() else LEAST_OF_NOBODY)
+        np.testing.assert_allclose(np.linalg.norm(made), np.linalg.norm(reference), rtol=0.03)
+        np.testing.assert_array_equal(network.run(face), made)  # nothing of the face before is left
+
+
+@needs_compiler
+def test_all_threads_and_callers_agree(sface: Path, faces: list[Image]) -> None:
+    """How the work was shared out cannot be seen, nor who asked at the same time."""
+    kind = HERE[-1]
+    alone = Network.open(sface, threads=1, kind=kind)
+    expected = [alone.run(face) for face in faces]
+    shared = Network.open(sface, threads=2, kind=kind)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(shared.run, faces * 4))
+    for one, other in zip(found, expected * 4, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("features", "kind"),
+    [
+        ({"avx512bf16": True, "avx512vl": True, "avx512f": True}, Kind.BFLOAT),
+        ({"avx512f": True}, Kind.SINGLE_WIDE),
+        ({"avx2": True}, Kind.SINGLE),
+        ({"dotprod": True}, Kind.SINGLE),
+        ({}, Kind.SINGLE),
+    ],
+)
+def test_the_numbers_are_chosen_by_what_the_processor_has(features: dict[str, bool], kind: Kind) -> None:
+    assert choose_kind(features) is kind
+
+
+def changed(sface: Path, path: Path, change: str) -> Path:
+    model = onnx.load(str(sface))
+    nodes = model.graph.node
+    if change == "another activation":
+        place = next(number for number, node in enumerate(nodes) if node.op_type == "PRelu")
+        nodes[place].CopyFrom(helper.make_node("Relu", nodes[place].input[:1], nodes[place].output))
+    elif change == "another stride":
+        first = next(node for node in nodes if node.op_type == "Conv")
+        next(item for item in first.attribute if item.name == "strides").ints[:] = [2, 2]
+    elif change == "a branch":
+        later = [node for node in nodes if node.op_type == "Conv"][3]
+        later.input[0] = next(node for node in nodes if node.op_type == "Conv").output[0]
+    else:
+        end = nodes[-1].output[0]
+        nodes.append(helper.make_node("Relu", [end], ["more"]))
+        model.graph.output[0].name = "more"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@needs_compiler
+@pytest.mark.parametrize("change", ["another activation", "another stride", "a branch", "something behind"])
+def test_a_graph_of_another_form_is_refused_never_run_wrongly(
+    sface: Path, tmp_path: Path, change: str
+) -> None:
+    with pytest.raises(UnsupportedGraph):
+        Network.open(changed(sface, tmp_path / "other.onnx", change), threads=1)
+
+
+def test_the_layers_are_those_of_the_graph(sface: Path) -> None:
+    layers = read_layers(sface)
+    assert len(layers.blocks) == 13
+    assert [depth.stride for depth, _ in layers.blocks].count(2) == 4
+    assert layers.matrix.shape == (128, 1024, 7, 7)
+    assert (layers.mean, layers.scale) == (127.5, 0.0078125)
+
+
+def test_what_the_kernels_cannot_run_onnxruntime_runs(
+    sface: Path, faces: list[Image], references: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Network:
+        raise UnsupportedGraph("another graph")
+
+    monkeypatch.setattr(Network, "open", refused)
+    embedder = SFaceEmbedder.open(sface, model_name="n", model_sha256="f" * 64, threads=1)
+    assert cosine(embedder.embed(faces[0]).vector, references[0]) > 0.999999
+
+
+def test_without_a_compiler_templates_are_made_too() -> None:
+    code = (
+        "import numpy as np\n"
+        "from edge.match.embedder import OnnxRunner\n"
+        "from edge.models.store import ModelStore\n"
+        "from edge.vision import Vision\n"
+        "vision = Vision.open(ModelStore.open(), threads=1)\n"
+        "assert isinstance(vision.embedder._runner, OnnxRunner)\n"
+        "print(vision.embedder.embed(np.full((112, 112, 3), 90, np.uint8)).vector.shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "(128,)"
