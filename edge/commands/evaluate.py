@@ -64,8 +64,9 @@ def match(
 ) -> None:
     """Tell how well faces are told apart: accuracy, error rates and operating points.
 
-    A CSV file has the header path_a,path_b,same; paths start from --images, same is 1 or 0. Templates
-    are made once for each picture; with --report or --cache a run that was broken off goes on where it was.
+    A CSV file has the header path_a,path_b,same; paths start from --images, same is 1 or 0.
+
+    With --report or --cache templates are kept, and a run that was broken off goes on where it was.
 
     Example: verifield-edge evaluate match --pairs pairs.txt --images lfw --report lfw-report
     """

@@ -13,7 +13,7 @@ from edge.model import Face, Image
 from edge.models.store import ModelStore
 from edge.policy import Policy
 from edge.vision import Vision
-from tests.support.faces import PORTRAITS, portrait
+from tests.support.faces import PORTRAITS, portrait, shared_folder
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,24 @@ def test_no_more_is_searched_than_needed(vision: Vision, image: Image, sizes: li
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (480, 640), (1080, 1920)])
 def test_pictures_of_any_size_are_searched(vision: Vision, shape: tuple[int, int]) -> None:
     assert vision.watch(np.full((*shape, 3), 90, np.uint8)) == []
+
+
+def test_a_skull_on_a_shirt_does_not_win_in_a_small_picture_either(vision: Vision) -> None:
+    """As tests/unit/test_capture_choose.py has it for the full search; the clips are development data."""
+    folder = shared_folder("videos/intel-webcam")
+    chosen = 0
+    for name in ("eat", "sister", "want"):
+        clip = cv2.VideoCapture(str(folder / f"{name}.mkv"))
+        while clip.grab():
+            for _ in range(4):
+                clip.grab()
+            there, frame = clip.read()
+            if not there:
+                break
+            choice = choose_face(vision.watch(np.asarray(frame, np.uint8)), frame.shape[:2])
+            if isinstance(choice, Chosen):
+                chosen += 1
+                _, y, _, height = choice.face.box
+                assert y + height / 2 < 200  # the wearer's head is in the upper half
+        clip.release()
+    assert chosen > 20

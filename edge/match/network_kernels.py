@@ -1,0 +1,353 @@
+"""The embedding network, compiled: layers over strips of rows, shared out among threads while they last.
+
+Each layer is cut into tasks. A thread takes the next one that nobody has, and waits at the end of a layer
+until all are done; a thread that comes late finds little left, and nobody waits for it to begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.match.compiling import (
+    RequireLiteralValue,
+    compiled,
+    intrinsic,
+    literally,
+    load_without_blas,
+    typeof,
+    types,
+)
+from edge.match.network_ir import (
+    FIRST_CHANNELS,
+    LANES,
+    OUTPUTS,
+    PIXELS,
+    Kind,
+    bytes_of,
+    emit_depthwise,
+    emit_first,
+    emit_look,
+    emit_pointwise,
+    emit_product,
+    emit_take,
+    emit_yield,
+    vectors_of,
+)
+
+SIDE = 112
+PADDED = SIDE + 2
+COUNTER_STEP = 16
+"""Counters of 8 bytes lie so far apart that no two share a line of the cache."""
+
+PATIENCE = 200
+"""Looks at a counter (some microseconds) before a waiting thread offers its processor to another."""
+
+Array = npt.NDArray[Any]
+
+(
+    SOURCE,  # offsets in the workspace
+    TARGET,
+    WIDTH_IN,  # of the padded input, in pixels
+    CHANNELS_IN,
+    STRIDE,
+    SIZE_OUT,  # rows and columns
+    CHANNELS_OUT,
+    DEPTH_WEIGHTS,  # offsets in the weights
+    DEPTH_BIAS,
+    DEPTH_SLOPE,
+    POINT_WEIGHTS,
+    POINT_BIAS,
+    POINT_SLOPE,
+    ROWS,  # of a task
+    SPLITS,  # tasks among which the output channels of the same rows are divided
+    PADDING,  # pixels around the output
+    COLUMNS,
+) = range(17)
+"""What the table of layers has of each block of a depthwise and a pointwise convolution, in int64."""
+
+
+def _literal(kind: Any) -> Kind:
+    if not isinstance(kind, types.IntegerLiteral):
+        raise RequireLiteralValue("the kind is a constant")
+    return Kind(kind.literal_value)
+
+
+def _emitted(emit: Callable[[Any, Kind, list[Any]], None], kind: Any, arguments: Any) -> Any:
+    """What an intrinsic returns that emits code for a constant kind and a row of whole numbers."""
+    chosen = _literal(kind)
+    signature = types.void(kind, arguments)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        emit(builder, chosen, [builder.extract_value(values[1], place) for place in range(arguments.count)])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _pointwise(typing_context: Any, kind: Any, arguments: Any) -> Any:
+    return _emitted(emit_pointwise, kind, arguments)
+
+
+@intrinsic
+def _depthwise(typing_context: Any, kind: Any, arguments: Any) -> Any:
+    return _emitted(lambda builder, chosen, rest: emit_depthwise(builder, chosen, 1, rest), kind, arguments)
+
+
+@intrinsic
+def _depthwise_halving(typing_context: Any, kind: Any, arguments: Any) -> Any:
+    return _emitted(lambda builder, chosen, rest: emit_depthwise(builder, chosen, 2, rest), kind, arguments)
+
+
+@intrinsic
+def _first(typing_context: Any, kind: Any, arguments: Any) -> Any:
+    return _emitted(emit_first, kind, arguments)
+
+
+@intrinsic
+def _product(typing_context: Any, kind: Any, arguments: Any) -> Any:
+    return _emitted(emit_product, kind, arguments)
+
+
+@intrinsic
+def _take(typing_context: Any, address: Any) -> Any:
+    """Add one to a counter that threads share, and return what it was."""
+    signature = types.int64(types.int64)
+    return signature, lambda context, builder, _signature, values: emit_take(builder, values[0])
+
+
+@intrinsic
+def _look(typing_context: Any, address: Any) -> Any:
+    """What such a counter shows."""
+    signature = types.int64(types.int64)
+    return signature, lambda context, builder, _signature, values: emit_look(builder, values[0])
+
+
+@intrinsic
+def _yield_processor(typing_context: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        emit_yield(builder)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@compiled
+def _wait(counter: int, tasks: int) -> None:
+    looks = 0
+    while _look(counter) < tasks:
+        looks += 1
+        if looks > PATIENCE:
+            _yield_processor()
+
+
+@compiled
+def _first_layer(kind: int, picture: Array, weights: int, target: int, size: int, row: int) -> None:
+    """One row of the first layer; ``picture``: float32 [114, 114, 3]."""
+    literally(kind)
+    down = PADDED * 3 * 4
+    pixel = FIRST_CHANNELS * size
+    for column in range(0, SIDE, PIXELS):
+        source = picture.ctypes.data + row * down + column * 12
+        place = target + ((row + 1) * PADDED + column + 1) * pixel
+        bias = weights + 27 * FIRST_CHANNELS * 4
+        _first(kind, (source, weights, bias, bias + FIRST_CHANNELS * 4, place, down, pixel))
+
+
+@compiled
+def _depth_rows(
+    kind: int, layer: Array, work: int, weights: int, strip: int, rows: tuple[int, int], size: int
+) -> None:
+    """Depthwise results of some rows, one after another, into ``strip``."""
+    literally(kind)
+    channels, stride, width = layer[CHANNELS_IN], layer[STRIDE], layer[SIZE_OUT]
+    across = channels * size
+    down = layer[WIDTH_IN] * across
+    row_bytes = channels * 4
+    for row in range(rows[0], rows[1]):
+        for column in range(0, width, PIXELS):
+            source = work + layer[SOURCE] + stride * (row * down + column * across)
+            target = strip + ((row - rows[0]) * width + column) * across
+            for channel in range(0, channels, LANES):
+                factors = weights + layer[DEPTH_WEIGHTS] + channel * 4
+                arguments = (
+                    source + channel * size,
+                    factors,
+                    weights + layer[DEPTH_BIAS] + channel * 4,
+                    weights + layer[DEPTH_SLOPE] + channel * 4,
+                    target + channel * size,
+                    across,
+                    down,
+                    across,
+                    row_bytes,
+                )
+                if stride == 1:
+                    _depthwise(kind, arguments)
+                else:
+                    _depthwise_halving(kind, arguments)
+
+
+@compiled
+def _point_rows(
+    kind: int,
+    layer: Array,
+    work: int,
+    weights: int,
+    strip: int,
+    rows: tuple[int, int],
+    part: int,
+    sizes: tuple[int, int],
+) -> None:
+    """Pointwise results of a strip, of one part of the output channels."""
+    literally(kind)
+    size, tile = sizes
+    channels, width, wide = layer[CHANNELS_IN], layer[SIZE_OUT], layer[CHANNELS_OUT]
+    padding = layer[PADDING]
+    line = (width + 2 * padding) * wide * size
+    blocks = wide // tile
+    for block in range(blocks * part // layer[SPLITS], blocks * (part + 1) // layer[SPLITS]):
+        columns = weights + layer[POINT_WEIGHTS] + block * tile * channels * size
+        bias = weights + layer[POINT_BIAS] + block * tile * 4
+        slope = weights + layer[POINT_SLOPE] + block * tile * 4
+        for row in range(rows[0], rows[1]):
+            target = work + layer[TARGET] + (row + padding) * line + block * tile * size
+            source = strip + (row - rows[0]) * width * channels * size
+            for column in range(0, width, PIXELS):
+                place = target + (column + padding) * wide * size
+                begun = source + column * channels * size
+                _pointwise(kind, (begun, columns, bias, slope, place, channels, wide * size))
+
+
+@compiled
+def _run(
+    kind: int,
+    sizes: tuple[int, int],
+    picture: Array,
+    weights: Array,
+    work: Array,
+    plan: Array,
+    counters: Array,
+    strip: Array,
+    last: Array,
+    sums: Array,
+) -> None:
+    """Take part in one run of the network.
+
+    ``sizes``: bytes of a number, channels of a tile. ``picture``: float32 [114, 114, 3]. ``weights``,
+    ``work`` and ``strip`` (the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64,
+    zeros at first. ``last``: offsets of the last layer's input, its matrix and how many numbers a task takes
+    of them.
+    ``sums``: float32 [tasks, 128], written.
+    """
+    literally(kind)
+    size = sizes[0]
+    factors, space, own = weights.ctypes.data, work.ctypes.data, strip.ctypes.data
+    taken, done = counters.ctypes.data, counters.ctypes.data + 8 * COUNTER_STEP
+    step = 16 * COUNTER_STEP
+    while True:
+        row = _take(taken)
+        if row >= SIDE // 4:
+            break
+        for one in range(4 * row, 4 * row + 4):
+            _first_layer(kind, picture, factors, space + plan[0, SOURCE], size, one)
+        _take(done)
+    _wait(done, SIDE // 4)
+    for number in range(plan.shape[0]):
+        layer = plan[number]
+        taken, done = taken + step, done + step
+        strips = (layer[SIZE_OUT] + layer[ROWS] - 1) // layer[ROWS]
+        tasks = strips * layer[SPLITS]
+        while True:
+            task = _take(taken)
+            if task >= tasks:
+                break
+            start = task % strips * layer[ROWS]
+            rows = (start, min(start + layer[ROWS], layer[SIZE_OUT]))
+            _depth_rows(kind, layer, space, factors, own, rows, size)
+            _point_rows(kind, layer, space, factors, own, rows, task // strips, sizes)
+            _take(done)
+        _wait(done, tasks)
+    taken, done = taken + step, done + step
+    tasks = sums.shape[0]
+    while True:
+        task = _take(taken)
+        if task >= tasks:
+            break
+        source = space + last[0] + task * last[2] * size
+        matrix = factors + last[1] + task * last[2] * OUTPUTS * size
+        _product(kind, (source, matrix, sums[task].ctypes.data, last[2]))
+        _take(done)
+    _wait(done, tasks)
+
+
+@compiled
+def _run_single(
+    sizes: tuple[int, int],
+    picture: Array,
+    weights: Array,
+    work: Array,
+    plan: Array,
+    counters: Array,
+    strip: Array,
+    last: Array,
+    sums: Array,
+) -> None:
+    _run(0, sizes, picture, weights, work, plan, counters, strip, last, sums)
+
+
+@compiled
+def _run_single_wide(
+    sizes: tuple[int, int],
+    picture: Array,
+    weights: Array,
+    work: Array,
+    plan: Array,
+    counters: Array,
+    strip: Array,
+    last: Array,
+    sums: Array,
+) -> None:
+    _run(1, sizes, picture, weights, work, plan, counters, strip, last, sums)
+
+
+@compiled
+def _run_bfloat(
+    sizes: tuple[int, int],
+    picture: Array,
+    weights: Array,
+    work: Array,
+    plan: Array,
+    counters: Array,
+    strip: Array,
+    last: Array,
+    sums: Array,
+) -> None:
+    _run(2, sizes, picture, weights, work, plan, counters, strip, last, sums)
+
+
+RUNS: dict[Kind, Callable[..., None]] = {
+    Kind.SINGLE: _run_single,
+    Kind.SINGLE_WIDE: _run_single_wide,
+    Kind.BFLOAT: _run_bfloat,
+}
+"""See ``_run``. One for each kind: to look for the code of a constant at every call takes milliseconds."""
+
+
+def compile_run(kind: Kind) -> None:
+    """Compile one kind, or read its code from the disk; nothing is run."""
+    load_without_blas()
+    octets, numbers = np.zeros(1, np.uint8), np.zeros(1, np.int64)
+    picture, sums = np.zeros((1, 1, 3), np.float32), np.zeros((1, OUTPUTS), np.float32)
+    plan = np.zeros((1, COLUMNS), np.int64)
+    given = (tile_sizes(kind), picture, octets, octets, plan, numbers, octets, numbers, sums)
+    run: Any = RUNS[kind]
+    run.compile(tuple(typeof(one) for one in given))
+
+
+def tile_sizes(kind: Kind) -> tuple[int, int]:
+    """Bytes of a number, and channels of a pointwise tile."""
+    return bytes_of(kind), vectors_of(kind) * LANES
