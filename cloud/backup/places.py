@@ -69,8 +69,7 @@ class FolderPlace:
 
     def send_file(self, name: str, path: Path) -> None:
         """As :meth:`Place.send_file`."""
-        if not (self._root / MARK_FILE).is_file():
-            raise StoreFault(Fault.AWAY, "The store is not mounted, or was never taken up.")
+        self._check_here()
         target = self._path(name)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as aside:
@@ -92,8 +91,18 @@ class FolderPlace:
 
     def list_files(self, under: str) -> list[str]:
         """As :meth:`Place.list_files`."""
+        self._check_here()
         found = (path.relative_to(self._root).as_posix() for path in (self._root / under).rglob("*"))
         return sorted(found)
+
+    def _check_here(self) -> None:
+        """That the disk is mounted there.
+
+        Raises:
+            StoreFault: AWAY.
+        """
+        if not (self._root / MARK_FILE).is_file():
+            raise StoreFault(Fault.AWAY, "The store is not mounted, or was never taken up.")
 
     def _path(self, name: str) -> Path:
         # The store's own replica has no folder in between.

@@ -10,6 +10,7 @@ from cloud.contracts.core import Core, View, others
 from cloud.contracts.desk import require_open
 from cloud.contracts.states import (
     MACHINE,
+    OPEN_STATES,
     PARTY_MACHINE,
     WAITING,
     Event,
@@ -51,6 +52,8 @@ class Acts:
         if party is None or party.link_tries >= MAX_LINK_TRIES:
             raise _no_invitation()
         MACHINE.after(State(row.state), Event.OPEN)
+        if State(row.state) in OPEN_STATES:
+            require_open(core, row)
         name = core.require_real_name(connection, account_id)
         found = self._match(connection, party, account_id, name, organisation_id)
         if found is None:
@@ -70,7 +73,9 @@ class Acts:
         return core.move(connection, row, Event.OPEN, party_id=party.party_id)
 
     def seen(self, connection: Connection, row: ContractRow, party: PartyRow, page: int) -> None:
-        """Note that a page was delivered to a party. The contract is locked."""
+        """Note that a page was delivered to a party, where that still matters. The contract is locked."""
+        if not MACHINE.allows(State(row.state), Event.OPEN):
+            return
         seen = int.from_bytes(bytes(party.pages_seen), "little") | 1 << (page - 1)
         changed = replace(party, pages_seen=seen.to_bytes((row.page_count + 7) // 8, "little"))
         if party.state == PartyState.NOTIFIED:
@@ -98,8 +103,9 @@ class Acts:
                 f"{len(missing)} pages were not delivered yet.",
                 {"pages": str(len(missing))},
             )
-        core.move_party(connection, party, Event.READ, read_us=core.now_us, read_sha256=sha256)
-        return core.move(connection, row, Event.READ, party_id=party.party_id)
+        now_us = core.now_us
+        core.move_party(connection, party, Event.READ, read_us=now_us, read_sha256=sha256)
+        return core.move(connection, row, Event.READ, party_id=party.party_id, at_us=now_us)
 
     def approve(
         self, connection: Connection, account_id: str, contract_id: str, sha256: bytes
@@ -116,21 +122,24 @@ class Acts:
         _check_document(row, sha256)
         if party.read_sha256 != sha256:
             raise ServiceError(Reason.CONTRACT_NOT_READ, "The document was not read.")
-        core.move_party(
-            connection, party, Event.APPROVE, acted_us=core.now_us, acted_by=account_id, turn_us=None
-        )
-        row = core.move(connection, row, Event.APPROVE, party_id=party.party_id)
+        now_us = core.now_us
+        core.move_party(connection, party, Event.APPROVE, acted_us=now_us, acted_by=account_id, turn_us=None)
+        row = core.move(connection, row, Event.APPROVE, party_id=party.party_id, at_us=now_us)
         begin_turns(core, connection, row)
         return row
 
     def decline(self, connection: Connection, account_id: str, contract_id: str, reason: str) -> ContractRow:
-        """End a contract.
+        """End a contract: for those alone whom it waits for.
 
         Raises:
-            ServiceError: CONTRACT_OTHERS, CONTRACT_STATE, CONTRACT_EXPIRED, CONTRACT_REASON_REQUIRED.
+            ServiceError: CONTRACT_OTHERS, CONTRACT_STATE, CONTRACT_EXPIRED, CONTRACT_NOT_YOUR_TURN,
+                CONTRACT_REASON_REQUIRED.
         """
         core = self.core
         row, party = self._acting(connection, account_id, contract_id)
+        PARTY_MACHINE.after(PartyState(party.state), Event.DECLINE)
+        if party.turn_us is None:
+            raise ServiceError(Reason.CONTRACT_NOT_YOUR_TURN, "The contract does not wait for this party.")
         if not reason.strip():
             raise ServiceError(Reason.CONTRACT_REASON_REQUIRED, "Who declines says why.")
         key = core.vault.key_of(connection, contract_id)
@@ -217,11 +226,13 @@ class Acts:
         """The party with who opens it; None where the invitation is for somebody else."""
         core = self.core
         invited = core.vault.open_party(connection, party, "name")
+        named = core.vault.open_asked(connection, party)
         if party.kind == pb.CONTRACT_PARTY_KIND_PERSON:
-            if name != invited or (party.account_id or account_id) != account_id:
+            # Of two people with one name, whoever the sender named by account, or who opened it first.
+            if name != invited or (party.account_id or named.account_id or account_id) != account_id:
                 return None
             return replace(party, account_id=account_id)
-        asked = party.organisation_id or core.vault.open_asked(connection, party).organisation_id
+        asked = party.organisation_id or named.organisation_id
         if not organisation_id or (asked or organisation_id) != organisation_id:
             return None
         if not core.organisations.may_act(connection, organisation_id, account_id):
@@ -240,6 +251,7 @@ class Acts:
             row,
             event,
             party_id=party_id,
+            at_us=now_us,
             ended_us=now_us,
             retention_until_us=now_us + KEEP_ENDED_US,
             stamp_waits_us=None,

@@ -20,6 +20,7 @@ from cloud.objects.store import Objects
 from cloud.sources import Sources, to_us
 from cloud.store import contracts as rows
 from cloud.store.contracts import ContractRow, PartyRow
+from verifield.v1 import contract_service_pb2 as pb
 
 
 class Seen(IntEnum):
@@ -41,7 +42,8 @@ class View:
 class Core:
     """What the parts of this room share. Locks: the contract, then accounts.
 
-    ``links``: what the token of an invitation is put behind.
+    ``links``: what the token of an invitation is put behind. ``zone``: in which dates are shown on documents,
+    where the sender names none.
     """
 
     sources: Sources
@@ -53,6 +55,7 @@ class Core:
     vault: Vault
     words: Words
     links: str
+    zone: str
 
     @property
     def now_us(self) -> int:
@@ -102,7 +105,10 @@ class Core:
         raise others()
 
     def party_of(self, connection: Connection, row: ContractRow, account_id: str) -> PartyRow | None:
-        """The party that an account is, or acts for, once it was told; first the one whose turn it is."""
+        """The party that an account is, or acts for, once it was told; first the one whose turn it is.
+
+        Who is a party twice (in the own name and for an organisation) is first one who signs.
+        """
         if State(row.state) in DRAFTS:
             return None
         found = [
@@ -111,7 +117,8 @@ class Core:
             if one.state != PartyState.INVITED and one.notified_us is not None
             if self.is_party(connection, one, account_id)
         ]
-        return min(found, key=lambda one: (one.turn_us is None, one.number), default=None)
+        cc = pb.CONTRACT_PARTY_ROLE_CC
+        return min(found, key=lambda one: (one.turn_us is None, one.role == cc, one.number), default=None)
 
     def is_party(self, connection: Connection, party: PartyRow, account_id: str) -> bool:
         """Whether a party is this account, or one that it acts for."""
@@ -126,15 +133,19 @@ class Core:
         event: Event,
         *,
         party_id: str | None = None,
+        at_us: int | None = None,
         **changes: Any,
     ) -> ContractRow:
         """Let something happen to a contract that is locked; write it, and tell the timeline.
+
+        ``at_us``: when, where that is written elsewhere too; None: now.
 
         Raises:
             ServiceError: CONTRACT_STATE.
         """
         state = MACHINE.after(State(row.state), event)
-        moved = replace(row, **changes, state=int(state), updated_us=self.now_us, version=row.version + 1)
+        at_us = self.now_us if at_us is None else at_us
+        moved = replace(row, **changes, state=int(state), updated_us=at_us, version=row.version + 1)
         rows.change_contract(connection, moved)
         if event < Event.EDIT:
             rows.add_event(
@@ -142,7 +153,7 @@ class Core:
                 row.contract_id,
                 event=int(event),
                 state=int(state),
-                at_us=self.now_us,
+                at_us=at_us,
                 party_id=party_id,
             )
         return moved

@@ -162,7 +162,7 @@ class Contracts:
         party = self.core.move_party(
             connection, party, Event.AUTHENTICATE, authenticated_us=now_us, acted_by=account_id
         )
-        self.core.move(connection, contract, Event.AUTHENTICATE, party_id=party.party_id)
+        self.core.move(connection, contract, Event.AUTHENTICATE, party_id=party.party_id, at_us=now_us)
         return party
 
     def await_stamp(self, connection: Connection, contract: ContractRow, party: PartyRow) -> ContractRow:
@@ -241,6 +241,7 @@ class Contracts:
             contract,
             Event.SIGN,
             party_id=party.party_id,
+            at_us=now_us,
             revision_id=ref.object_id,
             revision_sha256=ref.sha256,
             revision_no=number,
@@ -274,6 +275,7 @@ class Contracts:
             connection,
             row,
             Event.COMPLETE,
+            at_us=now_us,
             completed_us=now_us,
             ended_us=now_us,
             retention_until_us=now_us + KEEP_CONCLUDED_US,

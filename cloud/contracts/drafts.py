@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
 from cloud.contracts.core import Core, check_etag
 from cloud.contracts.marks import default_marks, encode_pages, make_widgets
 from cloud.contracts.states import DRAFTS, MACHINE, Event, PartyState, State
-from cloud.contracts.terms import MAX_DRAFTS, bits_of, check_deadline
+from cloud.contracts.terms import MAX_DRAFTS, bits_of, check_deadline, check_zone
 from cloud.contracts.vault import PARTIES, Details
 from cloud.contracts.who import Named, check_whole, parse_parties
 from cloud.errors import Reason, ServiceError
@@ -46,7 +47,7 @@ class Drafts:
             raise ServiceError(
                 Reason.CONTRACT_TOO_MANY, "There are too many drafts.", {"limit": str(MAX_DRAFTS)}
             )
-        self._deadline(header.terms)
+        self._terms(header.terms)
         if header.parties:
             check_whole(
                 parse_parties(header.parties, organisation_id=header.organisation_id or None),
@@ -85,23 +86,19 @@ class Drafts:
     def update(
         self, connection: Connection, account_id: str, request: pb.UpdateContractRequest
     ) -> ContractRow:
-        """Replace what is told about a draft, and how it is to be signed.
+        """Replace what is told about a draft, and, where it is given, how it is to be signed.
 
         Raises:
             ServiceError: CONTRACT_OTHERS, CONTRACT_STATE, ETAG_MISMATCH, CONTRACT_DEADLINE.
         """
         row = self._editable(connection, account_id, request.contract_id, request.etag)
-        deadline_us = self._deadline(request.terms)
         row = self.core.move(
             connection,
             row,
             Event.EDIT,
             details=self.core.vault.details(connection, row.contract_id, details_of(request.details)),
             category=request.details.category,
-            deadline_us=deadline_us,
-            deadline_by_default=deadline_us is None,
-            allowed_methods=bits_of(request.terms.allowed_methods),
-            review_required=request.terms.review_required,
+            **(self._terms(request.terms) if request.HasField("terms") else {}),
         )
         self.core.index(connection, row)
         return row
@@ -205,7 +202,7 @@ class Drafts:
         details: Details,
     ) -> ContractRow:
         core, now_us = self.core, self.core.now_us
-        ref, deadline_us = core.objects.keep(connection, staged), self._deadline(header.terms)
+        ref = core.objects.keep(connection, staged)
         row = ContractRow(
             contract_id=contract_id,
             sender_account_id=account_id,
@@ -214,9 +211,7 @@ class Drafts:
             flow=header.flow,
             details=core.vault.details(connection, contract_id, details),
             category=header.details.category,
-            allowed_methods=bits_of(header.terms.allowed_methods),
-            deadline_us=deadline_us,
-            deadline_by_default=deadline_us is None,
+            **self._terms(header.terms),
             upload_id=ref.object_id,
             upload_sha256=ref.sha256,
             pages=encode_pages(document.pages),
@@ -227,7 +222,6 @@ class Drafts:
             revision_no=0,
             revision_sha256=None,
             stamp_waits_us=None,
-            review_required=header.terms.review_required,
             copied_from=None,
             sent_us=None,
             completed_us=None,
@@ -253,6 +247,7 @@ class Drafts:
 
     def _put_parties(self, connection: Connection, row: ContractRow, named: list[Named]) -> ContractRow:
         """In the short flow the marks get their places at once, where the sender can move them."""
+        self._check_self(connection, row, named)
         rows.drop_parties(connection, row.contract_id)
         found = []
         for number, one in enumerate(named, start=1):
@@ -265,6 +260,19 @@ class Drafts:
                 connection, row.contract_id, make_widgets(row, found, marks, self._ids(), by_default=True)
             )
         return row
+
+    def _check_self(self, connection: Connection, row: ContractRow, named: Iterable[Named]) -> None:
+        """Check that a sender who is a party is not another one too, by account or by name and number."""
+        person = pb.CONTRACT_PARTY_KIND_PERSON
+        if not any(one.is_sender and one.kind == person for one in named):
+            return
+        me = self.core.accounts.personal(connection, row.sender_account_id)
+        for number, one in enumerate(named, start=1):
+            same = one.kind == person and one.name == me.name and one.address in {me.phone, me.email} - {""}
+            if same or one.asked.account_id == row.sender_account_id:
+                raise ServiceError(
+                    Reason.PARTY_DUPLICATE, "The sender is named twice.", {"number": str(number)}
+                )
 
     def _party(self, connection: Connection, row: ContractRow, number: int, one: Named) -> PartyRow:
         core, party_id = self.core, self.core.sources.uuid7()
@@ -308,7 +316,7 @@ class Drafts:
 
     def _copy_parties(self, connection: Connection, old: ContractRow, row: ContractRow) -> None:
         vault = self.core.vault
-        names, ids = {}, {}
+        ids = {}
         for party in rows.parties_of(connection, old.contract_id):
             named = Named(
                 party.kind,
@@ -321,7 +329,7 @@ class Drafts:
             )
             made = self._party(connection, row, party.number, named)
             rows.add_party(connection, made)
-            names[party.party_id], ids[party.party_id] = made, made.party_id
+            ids[party.party_id] = made.party_id
         widgets = rows.widgets_of(connection, old.contract_id)
         rows.put_widgets(
             connection,
@@ -350,6 +358,18 @@ class Drafts:
         deadline_us = terms.deadline_time.ToMicroseconds()
         check_deadline(deadline_us, now_us=self.core.now_us)
         return deadline_us
+
+    def _terms(self, terms: pb.ContractTerms) -> dict[str, Any]:
+        """The columns of a contract that these fill."""
+        deadline_us = self._deadline(terms)
+        check_zone(terms.time_zone)
+        return {
+            "deadline_us": deadline_us,
+            "deadline_by_default": deadline_us is None,
+            "allowed_methods": bits_of(terms.allowed_methods),
+            "review_required": terms.review_required,
+            "time_zone": terms.time_zone or self.core.zone,
+        }
 
     def _ids(self) -> Iterator[str]:
         while True:

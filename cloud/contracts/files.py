@@ -16,7 +16,7 @@ from cloud.contracts.states import MACHINE, Event, State
 from cloud.contracts.terms import MAX_BYTES
 from cloud.errors import Reason, ServiceError
 from cloud.mutations import Mutations
-from cloud.objects.inflow import Inflow
+from cloud.objects.inflow import Held, Inflow
 from cloud.objects.kinds import MediaType
 from cloud.pdf.intake import Document, PdfRefused
 from cloud.pdf.preview import LEAST_WIDTH, NoPreview, PreviewFailed, Previews
@@ -28,6 +28,12 @@ CHUNK_BYTES = 64 * 1024
 """Of an answer."""
 
 DEFAULT_WIDTH_PX = 1000
+
+PIECE_WAIT_S = 30.0
+"""A line that brings nothing for so long was lost."""
+
+UPLOAD_S = 900.0
+"""For a whole file: 12 KB in a second. Who sends byte by byte holds a call, and room, no longer."""
 
 
 class Files:
@@ -58,20 +64,19 @@ class Files:
 
         Raises:
             ServiceError: REQUEST_INVALID: no header, or more than one. OBJECT_TOO_LARGE, OBJECTS_BUSY,
-                CONTRACT_PDF_REFUSED, and as cloud.contracts.drafts.Drafts.create.
+                STREAM_IDLE, CONTRACT_PDF_REFUSED, and as cloud.contracts.drafts.Drafts.create.
         """
         header = await _header(requests)
         refusal = await self._allowed(account_id, header)
         if refusal is not None and not header.request_id:
             raise refusal
         with self._inflow.one(account_id) as held:
-            content = bytearray()
-            async for chunk in _chunks(requests):
-                if len(content) + len(chunk) > MAX_BYTES:
-                    raise _too_large()
-                held.add(len(chunk))
-                content += chunk
-            return await self._keep(header, account_id, bytes(content))
+            try:
+                async with asyncio.timeout(UPLOAD_S):
+                    content = await _collect(requests, held)
+            except TimeoutError as error:
+                raise ServiceError(Reason.STREAM_IDLE, "The upload takes too long.") from error
+            return await self._keep(header, account_id, content)
 
     async def copy(self, request: pb.CopyContractRequest, account_id: str) -> pb.CopyContractResponse:
         """Begin a draft with the file of a contract that came to nothing.
@@ -286,7 +291,7 @@ def _preview_failed(error: PreviewFailed, row: ContractRow | None) -> ServiceErr
 
 
 async def _header(requests: AsyncIterator[pb.UploadContractRequest]) -> pb.ContractHeader:
-    first = await anext(requests, None)
+    first = await _next_in_time(requests)
     if first is None or first.WhichOneof("part") != "header":
         refuse_field("header", rule="contract.header_first", why="comes first, and tells the flow")
     header = pb.ContractHeader()
@@ -294,8 +299,23 @@ async def _header(requests: AsyncIterator[pb.UploadContractRequest]) -> pb.Contr
     return header
 
 
-async def _chunks(requests: AsyncIterator[pb.UploadContractRequest]) -> AsyncIterator[bytes]:
-    async for request in requests:
+async def _collect(requests: AsyncIterator[pb.UploadContractRequest], held: Held) -> bytes:
+    content = bytearray()
+    while (request := await _next_in_time(requests)) is not None:
         if request.WhichOneof("part") != "chunk":
             refuse_field("header", rule="contract.header_once", why="comes once")
-        yield request.chunk
+        if len(content) + len(request.chunk) > MAX_BYTES:
+            raise _too_large()
+        held.add(len(request.chunk))
+        content += request.chunk
+    return bytes(content)
+
+
+async def _next_in_time(
+    requests: AsyncIterator[pb.UploadContractRequest],
+) -> pb.UploadContractRequest | None:
+    try:
+        async with asyncio.timeout(PIECE_WAIT_S):
+            return await anext(requests, None)
+    except TimeoutError as error:
+        raise ServiceError(Reason.STREAM_IDLE, "The upload brought nothing for too long.") from error

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloud.errors import Reason, ServiceError
-from cloud.pdf.fields import Place
+from cloud.pdf.fields import Place, PlacesRefused
 from cloud.pdf.freeze import freeze
 from cloud.pdf.intake import PdfRefused
 from cloud.pdf.ports import StampUnavailable
+from cloud.pdf.sign import SignRefused
 from cloud.signers.room import Signers
 from cloud.sources import Sources
 from cloud.store.database import Store
@@ -40,4 +41,8 @@ class PlatformFreezer:
         except PdfRefused as error:
             raise ServiceError(
                 Reason.CONTRACT_PDF_REFUSED, f"The file is refused: {error}.", {"why": error.why.value}
+            ) from error
+        except (SignRefused, PlacesRefused) as error:
+            raise ServiceError(
+                Reason.CONTRACT_PDF_REFUSED, f"It cannot be made ready: {error}.", {"why": "UNSIGNABLE"}
             ) from error

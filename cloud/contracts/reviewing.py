@@ -39,7 +39,7 @@ class Reviewing:
         for one in approvers:
             if (
                 organisation_id is None
-                or one == row.sender_account_id
+                or one in (row.sender_account_id, account_id)
                 or not core.organisations.may_act(connection, organisation_id, one)
             ):
                 raise ServiceError(

@@ -38,7 +38,11 @@ class Search:
         filters = f"{account_id} {asked.SerializeToString(deterministic=True).hex()}"
         before = parse_page_token(request.page_token, filters=filters)
         own = lists.Own(account_id, list(self.core.organisations.acting_for(connection, account_id)))
-        found = lists.page_of_own(connection, own, self._filters(request), before=before, limit=size + 1)
+        wanted = self._filters(request)
+        # Who asks for a text that has no words in it finds nothing, not everything.
+        if (request.text.strip() and not wanted.text) or (request.party.strip() and not wanted.told):
+            return pb.SearchContractsResponse()
+        found = lists.page_of_own(connection, own, wanted, before=before, limit=size + 1)
         page = found[:size]
         token = encode_page_token(page[-1].contract_id, filters=filters) if len(found) > size else ""
         told = self.core.vault.open_all_details(connection, page)
@@ -47,7 +51,7 @@ class Search:
             entries=[
                 pb.ContractEntry(
                     contract=views.contract(row),
-                    details=views.details(row, told[row.contract_id]),
+                    details=views.details(row, told[row.contract_id], sends=own.sends(row)),
                     awaits_me=self._awaits(row, parties[row.contract_id], own),
                 )
                 for row in page
@@ -86,16 +90,12 @@ class Search:
 
     def _filters(self, request: pb.SearchContractsRequest) -> lists.Filters:
         words = self.core.words
-        digests = [
-            *words.text(request.text),
-            *words.party(request.party),
-            *words.tag(request.tag),
-            *words.folder(request.folder),
-        ]
         return lists.Filters(
             states=list(request.states),
             category=request.category,
-            digests=digests,
+            text=list(zip(words.text(request.text), words.filed(request.text), strict=True)),
+            told=words.party(request.party),
+            filed=[*words.tag(request.tag), *words.folder(request.folder)],
             from_us=_us(request.from_time) if request.HasField("from_time") else None,
             until_us=_us(request.until_time) if request.HasField("until_time") else None,
             awaiting_us=self.core.now_us if request.awaiting_me else None,

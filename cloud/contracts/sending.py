@@ -25,7 +25,7 @@ from cloud.contracts.marks import check_widgets, place_of
 from cloud.contracts.ports import Freezer
 from cloud.contracts.reviewing import check_approved
 from cloud.contracts.states import MACHINE, Event, State
-from cloud.contracts.terms import DEFAULT_DEADLINE_US, check_deadline
+from cloud.contracts.terms import DEFAULT_DEADLINE_US, MAX_SENT, SENT_WITHIN_US, check_deadline
 from cloud.contracts.turns import begin_turns, tell_copies
 from cloud.contracts.who import Named, check_whole
 from cloud.errors import Reason, ServiceError
@@ -70,8 +70,8 @@ class Sending:
 
         Raises:
             ServiceError: CONTRACT_OTHERS, CONTRACT_STATE, ETAG_MISMATCH, REAL_NAME_REQUIRED,
-                ORG_REAL_NAME_REQUIRED, CONTRACT_REVIEW_REQUIRED, CONTRACT_INCOMPLETE, CONTRACT_DEADLINE,
-                TIMESTAMP_UNAVAILABLE, OBJECT_NO_ROOM.
+                ORG_REAL_NAME_REQUIRED, CONTRACT_SENT_TOO_MANY, CONTRACT_REVIEW_REQUIRED,
+                CONTRACT_INCOMPLETE, CONTRACT_DEADLINE, TIMESTAMP_UNAVAILABLE, OBJECT_NO_ROOM.
         """
         prepared: Prepared | None = None
         refusal: ServiceError | None = None
@@ -137,6 +137,7 @@ class Sending:
             connection,
             row,
             Event.SEND,
+            at_us=sent_us,
             details=core.vault.details(connection, row.contract_id, details),
             sent_us=sent_us,
             deadline_us=row.deadline_us or sent_us + DEFAULT_DEADLINE_US,
@@ -162,6 +163,11 @@ class Sending:
         core.require_real_name(connection, account_id)
         if row.sender_organisation_id is not None:
             core.organisations.require_verified(connection, row.sender_organisation_id)
+        since_us = core.now_us - SENT_WITHIN_US
+        if rows.count_sent(connection, row.sender_account_id, since_us=since_us) >= MAX_SENT:
+            raise ServiceError(
+                Reason.CONTRACT_SENT_TOO_MANY, "Too many contracts were sent today.", {"limit": str(MAX_SENT)}
+            )
         check_approved(connection, row)
         if row.deadline_us is not None:
             check_deadline(row.deadline_us, now_us=core.now_us)

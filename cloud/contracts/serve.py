@@ -31,8 +31,9 @@ def make_core(
     organisations: Organisations,
     objects: Objects,
     links: str,
+    zone: str,
 ) -> Core:
-    """It keeps nothing, so that it may be made again. ``links``: what a link's token stands behind."""
+    """It keeps nothing, so that it may be made again. ``links`` and ``zone``: as Core has them."""
     return Core(
         sources=base.sources,
         accounts=accounts,
@@ -43,6 +44,7 @@ def make_core(
         vault=Vault(base.persons),
         words=Words(base.authority.renewal_secret),
         links=links,
+        zone=zone,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cloud.api.rules import refuse_field
 from cloud.errors import FieldViolation, Reason, ServiceError
 from verifield.v1 import signing_service_pb2 as signing_pb
 
@@ -27,6 +29,11 @@ MAX_RETENTION_US = 100 * 366 * _DAY_US
 
 MAX_DRAFTS = 100
 """Of one sender. Each holds a file."""
+
+MAX_SENT = 200
+"""By one account within :data:`SENT_WITHIN_US`: each tells people who never asked to be told."""
+
+SENT_WITHIN_US = _DAY_US
 
 MAX_BYTES = 10 * 1024 * 1024
 """Of an uploaded document; signatures need room beside it."""
@@ -53,6 +60,14 @@ def bits_of(methods: Iterable[int]) -> int:
 def methods_of(bits: int) -> frozenset[int]:
     """What :func:`bits_of` made."""
     return frozenset(method for method in range(1, 31) if bits >> method & 1)
+
+
+def check_zone(name: str) -> None:
+    """Raises ServiceError REQUEST_INVALID: no time zone has this name; an empty one is not checked."""
+    try:
+        ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        refuse_field("terms.time_zone", rule="contract.time_zone", why="is no name of the IANA database")
 
 
 def check_deadline(deadline_us: int, *, now_us: int) -> None:

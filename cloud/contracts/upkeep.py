@@ -17,6 +17,7 @@ from cloud.contracts.core import Core
 from cloud.contracts.shelf import Shelf
 from cloud.contracts.states import CAME_TO_NOTHING, DRAFTS, OPEN_STATES, State
 from cloud.contracts.terms import KEEP_DRAFTS_US, MAX_REMINDERS, REMIND_AFTER_US
+from cloud.errors import ServiceError
 from cloud.store import contract_lists as lists
 from cloud.store import contracts as rows
 from cloud.store.contracts import ContractRow
@@ -115,7 +116,15 @@ class Upkeep:
             row = rows.get_contract(connection, contract_id, lock=True)
             return row is not None and work(connection, row)
 
-        return sum(self.store.run(partial(one, contract_id)) for contract_id in found)
+        done, faults = 0, []
+        for contract_id in found:
+            try:
+                done += self.store.run(partial(one, contract_id))
+            except ServiceError as error:
+                faults.append(error)  # of this contract; the others are not kept waiting by it
+        if faults:
+            raise faults[0]
+        return done
 
 
 @dataclass(frozen=True, slots=True)

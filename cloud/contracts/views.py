@@ -53,20 +53,21 @@ def contract(row: ContractRow) -> pb.Contract:
         create_time=moment(row.created_us),
         update_time=moment(row.updated_us),
         copied_from=row.copied_from or "",
+        time_zone=row.time_zone,
         etag=etag_of(row),
     )
 
 
-def details(row: ContractRow, found: Details) -> pb.ContractDetails:
-    """What the sender told."""
+def details(row: ContractRow, found: Details, *, sends: bool) -> pb.ContractDetails:
+    """What the sender told; where it is filed is shown to the sender's side alone (``sends``)."""
     amount = pb.ContractAmount(value=found.amount, currency=found.currency) if found.amount else None
     return pb.ContractDetails(
         title=found.title,
         number=found.number,
         amount=amount,
         category=row.category,
-        folder=found.folder,
-        tags=found.tags,
+        folder=found.folder if sends else "",
+        tags=found.tags if sends else (),
         note=found.note,
     )
 
@@ -107,7 +108,7 @@ def whole(
     told = core.vault.open_details(connection, row)
     return pb.GetContractResponse(
         contract=contract(row),
-        details=details(row, told),
+        details=details(row, told, sends=inside),
         pages=page_sizes(document_of(row).pages),
         parties=parties(core, connection, found, view, account_id),
         marks=marks(rows.widgets_of(connection, row.contract_id), found),

@@ -29,7 +29,7 @@ _PURPOSE = b"verifield words of contracts"
 _WORDS = re.compile(r"[^\W_]+")
 _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 
-TEXT, PARTY, TAG, FOLDER = "text", "party", "tag", "folder"
+TEXT, PARTY, TAG, FOLDER, FILED = "text", "party", "tag", "folder", "filed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Words:
     def of(self, details: Details, names: Iterable[str]) -> set[bytes]:
         """What a contract with these details and parties is found by."""
         people = [word for name in names for word in split(name)]
-        plain = " ".join(
-            (details.title, details.number, details.amount, details.folder, *details.tags, details.note)
-        )
+        plain = " ".join((details.title, details.number, details.amount, details.note))
+        filed = " ".join((details.folder, *details.tags))
         kept: dict[bytes, None] = {self._digest(TAG, normal_name(tag)): None for tag in details.tags}
         if details.folder:
             kept[self._digest(FOLDER, normal_name(details.folder))] = None
+        kept |= {self._digest(FILED, word): None for word in split(filed)}
         kept |= {self._digest(PARTY, word): None for word in people}
         kept |= {self._digest(TEXT, word): None for word in [*people, *split(plain)]}
         return set(list(kept)[:MAX_WORDS])
@@ -54,6 +54,10 @@ class Words:
     def text(self, asked: str) -> list[bytes]:
         """What a contract that has all of these words has."""
         return self._asked(TEXT, asked)
+
+    def filed(self, asked: str) -> list[bytes]:
+        """As :meth:`text`, word by word, of where the sender has filed it: for the sender's side alone."""
+        return self._asked(FILED, asked)
 
     def party(self, asked: str) -> list[bytes]:
         """As :meth:`text`, of the name of a party."""

@@ -159,10 +159,11 @@ class Guard:
                 self.fault = None
 
     def _begin(self, work: Callable[[], T], *, writing: bool = False) -> Pending[T]:
+        until = time.monotonic() + self._limits.timeout_s
         if not self._slots.acquire(timeout=self._limits.timeout_s):
             self.failed(Fault.SLOW, writing=writing)
             raise StoreFault(Fault.SLOW, "The store is busy with calls that do not end.")
-        pending = Pending[T](self, self._limits.timeout_s, writing=writing)
+        pending = Pending[T](self, until, writing=writing)
 
         def run() -> None:
             try:
@@ -182,12 +183,12 @@ class Guard:
 
 
 class Pending(Generic[T]):
-    """A call that is under way."""
+    """A call that is under way. ``until``: when its time is over, waiting for its turn included."""
 
-    def __init__(self, guard: Guard, timeout_s: float, *, writing: bool) -> None:
+    def __init__(self, guard: Guard, until: float, *, writing: bool) -> None:
         self.answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
         self._guard = guard
-        self._timeout_s = timeout_s
+        self._until = until
         self._writing = writing
 
     def result(self) -> T:
@@ -197,7 +198,7 @@ class Pending(Generic[T]):
             StoreFault: what went wrong; SLOW: it did not end in time, and may end later.
         """
         try:
-            answer, error = self.answers.get(timeout=self._timeout_s)
+            answer, error = self.answers.get(timeout=max(0.0, self._until - time.monotonic()))
         except Empty:
             self._guard.failed(Fault.SLOW, writing=self._writing)
             raise StoreFault(Fault.SLOW, "The store did not answer in time.") from None

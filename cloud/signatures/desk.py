@@ -244,6 +244,7 @@ class Desk:
             device_id=shown.device_id,
             authenticated_us=now_us,
             due_us=now_us + FIRST_AGAIN // timedelta(microseconds=1),
+            tries=0,
             reason="",
         )
 

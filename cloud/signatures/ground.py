@@ -1,10 +1,12 @@
 """What a signing stands on: the contract, the party, and who the person is, as they are now.
 
-1  the contract awaits this party, and its document was read               the contract's reasons
+1  the contract awaits this party, its deadline has not passed, and its     the contract's reasons
+   document was read
 2  the person is verified, and nothing that was certified of the person     REAL_NAME_REQUIRED,
    waits to be certified anew                                              CERTIFICATION_REQUIRED
 3  the verified name is that of the party who was invited                  PARTY_IDENTITY_MISMATCH
 4  for an organisation: it is verified, and the person may act for it      ORG_REAL_NAME_REQUIRED, ...
+   in contracts
 5  a seal that is to be used may be used, on this document                 SEAL_...
 """
 
@@ -14,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from google.rpc import code_pb2
 from sqlalchemy import Connection
 
 from cloud.accounts.desk import Accounts
@@ -38,6 +41,12 @@ _KINDS = {
     pb.MARK_KIND_SIGN_DATE: Kind.SIGN_DATE,
 }
 _UNITS = 1000  # of a point
+
+_FINAL = frozenset(
+    {code_pb2.FAILED_PRECONDITION, code_pb2.PERMISSION_DENIED, code_pb2.NOT_FOUND, code_pb2.ABORTED}
+)
+_TRANSIENT = frozenset({Reason.OBJECT_NOT_FOUND, Reason.OBJECT_DAMAGED})
+"""Of the stores: somebody repairs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class SignerProof:
         if not self.organisation_id:
             return Proven(name)
         identity = self.ground.organisations.identity(connection, self.organisation_id)
-        if not self.ground.seals.may_act(connection, self.organisation_id, account_id):
+        if not self.ground.seals.may_act(connection, self.organisation_id, account_id, scope=Scope.CONTRACTS):
             raise ServiceError(Reason.CONTRACT_OTHERS, "This person does not act for the organisation.")
         return Proven(name, identity.name, identity.uscc)
 
@@ -89,7 +98,6 @@ class Ground:
         *,
         assets: Assets,
         certifications: Standings,
-        zone: ZoneInfo,
     ) -> None:
         self.contracts = contracts
         self.verifications = verifications
@@ -97,7 +105,6 @@ class Ground:
         self.seals = seals
         self._assets = assets
         self._certifications = certifications
-        self._zone = zone
 
     @property
     def accounts(self) -> Accounts:
@@ -112,6 +119,7 @@ class Ground:
         contract = self.contracts.hold(connection, contract_id)
         party = self.contracts.party_of(connection, contract, account_id, party_id=party_id)
         self.contracts.require_turn(connection, contract, party)  # step 1
+        self._check_deadline(contract)
         self.contracts.require_read(contract, party)
         self.contracts.core.require_real_name(connection, account_id)  # step 2
         self._certifications.refuse_outdated(connection, account_id)
@@ -119,6 +127,11 @@ class Ground:
         self._check_name(connection, party, signer)  # step 3
         fields = fields_of(self.contracts.marks(connection, contract, party))
         return Act(contract, party, signer, fields)
+
+    def _check_deadline(self, contract: ContractRow) -> None:
+        """A contract that waits for a time-stamp outlives its deadline, but nobody signs it then."""
+        if contract.deadline_us is not None and contract.deadline_us <= self.contracts.core.now_us:
+            raise ServiceError(Reason.CONTRACT_EXPIRED, "The deadline of this contract has passed.")
 
     def _check_name(self, connection: Connection, party: PartyRow, signer: Signer) -> None:
         invited = self.contracts.name_of(connection, party)
@@ -160,7 +173,7 @@ class Ground:
             fields=act.fields,
             look=self._assets.choose(connection, signer.account_id, asset_id, name=signer.name, used=used),
             stamp=self._stamp(connection, act, seal_id),
-            zone=self._zone,
+            zone=ZoneInfo(act.contract.time_zone),
         )
 
     def plan_of(self, connection: Connection, act: Act, row: SigningRow, *, used: bool = False) -> Plan:
@@ -200,3 +213,8 @@ def fields_of(marks: Iterable[WidgetRow]) -> tuple[Field, ...]:
         for row in marks
     ]
     return tuple(sorted(found, key=lambda one: (one.page, one.y, one.x, one.name)))
+
+
+def is_final(refusal: ServiceError) -> bool:
+    """Whether trying again cannot help: the contract, the person or the seal is not as it was confirmed."""
+    return refusal.status in _FINAL and refusal.reason not in _TRANSIENT

@@ -21,6 +21,7 @@ T = TypeVar("T")
 AT_ONCE = 100
 MAKE_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
+CLEAN_EVERY_S = 3600.0
 
 
 def jobs(store: Store, desk: Desk, *, maker: Maker, offline: Offline) -> list[Job]:
@@ -45,14 +46,19 @@ def jobs(store: Store, desk: Desk, *, maker: Maker, offline: Offline) -> list[Jo
         return _each(found, lambda one: _did(store, partial(offline.end_stranded, signing_id=one)))
 
     def clean() -> int:
-        """Forget passkeys that nobody ended to register."""
-        return store.run(lambda connection: passkeys.drop_registrations(connection, before_us=desk.now_us))
+        """Forget passkeys that nobody ended to register, and pictures of signatures that were retired."""
+
+        def work(connection: Connection) -> int:
+            gone = passkeys.drop_registrations(connection, before_us=desk.now_us)
+            return gone + passkeys.drop_assets(connection)
+
+        return store.run(work)
 
     return [
         Job("signing.make", make, every_s=MAKE_EVERY_S),
         Job("signing.expire", expire, every_s=EXPIRE_EVERY_S, full=AT_ONCE),
         Job("signing.strand", strand, every_s=EXPIRE_EVERY_S, full=AT_ONCE),
-        Job("signing.clean", clean, every_s=3600.0),
+        Job("signing.clean", clean, every_s=CLEAN_EVERY_S),
     ]
 
 

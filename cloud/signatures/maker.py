@@ -16,12 +16,12 @@ signing waits, the person has nothing more to do, and it is tried again until th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 
-from google.rpc import code_pb2
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from cloud.audit import chain
 from cloud.contracts.desk import Contracts, Current
@@ -35,7 +35,7 @@ from cloud.pdf.ports import StampUnavailable
 from cloud.pdf.sign import Signed, SignRefused, finish, sign
 from cloud.seals.desk import Scope
 from cloud.signatures.desk import Desk
-from cloud.signatures.ground import Act, Ground, SignerProof
+from cloud.signatures.ground import Act, Ground, SignerProof, is_final
 from cloud.signatures.marks import Plan
 from cloud.signatures.states import MAKING, Event, State
 from cloud.signatures.turns import TURNS
@@ -54,13 +54,7 @@ MAX_RACES = 30
 
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=10)
-"""Between two tries to get a time-stamp."""
-
-_FINAL = frozenset(
-    {code_pb2.FAILED_PRECONDITION, code_pb2.PERMISSION_DENIED, code_pb2.NOT_FOUND, code_pb2.ABORTED}
-)
-_TRANSIENT = frozenset({Reason.OBJECT_NOT_FOUND, Reason.OBJECT_DAMAGED})
-"""Of the stores: somebody repairs them."""
+"""Between two tries to get a time-stamp, or to have a file kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +119,15 @@ class Maker:
             except ServiceError as refusal:
                 if refusal.reason is Reason.REVISION_MOVED:
                     continue
-                if not _is_final(refusal):
+                if not is_final(refusal):
+                    self._store.run(lambda connection: self._put_off(connection, signing_id))
                     raise
                 self._fail(signing_id, refusal)
+            except DBAPIError:
+                raise
+            except Exception:  # whatever it is: others come first, and it is tried again later
+                self._store.run(lambda connection: self._put_off(connection, signing_id))
+                raise
             return True
         return False
 
@@ -223,7 +223,7 @@ class Maker:
         )
 
     def _wait(self, connection: Connection, signing_id: str) -> None:
-        """No time-stamp can be had: the signing waits, and is given up at the contract's deadline."""
+        """No time-stamp can be had: the signing waits; the first try behind the deadline gives it up."""
         known = rows.get_signing(connection, signing_id)
         if known is None or State(known.state) not in MAKING:
             return
@@ -231,23 +231,27 @@ class Maker:
         row = rows.get_signing(connection, signing_id, lock=True)
         if row is None or State(row.state) not in MAKING:
             return
-        now_us = to_us(self._sources.now())
-        if contract.deadline_us is not None and contract.deadline_us <= now_us:
-            if not rows.others_waiting(connection, row):
-                self._contracts.stop_awaiting(connection, contract)
-            self._end(connection, row, Reason.TIMESTAMP_UNAVAILABLE)
-            return
         party = self._contracts.party_of(connection, contract, row.account_id, party_id=row.party_id)
         self._contracts.await_stamp(connection, contract, party)
-        pause = min(FIRST_PAUSE * 2 ** min(row.tries, 10), LONGEST_PAUSE)
+        due_us = self._later_us(row)
         self._desk.move(
             connection,
             row,
             Event.WAIT,
             tries=row.tries + 1,
-            due_us=now_us + pause // timedelta(microseconds=1),
+            due_us=min(due_us, contract.deadline_us or due_us),
             reason=Reason.TIMESTAMP_UNAVAILABLE.value,
         )
+
+    def _put_off(self, connection: Connection, signing_id: str) -> None:
+        """It went wrong for now, as where files cannot be kept: every try makes a certificate for nothing."""
+        row = rows.get_signing(connection, signing_id, lock=True)
+        if row is not None and State(row.state) in MAKING:
+            rows.change_signing(connection, replace(row, tries=row.tries + 1, due_us=self._later_us(row)))
+
+    def _later_us(self, row: SigningRow) -> int:
+        pause = min(FIRST_PAUSE * 2 ** min(row.tries, 10), LONGEST_PAUSE)
+        return to_us(self._sources.now() + pause)
 
     def _fail(self, signing_id: str, refusal: ServiceError) -> None:
         """It cannot be signed any more; the contract waits for no time-stamp of this signing either."""
@@ -263,7 +267,8 @@ class Maker:
             waits = contract is not None and contract.stamp_waits_us is not None
             if contract is not None and waits and not rows.others_waiting(connection, row):
                 self._contracts.stop_awaiting(connection, contract)
-            self._end(connection, row, refusal.reason)
+            late = refusal.reason is Reason.CONTRACT_EXPIRED and row.state == State.TIMESTAMP_PENDING
+            self._end(connection, row, Reason.TIMESTAMP_UNAVAILABLE if late else refusal.reason)
 
         self._store.run(work)
 
@@ -335,8 +340,3 @@ def records_of(job: Job, signed: Signed, *, new_id: Callable[[], str]) -> list[R
             )
         )
     return found
-
-
-def _is_final(refusal: ServiceError) -> bool:
-    """Whether trying again cannot help: the contract, the person or the seal is not as it was confirmed."""
-    return refusal.status in _FINAL and refusal.reason not in _TRANSIENT

@@ -17,12 +17,14 @@ from sqlalchemy import Connection
 
 from cloud.accounts.desk import Accounts
 from cloud.codes.desk import Codes, Purpose
-from cloud.errors import ServiceError
+from cloud.errors import Reason, ServiceError
 from cloud.signatures.binding import bind
 from cloud.signatures.passkeys import Passkeys
 from cloud.sources import from_us
 from cloud.store.signatures import SigningRow
 from cloud.verifications.evidence import FaceEvidence, Wanted
+from verifield.dsse import parse_envelope
+from verifield.statement import parse_statement
 from verifield.v1 import identity_pb2
 from verifield.v1 import signing_service_pb2 as pb
 
@@ -131,6 +133,10 @@ class Faces:
             checked = self._evidence.check(connection, given, wanted)
         except ServiceError as refusal:  # nothing was written
             return refusal
+        if task_id and read_at_device(given) != row.document_sha256:
+            return ServiceError(
+                Reason.CONTRACT_NOT_READ, "The record does not say that the document was read at the device."
+            )
         return Shown(
             self.number, checked.attestation_id, checked.envelope_sha256, device_id=checked.device_id
         )
@@ -139,6 +145,11 @@ class Faces:
 def registry(methods: Iterable[Method]) -> Mapping[str, Method]:
     """The methods, by the field of SignRequest that brings their proof."""
     return MappingProxyType({one.proof: one for one in methods})
+
+
+def read_at_device(given: identity_pb2.FaceEvidence) -> bytes:
+    """Which document the person confirmed to have read there; of evidence that was checked."""
+    return bytes(parse_statement(parse_envelope(given.envelope).payload).purpose.read_sha256)
 
 
 def nonce_of(row: SigningRow) -> bytes:

@@ -17,10 +17,11 @@ from cloud.errors import Reason, ServiceError
 from cloud.feed.publish import Addressee, publish_contract
 from cloud.feed.vault import TaskVault
 from cloud.signatures.desk import Desk, Held, retract
+from cloud.signatures.ground import is_final
 from cloud.signatures.methods import Faces, nonce_of
 from cloud.signatures.states import MAKING, Event, State
 from cloud.sources import Sources, from_us
-from cloud.store import devices
+from cloud.store import contracts, devices
 from cloud.store import signatures as rows
 from cloud.store import site_verifications as sites
 from cloud.store.signatures import SigningRow
@@ -98,17 +99,22 @@ class Offline:
         Raises:
             ServiceError: SIGN_TASK_NOT_FOUND, SIGN_TASK_OVER, or why the evidence does not count.
         """
-        row = rows.find_by_task(connection, task_id)
+        known = rows.find_by_task(connection, task_id)
         device = devices.get_device(connection, device_id)
-        if row is None or device is None or device.site_id != row.site_id:
+        if known is None or device is None or device.site_id != known.site_id:
             raise ServiceError(Reason.SIGN_TASK_NOT_FOUND, "There is no such task at this site.")
+        row = self._locked(connection, known)
         if State(row.state) in MAKING or row.state == State.SIGNED:
             return self._again(row, evidence)
         if row.state != State.AT_SITE:
             raise _over(row, row.reason or State(row.state).name)
+        if self._desk.expire(connection, row.signing_id) is not None:
+            return _over(row, State.EXPIRED.name)
         try:
             held = self._hold(connection, row)
         except ServiceError as refusal:
+            if not is_final(refusal):
+                raise
             return self._end(connection, row, refusal)
         life = timedelta(microseconds=row.expires_us - row.started_us)
         shown = self._faces.judge(connection, held.row, evidence, life=life, task_id=task_id)
@@ -121,37 +127,37 @@ class Offline:
 
     def end_stranded(self, connection: Connection, signing_id: str) -> SigningRow | None:
         """End one at a site whose contract cannot be signed any more; None where it can, or it is over."""
-        row = rows.get_signing(connection, signing_id)
-        if row is None or row.state != State.AT_SITE:
+        known = rows.get_signing(connection, signing_id)
+        if known is None:
+            return None
+        row = self._locked(connection, known)
+        if row.state != State.AT_SITE:
             return None
         try:
             self._hold(connection, row)
         except ServiceError as refusal:
+            if not is_final(refusal):
+                raise
             self._end(connection, row, refusal)
-            return rows.get_signing(connection, signing_id)
+            return row
         return None
 
-    def _hold(self, connection: Connection, known: SigningRow) -> Held:
-        act = self._desk.ground.stand(
-            connection, known.contract_id, known.account_id, party_id=known.party_id
-        )
-        row = rows.get_signing(connection, known.signing_id, lock=True)
-        if row is None or row.state != State.AT_SITE:
-            raise _over(known, "REPLACED")
-        if row.expires_us <= self._desk.now_us:
-            raise _over(row, "EXPIRED")
+    def _locked(self, connection: Connection, known: SigningRow) -> SigningRow:
+        """As it is now: what another call did to it meanwhile is done."""
+        contracts.get_contract(connection, known.contract_id, lock=True)
+        return rows.get_signing(connection, known.signing_id, lock=True) or known
+
+    def _hold(self, connection: Connection, row: SigningRow) -> Held:
+        act = self._desk.ground.stand(connection, row.contract_id, row.account_id, party_id=row.party_id)
         if act.document_sha256 != row.document_sha256:
             raise ServiceError(Reason.SIGN_DOCUMENT_MOVED, "The contract has another document now.")
         self._desk.check_preview(connection, Held(row, act), bytes(row.preview_sha256 or b""))
         return Held(row, act)
 
-    def _end(self, connection: Connection, known: SigningRow, refusal: ServiceError) -> ServiceError:
-        row = rows.get_signing(connection, known.signing_id, lock=True)
-        if row is None or row.state != State.AT_SITE:
-            return refusal
+    def _end(self, connection: Connection, row: SigningRow, refusal: ServiceError) -> ServiceError:
         retract(connection, row)
         self._desk.move(connection, row, Event.FAIL, reason=refusal.reason.value)
-        return refusal if refusal.reason is Reason.SIGN_TASK_OVER else _over(row, refusal.reason.value)
+        return _over(row, refusal.reason.value)
 
     def _again(self, row: SigningRow, evidence: identity_pb2.FaceEvidence) -> SigningRow:
         """The same record once more is answered as the first time; another one is refused."""
@@ -161,8 +167,8 @@ class Offline:
 
     def _task(self, connection: Connection, held: Held, elements: FourElements) -> ContractTask:
         commitment = commit_number(elements.id_number, salt=self._sources.random_bytes(_SALT_BYTES))
-        row, contracts = held.row, self._desk.ground.contracts
-        title = contracts.title_of(connection, held.act.contract)
+        row = held.row
+        title = self._desk.ground.contracts.title_of(connection, held.act.contract)
         signer = held.act.signer
         task = ContractTask(
             task_id=row.task_id or "",

@@ -8,9 +8,9 @@ from hashlib import sha256
 
 from cloud.errors import Reason, ServiceError
 from cloud.papers.fonts import Fonts
-from cloud.pdf.marks import mark_page
+from cloud.pdf.marks import MarkRefused, mark_page
 from cloud.pdf.preview import PreviewFailed, Previews
-from cloud.pdf.sign import preview
+from cloud.pdf.sign import SignRefused, preview
 from cloud.signatures.assets import Look
 from cloud.signatures.marks import Plan
 from cloud.sources import Sources
@@ -37,11 +37,14 @@ class Pictures:
         """The header, then the pages that have marks, in pieces. ``content``: the newest revision.
 
         Raises:
-            ServiceError: CONTRACT_PAGE_FAILED.
+            ServiceError: CONTRACT_PAGE_FAILED, SIGN_DOCUMENT_MOVED.
         """
-        composed = await asyncio.to_thread(
-            lambda: preview(content, plan.fill(self._sources.now(), self._fonts))
-        )
+        try:
+            composed = await asyncio.to_thread(
+                lambda: preview(content, plan.fill(self._sources.now(), self._fonts))
+            )
+        except (SignRefused, MarkRefused) as error:
+            raise ServiceError(Reason.SIGN_DOCUMENT_MOVED, f"It cannot be signed: {error}.") from error
         header = pb.PreviewHeader(preview_hash=plan.preview_hash, pages=plan.pages)
         yield pb.PreviewSignedResponse(header=header)
         for number in plan.pages:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from cloud.certifications.standing import Standings
 from cloud.codes.desk import Codes
@@ -96,7 +95,6 @@ def make_room(base: Base, around: Around, settings: SigningSettings) -> Room:
         around.seals,
         assets=assets,
         certifications=around.certifications,
-        zone=ZoneInfo(settings.sign_time_zone),
     )
     methods = registry([SmsCodes(around.codes, accounts), PasskeyAssertions(passkeys), faces])
     desk = Desk(ground, around.codes, persons, sources, methods=methods)

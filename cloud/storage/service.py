@@ -138,7 +138,8 @@ class StorageService(StorageServiceServicer):
 
 
 def _refused(fault: str) -> ServiceError:
-    return ServiceError(Reason.STORE_REFUSED, "The store cannot be taken up.", {"fault": fault})
+    said = f"The store cannot be taken up, or not be removed: {fault}."
+    return ServiceError(Reason.STORE_REFUSED, said, {"fault": fault})
 
 
 def _to_status(one: StoreView) -> pb.StoreStatus:

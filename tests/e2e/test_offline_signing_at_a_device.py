@@ -54,8 +54,8 @@ def test_a_contract_is_read_and_signed_at_the_devices_own_commands(
         [waiting] = counter.edge("contract", "list")["waiting"]
         assert (waiting["task_id"], waiting["document"]["complete"]) == (task_id, True)
         assert person.name not in json.dumps(waiting, ensure_ascii=False)
-        unread = counter.edge("contract", "sign", task_id, "--was-read", expect=(5,))
-        assert unread["error"]["code"] == "DOCUMENT_NOT_READ"
+        alone = counter.edge("verify", "--task", task_id, expect=(5,))
+        assert alone["error"]["code"] == "IS_CONTRACT"
         counter.edge("contract", "read", task_id, "--to", "lease.pdf")
         unsure = counter.edge("contract", "sign", task_id, expect=(5,), stdin="no\n")
         assert unsure["error"]["code"] == "NOT_CONFIRMED"

@@ -30,6 +30,7 @@ from verifield.v1 import organisation_service_pb2 as org_pb
 from verifield.v1 import seal_service_pb2 as seal_pb
 from verifield.v1 import signing_service_pb2 as signing_pb
 from verifield.v1.organisation_service_pb2_grpc import OrganisationServiceStub
+from verifield.v1.seal_service_pb2_grpc import SealServiceStub
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -202,3 +203,49 @@ def test_an_organisation_with_another_name_does_not_open_it(
     token = token_for(cloud, "other@example.org")
     request = pb.OpenInvitationRequest(token=token, organisation_id=organisation_id)
     assert refused(admin.call.OpenInvitation, request)[1].reason == "PARTY_IDENTITY_MISMATCH"
+
+
+def test_who_acts_no_more_for_an_organisation_sees_nothing_of_it_any_more(
+    cloud: RunningCloud, office: Office, admin: Somebody, organisation_id: str
+) -> None:
+    sender, clerk = office.person(), office.person()
+    seal_id = approved_seal(cloud, admin.signed_in, organisation_id)
+    scopes = (seal_pb.SEAL_SCOPE_CONTRACTS,)
+    grant_id = grant_seal(cloud, admin.signed_in, seal_id, clerk.signed_in, scopes=scopes)
+    own = draft(admin, [myself()])
+    sent = str(admin.call.UploadContract(upload_of(organisation_id=organisation_id)).contract.contract_id)
+    known = pb.PartyOrganisation(name=NAME, organisation_id=organisation_id, email="office@example.org")
+    invited = pb.NewParty(organisation=known, role=pb.CONTRACT_PARTY_ROLE_SIGNER)
+    got = sent_contract(cloud, sender, [myself(), invited], marks=[mark(1), mark(2)])
+    assert {sent, got} <= set(clerk.found())
+    assert own not in clerk.found()
+    clerk.read(got)
+    with as_account(cloud, admin.signed_in) as stub:
+        request = seal_pb.RevokeSealGrantRequest(grant_id=grant_id)
+        stub(SealServiceStub).RevokeSealGrant(request)
+    assert clerk.found() == clerk.found(awaiting_me=True) == []
+    for contract_id in (sent, got):
+        for call, request in (
+            (clerk.call.GetContract, pb.GetContractRequest(contract_id=contract_id)),
+            (clerk.call.GetPage, pb.GetPageRequest(contract_id=contract_id, page=1)),
+            (clerk.call.DeclineContract, pb.DeclineContractRequest(contract_id=contract_id, reason="no")),
+            (clerk.call.DeleteContract, pb.DeleteContractRequest(contract_id=contract_id)),
+            (
+                clerk.call.DownloadContract,
+                pb.DownloadContractRequest(contract_id=contract_id, file=pb.CONTRACT_FILE_CURRENT),
+            ),
+        ):
+            assert refused(call, request)[0] is DENIED
+    assert admin.get(got).parties[1].is_me
+
+
+def test_nobody_approves_what_they_ask_to_be_approved(
+    cloud: RunningCloud, office: Office, admin: Somebody, organisation_id: str
+) -> None:
+    """Not even where a colleague began the draft."""
+    clerk = clerk_of(cloud, office, admin, organisation_id)
+    terms = pb.ContractTerms(review_required=True)
+    contract_id = to_approve(admin, office.person(), organisation_id, terms)
+    for who in (clerk.account_id, admin.account_id):
+        request = pb.RequestContractReviewRequest(contract_id=contract_id, account_ids=[who])
+        assert refused(clerk.call.RequestContractReview, request)[1].reason == "CONTRACT_REVIEWER_INVALID"

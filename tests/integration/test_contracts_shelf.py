@@ -171,6 +171,7 @@ def test_the_time_of_sending_is_the_same_everywhere_to_the_millisecond(
     sent = found.contract.send_time
     assert sent.nanos % 1_000_000 == 0
     assert found.revisions[0].time == sent
+    assert [one.time for one in found.timeline if one.kind == pb.CONTRACT_EVENT_KIND_SENT] == [sent]
     [event] = actions(cloud, contract_id, "contracts.send")
     told = {one.key: one.value for one in event.facts}
     assert told["sent"] == sent.ToDatetime(UTC).isoformat(timespec="milliseconds")
@@ -311,7 +312,6 @@ def test_what_came_to_nothing_is_kept_a_year_and_drafts_half_of_one(tmp_path: An
             assert later.found() == left
 
 
-@pytest.mark.req("R151")
 def test_what_is_downloaded_is_what_was_stored_and_is_told(cloud: RunningCloud, office: Office) -> None:
     sender, other = office.person(), office.person()
     contract_id = concluded(cloud, sender, [other])

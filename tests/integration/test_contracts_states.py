@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -14,15 +15,18 @@ import pytest
 from google.rpc import code_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from cloud.contracts.acts import Acts
 from cloud.contracts.states import MACHINE, PARTY_MACHINE, Event, PartyState, State
+from cloud.contracts.upkeep import Upkeep
 from cloud.errors import Reason, ServiceError
+from cloud.store.contracts import ContractRow
 from tests.support.contract_desk import Bench, open_bench
 from verifield.v1 import contract_service_pb2 as pb
 
-EXAMPLES = 25 * int(os.environ.get("VERIFIELD_SOAK", "1"))
+EXAMPLES = 15 * int(os.environ.get("VERIFIELD_SOAK", "1"))
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +190,26 @@ def test_ends_are_ends() -> None:
         following = {after for (before, _), after in MACHINE.table.items() if before is state}
         assert following == {state, State.DELETED}
     assert not any(before is State.DELETED for before, _ in MACHINE.table)
+
+
+def test_one_contract_with_a_fault_keeps_no_other_waiting(bench: Bench) -> None:
+    sender, _ = bench.account()
+    _, other = bench.account()
+    broken, sound = (bench.begin(sender, other) for _ in range(2))
+    for one in (broken, sound):
+        bench.send(sender, one)
+
+    class Faulty(Acts):
+        def expire(self, connection: Connection, row: ContractRow) -> ContractRow:
+            if row.contract_id == broken:
+                raise ServiceError(Reason.RECORD_DAMAGED, "Its address cannot be opened.")
+            return Acts.expire(self, connection, row)
+
+    began = bench.clock["at"]
+    bench.clock["at"] += timedelta(days=31)
+    try:
+        with pytest.raises(ServiceError):  # told in the log, and tried again
+            Upkeep(bench.core, Faulty(bench.core), bench.shelf, bench.store).expire()
+    finally:
+        bench.clock["at"] = began
+    assert [bench.row(one).state for one in (broken, sound)] == [State.SENT, State.EXPIRED]

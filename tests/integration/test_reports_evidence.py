@@ -18,9 +18,12 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from pypdf import PdfReader
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
 from cloud.authority import Authority
+from cloud.reports import gather
 from tests.support import pdf_samples
 from tests.support.accounts import SignedIn
 from tests.support.cloud import CloudDevice, RunningCloud, refusal, running_cloud
@@ -30,7 +33,9 @@ from tests.support.signing import (
     Sent,
     begin,
     contract_of,
+    contracts,
     download,
+    judged,
     open_invitation,
     sent_contract,
     sign_request,
@@ -40,11 +45,13 @@ from tests.support.signing import (
     upload,
 )
 from verifield import papers_cli
+from verifield.documents.verdict import Kind, TimeSource
 from verifield.dsse import encode_envelope, pae, parse_envelope
 from verifield.errors import VerifieldError
 from verifield.report_facts import ReportFacts, encode_report, parse_report
 from verifield.reports import MANIFEST_TYPE
 from verifield.v1 import audit_service_pb2, badge_pb2, report_pb2
+from verifield.v1 import contract_service_pb2 as contract_pb
 from verifield.v1 import report_service_pb2 as pb
 from verifield.v1 import signing_service_pb2 as signing_pb
 
@@ -183,6 +190,10 @@ def test_a_report_has_all_that_a_third_party_needs_and_holds_offline(
     status, said = verify(*words)
     assert (status, said["contract_checked"]) == (0, False)
     assert list(said["not_checked"].values()) == ["The contract itself: give its file with --contract."]
+    plain = CliRunner().invoke(_app(), ["report", *words])
+    assert plain.output.splitlines()[-1] == (
+        "not_checked: 1: The contract itself: give its file with --contract."
+    )
 
 
 def test_the_pages_say_the_same_and_are_signed_by_the_platform(cloud: RunningCloud, signed: Signed) -> None:
@@ -207,9 +218,108 @@ def test_the_pages_say_the_same_and_are_signed_by_the_platform(cloud: RunningClo
             assert party.name in plain
 
 
-def test_the_sending_time_is_that_of_the_service(cloud: RunningCloud, signed: Signed) -> None:
-    told = contract_of(cloud, signed.other, signed.sent.contract_id).contract.send_time
-    assert checked(signed.report, roots_of(cloud)).facts.contract.sent == told.ToDatetime(UTC)
+@pytest.mark.req("R128")
+def test_the_sending_time_is_the_same_everywhere_and_stays(cloud: RunningCloud, signed: Signed) -> None:
+    """In the API, the audit chain and the report; the document itself was stamped at that time."""
+    contract_id = signed.sent.contract_id
+    for who in (signed.sender, signed.other):
+        told = contract_of(cloud, who, contract_id).contract.send_time.ToDatetime(UTC)
+        assert told.microsecond % 1000 == 0
+        for report in (signed.half_report, signed.report):  # before others signed, and behind it
+            facts = checked(report, roots_of(cloud)).facts
+            assert facts.contract.sent == facts.revisions[0].time == told
+    request = audit_service_pb2.ListAuditEventsRequest(
+        action="contracts.send", subject=f"contracts/{contract_id}"
+    )
+    [event] = cloud.operator.call(cloud.operator.audit.ListAuditEvents, request).events
+    said = {one.key: one.value for one in event.facts}
+    assert datetime.fromisoformat(said["sent"]) == told
+    assert said["sha256"] == signed.sent.document_sha256.hex()
+    certified = judged(cloud, signed.contract).signatures[0]
+    assert (certified.kind, certified.time_source) == (Kind.PLATFORM, TimeSource.TIME_STAMP)
+    assert certified.time is not None
+    assert abs(certified.time - told) < timedelta(minutes=1)  # frozen first, and sent right after it
+
+    again = contract_pb.SendContractRequest(contract_id=contract_id)
+    with pytest.raises(grpc.RpcError) as error:
+        contracts(cloud, signed.sender, "SendContract", again)
+    assert refusal(error.value)[1].reason == "CONTRACT_STATE"
+    engine = create_engine(cloud.database_url)
+    with pytest.raises(DBAPIError, match="never change"), engine.begin() as connection:
+        connection.execute(text("UPDATE contracts SET sent_us = sent_us + 1000"))
+    engine.dispose()
+    assert contract_of(cloud, signed.sender, contract_id).contract.send_time.ToDatetime(UTC) == told
+
+
+@pytest.mark.req("R151")
+def test_what_a_party_downloads_is_what_is_stored_and_has_a_report(
+    cloud: RunningCloud, signed: Signed
+) -> None:
+    contract_id = signed.sent.contract_id
+    request = audit_service_pb2.ListAuditEventsRequest(
+        action="contracts.download", subject=f"contracts/{contract_id}"
+    )
+
+    def downloads(who: SignedIn) -> int:
+        events = cloud.operator.call(cloud.operator.audit.ListAuditEvents, request).events
+        return [event.caller for event in events].count(f"account/{who.account_id}")
+
+    for who in (signed.sender, signed.other):
+        before = downloads(who)
+        content = download(cloud, who, contract_id)
+        found = contract_of(cloud, who, contract_id).contract
+        assert found.state == contract_pb.CONTRACT_STATE_COMPLETED
+        assert sha256(content).digest() == found.revision_sha256
+        assert downloads(who) == before + 1
+        report, first = get_report(cloud, who, contract_id)
+        assert not first.half_signed
+        assert checked(report, roots_of(cloud), content).contract_checked
+
+
+def test_nobody_is_told_of_who_has_done_nothing_yet(cloud: RunningCloud, signed: Signed) -> None:
+    """The sender knows a name and a telephone number: the report says no more, nor that they are known."""
+    known = signer_of(cloud)
+    sent = sent_contract(cloud, signed.sender, [known])
+    for opened in (False, True):
+        if opened:
+            open_invitation(cloud, known)
+        facts = checked(get_report(cloud, signed.sender, sent.contract_id)[0], roots_of(cloud)).facts
+        assert [party.identity for party in facts.parties] == [None, None]
+        assert facts.parties[1].name == known.person.name
+
+
+def test_a_timeline_without_end_makes_no_report_that_cannot_be_checked(
+    cloud: RunningCloud, signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "EVENTS_OF_EACH_END", 2)
+    report, _ = get_report(cloud, signed.other, signed.sent.contract_id)
+    whole = checked(signed.report, roots_of(cloud)).facts.timeline
+    assert checked(report, roots_of(cloud)).facts.timeline == (*whole[:2], *whole[-2:])
+    assert len(whole) > 4
+
+
+def test_a_file_without_signatures_or_with_others_does_not_pass(
+    cloud: RunningCloud, signed: Signed, service_keys: Authority, tmp_path: Path
+) -> None:
+    """What the service's own key vouches for is held against what stands in the PDF files."""
+
+    def code(report: bytes) -> str:
+        for name, content in {"r": report, "c": signed.contract, "root": cloud.root_pem}.items():
+            (tmp_path / name).write_bytes(content)
+        words = (str(tmp_path / "r"), "--root", str(tmp_path / "root"), "--contract", str(tmp_path / "c"))
+        status, said = verify(*words)
+        assert status == 4
+        return str(said["error"]["code"])
+
+    plain = unpacked(signed.report) | {PDF: pdf_samples.plain()}
+    assert code(signed_anew(plain, service_keys)) == "REPORT_PDF_UNSIGNED"
+
+    def one_less(facts: ReportFacts) -> ReportFacts:
+        return replace(facts, signatures=facts.signatures[:-1])
+
+    silent = lied(signed.report, service_keys, one_less)
+    assert checked(silent, roots_of(cloud))  # nothing but the contract's file tells of it
+    assert code(silent) == "REPORT_CONTRADICTION"
 
 
 def test_before_all_have_signed_it_tells_of_no_concluded_contract(
@@ -294,6 +404,7 @@ def test_a_report_of_another_service_is_not_trusted(
         ("REPORT_CONTRADICTION", lambda one: replace(one, before_sha256=bytes(32))),
         ("REPORT_CONTRADICTION", lambda one: replace(one, after_sha256=bytes(32))),
         ("REPORT_CONTRADICTION", lambda one: replace(one, party_number=7)),
+        ("REPORT_CONTRADICTION", lambda one: replace(one, party_number=1)),
         ("REPORT_CONTRADICTION", lambda one: replace(one, signed=one.authenticated - timedelta(hours=1))),
         ("REPORT_CONTRADICTION", lambda one: replace(one, signed=one.signed + timedelta(days=1))),
         ("REPORT_RECORD", lambda one: replace(one, evidence_id="019ca5a0-0000-7000-8000-000000000002")),
@@ -324,6 +435,13 @@ def test_revisions_and_names_have_to_fit(
     assert checked(lied(signed.report, service_keys, lambda facts: facts), roots_of(cloud), signed.contract)
     assert refused(lambda facts: replace(facts, revisions=facts.revisions[1:])) == "REPORT_CONTRADICTION"
     assert refused(lambda facts: replace(facts, revisions=facts.revisions[::2])) == "REPORT_CONTRADICTION"
+    assert refused(lambda facts: replace(facts, signatures=facts.signatures[:2])) == "REPORT_CONTRADICTION"
+    for unread in ({"read": None}, {"read_sha256": b""}, {"read_sha256": bytes(32)}):
+
+        def never_read(facts: ReportFacts, unread: Any = unread) -> ReportFacts:
+            return replace(facts, parties=(facts.parties[0], replace(facts.parties[1], **unread)))
+
+        assert refused(never_read) == "REPORT_CONTRADICTION"
     for order in ((2, 3, 0, 1), (1, 2, 3)):
         assert refused(
             lambda facts, order=order: replace(facts, signatures=tuple(facts.signatures[at] for at in order))

@@ -19,10 +19,10 @@ from sqlalchemy import Connection
 
 from cloud.signatures.marks import show_time
 from cloud.store import accounts
-from cloud.verifications.desk import Verifications
 from tests.support import pdf_samples
 from tests.support.accounts import Room, SignedIn, in_database, new_citizen
-from tests.support.cloud import FakeClock, RunningCloud, running_cloud
+from tests.support.cloud import FakeClock, RunningCloud
+from tests.support.final import signing_cloud
 from tests.support.pdf_signing import pdfsig, qpdf_check
 from tests.support.signing import (
     DATE,
@@ -50,6 +50,7 @@ from tests.support.signing import (
     start,
     strokes,
     text_of,
+    unverify,
 )
 from tests.support.spool import wait_for
 from verifield.documents.verdict import Outcome
@@ -67,7 +68,7 @@ def clock() -> FakeClock:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, clock: FakeClock) -> Iterator[RunningCloud]:
     folder = tmp_path_factory.mktemp("signing")
-    with running_cloud(folder, clock=clock, sign_time_zone=ZONE.key, metrics_listen="127.0.0.1:0") as running:
+    with signing_cloud(folder, clock=clock, sign_time_zone=ZONE.key, metrics_listen="127.0.0.1:0") as running:
         yield running
 
 
@@ -111,6 +112,23 @@ def test_who_signs_has_nothing_more_to_do_and_the_last_one_completes(
     assert len(shown) == 2
     assert begun <= min(shown) <= max(shown) <= clock.now()
     assert {show_time(one, ZONE) for one in shown} == set(dates)
+
+
+@pytest.mark.req("R126")
+def test_a_sender_may_choose_in_which_time_zone_dates_are_shown(cloud: RunningCloud) -> None:
+    terms = contract_pb.ContractTerms(time_zone="Asia/Kathmandu")
+    sender, sent = alone(cloud, terms=terms)
+    sign_with_code(cloud, sender, sent)
+    found = contract_of(cloud, sender, sent.contract_id)
+    shown = re.findall(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d:\d\d",
+        " ".join(text_of(download(cloud, sender, sent.contract_id)).split()),
+    )
+    assert len(shown) == 1
+    assert shown[0].endswith(" +05:45")
+    at = datetime.fromisoformat(shown[0].replace(" +", "+"))
+    signed = found.contract.complete_time.ToDatetime(tzinfo=at.tzinfo)
+    assert timedelta(0) <= signed - at < timedelta(minutes=1)
 
 
 @pytest.mark.req("R156")
@@ -185,6 +203,9 @@ def test_a_code_counts_for_one_signing_once(cloud: RunningCloud) -> None:
     other = sent_contract(cloud, sender, [])
     first, second = begin(cloud, sender, sent), begin(cloud, sender, other)
     code = ask_code(cloud, sender, first.signing.signing_id)
+    too_soon = pb.RequestSignCodeRequest(signing_id=second.signing.signing_id)
+    status, info = refused_of(cloud, sender, "RequestSignCode", too_soon)
+    assert (status, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SMS_TOO_OFTEN")
     before = contract_of(cloud, sender, other.contract_id)
     info = signing_refused(cloud, sender, "Sign", sign_request(second, sms_code=code))
     assert info.reason == "CODE_WRONG"  # another contract
@@ -234,7 +255,7 @@ def test_who_is_not_verified_signs_nothing(cloud: RunningCloud) -> None:
     sender, sent = alone(cloud)
     started = begin(cloud, sender, sent)
     code = ask_code(cloud, sender, started.signing.signing_id)
-    _unverify(cloud, sender)
+    unverify(cloud, sender)
     status, info = refused_of(cloud, sender, "Sign", sign_request(started, sms_code=code))
     assert (status, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "REAL_NAME_REQUIRED")
     request = pb.StartSigningRequest(contract_id=sent.contract_id)
@@ -271,7 +292,7 @@ def test_a_contract_may_allow_some_methods_alone(cloud: RunningCloud) -> None:
 @pytest.mark.req("R175", "R176")
 def test_every_mark_is_a_signature_of_its_own(cloud: RunningCloud, tmp_path: Path) -> None:
     sender = signer_of(cloud)
-    marks = [mark(1, row=number // 2, column=number % 2) for number in range(11)]
+    marks = [mark(1, row=number // 4, column=number % 4) for number in range(11)]
     marks.append(mark(1, DATE, page=2))
     sent = send(cloud, sender, [self_party()], marks, content=pdf_samples.plain(2))
     started = begin(cloud, sender, sent)
@@ -350,15 +371,6 @@ def _flows(cloud: RunningCloud) -> dict[tuple[str, str], float]:
         for sample in family.samples
         if sample.name == "sign_flow_seconds_bucket"
     }
-
-
-def _unverify(cloud: RunningCloud, who: SignedIn) -> None:
-    """What the person was verified with has changed."""
-
-    def work(connection: Connection, room: Room) -> None:
-        Verifications(room.accounts, room.sources).mark_stale(connection, who.account_id, "RECHECK_DUE")
-
-    in_database(cloud, work)
 
 
 def _rename(cloud: RunningCloud, who: SignedIn, name: str) -> None:

@@ -16,13 +16,16 @@ from cloud.signatures.binding import bind
 from cloud.store import signatures as rows
 from tests.support.accounts import SignedIn, in_database
 from tests.support.authenticator import Authenticator, safe, unsafe
-from tests.support.cloud import CloudDevice, RunningCloud, running_cloud
+from tests.support.cloud import CloudDevice, RunningCloud
+from tests.support.final import signing_cloud
 from tests.support.identity import Seen, evidence_of
 from tests.support.signing import (
     Started,
+    ask_code,
     begin,
     download,
     judged,
+    open_invitation,
     sent_contract,
     sign_request,
     signer_of,
@@ -35,7 +38,7 @@ from verifield.v1 import signing_service_pb2 as pb
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("methods")) as running:
+    with signing_cloud(tmp_path_factory.mktemp("methods")) as running:
         yield running
 
 
@@ -171,6 +174,70 @@ def test_a_hostile_answer_of_a_passkey_is_refused_in_words(cloud: RunningCloud) 
             request = sign_request(started, passkey=pb.PasskeyAssertion(response_json=json.dumps(bad)))
             reason = signing_refused(cloud, who, "Sign", request).reason
             assert reason in ("PASSKEY_REFUSED", "SIGNING_TRIES", "SIGNING_STATE")
+
+
+def test_nests_and_keys_that_nobody_can_read_are_refused_in_words(cloud: RunningCloud) -> None:
+    who, pad = signer_of(cloud), Authenticator()
+    begun = signing(cloud, who, "StartPasskey", pb.StartPasskeyRequest())
+    unknown = json.loads(pad.create(begun.options_json))
+    data = unsafe(unknown["response"]["attestationObject"])
+    assert data.count(cbor.encode({3: -7})[1:]) == 1  # the algorithm of the key
+    unknown["response"]["attestationObject"] = safe(
+        data.replace(cbor.encode({3: -7})[1:], cbor.encode({3: -24})[1:])
+    )
+    for response in (json.dumps(unknown), "[" * 30_000):
+        request = pb.FinishPasskeyRequest(
+            registration_id=begun.registration_id, response_json=response, name="x"
+        )
+        reason = signing_refused(cloud, who, "FinishPasskey", request).reason
+        assert reason in ("PASSKEY_REFUSED", "PASSKEY_REGISTRATION_OVER")
+
+    register(cloud, who, pad)
+    _, started = ready(cloud, who)
+    good = json.loads(pad.get(started.signing.passkey_options_json))
+    known = bytearray(unsafe(good["response"]["authenticatorData"]))
+    known[32] |= 0x80  # extensions follow
+    nested = good | {
+        "response": good["response"] | {"authenticatorData": safe(bytes(known) + b"\x81" * 5000)}
+    }
+    for response in ("[" * 16_000, '{"a":' * 3000, json.dumps(nested)):
+        request = sign_request(started, passkey=pb.PasskeyAssertion(response_json=response))
+        assert signing_refused(cloud, who, "Sign", request).reason == "PASSKEY_REFUSED"
+    assert signing(cloud, who, "Sign", asserted(started, pad)).signing.state == pb.SIGNING_STATE_SIGNED
+
+
+@pytest.mark.req("R135", "R136", "R137")
+def test_what_shows_one_party_shows_no_other(cloud: RunningCloud, kiosk: CloudDevice) -> None:
+    first, second = signer_of(cloud), signer_of(cloud)
+    pads = {first.account_id: Authenticator(), second.account_id: Authenticator()}
+    sent = sent_contract(cloud, first, [second])
+    open_invitation(cloud, second)
+    mine, theirs = begin(cloud, first, sent), begin(cloud, second, sent)
+    code = ask_code(cloud, first, mine.signing.signing_id)
+    for who, pad in zip((first, second), pads.values(), strict=True):
+        register(cloud, who, pad)
+    assertion = pads[first.account_id].get(told_again(cloud, first, mine).passkey_options_json)
+    face = evidence_of(kiosk, Seen(first.person.elements), nonce=mine.signing.nonce)
+    for given, why in (
+        ({"sms_code": code}, "CODE_NOT_FOUND"),
+        ({"passkey": pb.PasskeyAssertion(response_json=assertion)}, "PASSKEY_REFUSED"),
+        ({"face": face}, "EVIDENCE_NONCE"),
+    ):
+        assert signing_refused(cloud, second, "Sign", sign_request(theirs, **given)).reason == why
+
+    again = begin(cloud, first, sent)  # nor another act of signing of the same party
+    for given, why in (
+        ({"sms_code": code}, "CODE_WRONG"),
+        ({"passkey": pb.PasskeyAssertion(response_json=assertion)}, "PASSKEY_REFUSED"),
+        ({"face": face}, "EVIDENCE_NONCE"),
+    ):
+        assert signing_refused(cloud, first, "Sign", sign_request(again, **given)).reason == why
+        assert signing_refused(cloud, first, "Sign", sign_request(mine, **given)).reason == "SIGNING_STATE"
+
+
+def told_again(cloud: RunningCloud, who: SignedIn, started: Started) -> pb.Signing:
+    request = pb.GetSigningRequest(signing_id=started.signing.signing_id)
+    return signing(cloud, who, "GetSigning", request).signing
 
 
 @pytest.mark.req("R137")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from hashlib import sha256
 
 import grpc
 import pytest
@@ -11,7 +13,8 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from tests.support.accounts import SignedIn
-from tests.support.cloud import CloudDevice, RunningCloud, refusal, running_cloud
+from tests.support.cloud import CloudDevice, RunningCloud, refusal
+from tests.support.final import signing_cloud
 from tests.support.identity import Seen, statement_of
 from tests.support.signing import (
     Sent,
@@ -42,12 +45,17 @@ TIMEOUT_S = 30.0
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("offline")) as running:
+    with signing_cloud(tmp_path_factory.mktemp("offline")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def device(cloud: RunningCloud) -> CloudDevice:
+def other(cloud: RunningCloud) -> CloudDevice:
+    return cloud.enroll()  # before the clock is moved: machines check certificates by their own
+
+
+@pytest.fixture(scope="module")
+def device(cloud: RunningCloud, other: CloudDevice) -> CloudDevice:
     return cloud.enroll()
 
 
@@ -80,10 +88,11 @@ def tasks(cloud: RunningCloud, device: CloudDevice) -> dict[str, ContractTask]:
             return found
 
 
-def taken(device: CloudDevice, who: SignedIn, task: pb.Signing, *, nonce: bytes = b"") -> Message:
-    """What the device took for the task."""
+def taken(device: CloudDevice, who: SignedIn, task: pb.Signing, **other: bytes) -> Message:
+    """What the device took for the task, behind the person's confirmation to have read its document."""
     seen = Seen(who.person.elements)
-    statement, salts = statement_of(device, seen, nonce=nonce or task.nonce, task_id=task.task_id)
+    purpose = {"nonce": task.nonce, "read_sha256": task.document_sha256} | other
+    statement, salts = statement_of(device, seen, task_id=task.task_id, **purpose)
     validity = who.person.validity
     assert validity.valid_from
     assert validity.valid_to
@@ -132,6 +141,10 @@ def test_what_a_device_took_for_a_task_signs_once(cloud: RunningCloud, device: C
     info = submit_refused(cloud, device, told.task_id, taken(device, stranger, told))
     assert info.reason == "EVIDENCE_PERSON"
 
+    for unread in (b"", sha256(b"another document").digest()):
+        evidence = taken(device, who, told, read_sha256=unread)
+        assert submit_refused(cloud, device, told.task_id, evidence).reason == "CONTRACT_NOT_READ"
+
     cloud.clock.offset += timedelta(days=2)  # the device had no line for so long
     evidence = taken(device, who, told)
     assert submit(cloud, device, told.task_id, evidence) == pb.SIGNING_STATE_SIGNED
@@ -139,6 +152,27 @@ def test_what_a_device_took_for_a_task_signs_once(cloud: RunningCloud, device: C
     info = submit_refused(cloud, device, told.task_id, taken(device, who, told))
     assert info.reason == "SIGN_TASK_OVER"
     assert told.task_id not in tasks(cloud, device)
+
+
+def test_a_record_of_another_device_of_the_site_counts_for_nothing(
+    cloud: RunningCloud, device: CloudDevice, other: CloudDevice
+) -> None:
+    who, _, _, told = handed_out(cloud, device)
+    assert other.site_id == device.site_id
+    evidence = taken(device, who, told)
+    assert submit_refused(cloud, other, told.task_id, evidence).reason == "EVIDENCE_DEVICE"
+    assert submit(cloud, device, told.task_id, evidence) == pb.SIGNING_STATE_SIGNED
+
+
+def test_a_record_that_comes_twice_at_once_signs_once(cloud: RunningCloud, device: CloudDevice) -> None:
+    who, sent, _, told = handed_out(cloud, device)
+    evidence = taken(device, who, told)
+    with ThreadPoolExecutor(4) as threads:
+        calls = [threads.submit(submit, cloud, device, told.task_id, evidence) for _ in range(4)]
+        done = {call.result() for call in calls}
+    assert done <= {pb.SIGNING_STATE_SIGNED, pb.SIGNING_STATE_AUTHENTICATED}
+    assert pb.SIGNING_STATE_SIGNED in done
+    assert contract_of(cloud, who, sent.contract_id).contract.revision_no == 1
 
 
 def test_a_signature_at_a_site_is_as_any_other(cloud: RunningCloud, device: CloudDevice) -> None:
@@ -170,8 +204,9 @@ def test_a_contract_that_was_withdrawn_is_not_signed_at_a_site(
 def test_a_task_has_an_end(cloud: RunningCloud, device: CloudDevice) -> None:
     who, _, _, told = handed_out(cloud, device)
     cloud.clock.offset += timedelta(days=7, seconds=1)
-    info = submit_refused(cloud, device, told.task_id, taken(device, who, told))
-    assert info.reason == "SIGN_TASK_OVER"
+    for _ in range(2):
+        info = submit_refused(cloud, device, told.task_id, taken(device, who, told))
+        assert (info.reason, info.metadata["why"]) == ("SIGN_TASK_OVER", "EXPIRED")
     assert told.task_id not in tasks(cloud, device)
 
 

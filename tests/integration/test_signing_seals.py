@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from sqlalchemy import func, select
 
 from cloud.store.schema import seal_uses
+from tests.integration.test_approvals_run import member
+from tests.integration.test_documents_service import verify
 from tests.support.accounts import SignedIn, as_account, in_database
-from tests.support.cloud import RunningCloud, running_cloud
+from tests.support.cloud import RunningCloud
+from tests.support.final import seal_fields, signing_cloud, stored_contracts
 from tests.support.organisations import approved_seal, grant_seal, verified_organisation
 from tests.support.pdf_signing import qpdf_check
+from tests.support.samples import pdf
 from tests.support.signing import (
     DATE,
     SEAL,
@@ -25,6 +30,7 @@ from tests.support.signing import (
     mark,
     open_invitation,
     read_all,
+    refused_of,
     self_party,
     send,
     sign_request,
@@ -34,8 +40,10 @@ from tests.support.signing import (
     signing_refused,
     start,
 )
+from tests.support.spool import last_code
 from verifield.documents.verdict import Outcome
 from verifield.v1 import contract_service_pb2 as contract_pb
+from verifield.v1 import document_service_pb2 as document_pb
 from verifield.v1 import seal_service_pb2 as seal_pb
 from verifield.v1 import signing_service_pb2 as pb
 from verifield.v1.seal_service_pb2_grpc import SealServiceStub
@@ -52,7 +60,7 @@ MARKS = [
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    with running_cloud(tmp_path_factory.mktemp("seals")) as running:
+    with signing_cloud(tmp_path_factory.mktemp("seals")) as running:
         yield running
 
 
@@ -105,6 +113,10 @@ def test_who_was_granted_a_seal_seals_a_contract(
     assert all(one.uscc for one in company_s)
     qpdf_check(content, tmp_path)
 
+    told = verify(cloud, content)  # whoever uploads the file hears the same of both kinds
+    assert told.outcome == document_pb.DOCUMENT_OUTCOME_VALID, told
+    shown = {one.field: one for one in told.signatures}
+
     listed = pb.ListSignaturesRequest(contract_id=sent.contract_id)
     records = signing(cloud, clerk, "ListSignatures", listed).signatures
     sealed = [one for one in records if one.kind == pb.SIGNATURE_KIND_SEAL]
@@ -118,6 +130,37 @@ def test_who_was_granted_a_seal_seals_a_contract(
     for one in records:  # both kinds: the same certificate, time and validity in the file
         assert in_document[one.field].valid
         assert in_document[one.field].serial == one.certificate_serial
+        assert shown[one.field].valid
+        assert shown[one.field].serial == one.certificate_serial
+        assert shown[one.field].time.ToDatetime() == one.sign_time.ToDatetime()
+    of_seal, of_person = (
+        {field.name for field, _ in shown[one.field].ListFields()} for one in (sealed[0], personal[0])
+    )
+    assert of_seal == of_person | {"organisation", "uscc"}
+
+
+@pytest.mark.req("R171", "R172")
+def test_the_log_has_a_line_for_each_seal_of_all_files_that_are_stored(
+    cloud: RunningCloud, company: tuple[SignedIn, str, str]
+) -> None:
+    admin, organisation_id, seal_id = company
+    clerk = signer_of(cloud)
+    grant_seal(cloud, admin, seal_id, clerk)
+    _, sent = sent_to_company(cloud, clerk, organisation_id)
+    open_invitation(cloud, clerk, organisation_id=organisation_id)
+    sign_with_code(cloud, clerk, sent, seal_id=seal_id)
+    with member(cloud, clerk) as one:  # the same person seals an approval with it
+        approval = one.upload(organisation_id, pdf("批复"))
+        one.last = last_code(cloud, clerk.person.phone)
+        one.seal(one.request(approval, seal_id))
+        sealed = one.download(approval.approval_id)
+    [person] = {mark.signer for mark in judged(cloud, sealed).signatures if mark.organisation == COMPANY}
+    assert person == clerk.person.name
+
+    everything = [*(stored.content for stored in stored_contracts(cloud)), sealed]
+    counted = [len(seal_fields(content)) for content in everything]
+    assert sum(counted) == uses(cloud) > 0
+    assert counted[-1] == 2
 
 
 def test_a_seal_has_to_be_chosen_and_granted(cloud: RunningCloud, company: tuple[SignedIn, str, str]) -> None:
@@ -133,6 +176,33 @@ def test_a_seal_has_to_be_chosen_and_granted(cloud: RunningCloud, company: tuple
     other = approved_seal(cloud, admin, organisation_id)
     preview.seal_id = other
     assert signing_refused(cloud, clerk, "PreviewSigned", preview).reason == "SEAL_NOT_GRANTED"
+
+
+def test_a_grant_for_something_else_signs_no_contract(
+    cloud: RunningCloud, company: tuple[SignedIn, str, str]
+) -> None:
+    admin, organisation_id, seal_id = company
+    clerk = signer_of(cloud)
+    grant_seal(cloud, admin, seal_id, clerk, scopes=(seal_pb.SEAL_SCOPE_APPROVALS,))
+    _, sent = sent_to_company(cloud, clerk, organisation_id)
+    open_invitation(cloud, clerk, organisation_id=organisation_id)
+    read_all(cloud, clerk, sent)
+    request = pb.StartSigningRequest(contract_id=sent.contract_id)
+    status, info = refused_of(cloud, clerk, "StartSigning", request)
+    assert (status, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CONTRACT_OTHERS")
+
+
+def test_a_grant_with_fewer_uses_than_seals_is_refused_at_the_preview(
+    cloud: RunningCloud, company: tuple[SignedIn, str, str]
+) -> None:
+    admin, organisation_id, seal_id = company
+    clerk = signer_of(cloud)
+    grant_seal(cloud, admin, seal_id, clerk, max_uses=1)
+    _, sent = sent_to_company(cloud, clerk, organisation_id)
+    open_invitation(cloud, clerk, organisation_id=organisation_id)
+    read_all(cloud, clerk, sent)
+    request = pb.PreviewSignedRequest(signing_id=start(cloud, clerk, sent).signing_id, seal_id=seal_id)
+    assert signing_refused(cloud, clerk, "PreviewSigned", request).reason == "SEAL_NOT_GRANTED"
 
 
 @pytest.mark.req("R171")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +23,7 @@ from edge.desk import ScriptedDesk
 from edge.errors import HardwareError
 from edge.face_capture import Eyes
 from edge.interview import Interview
+from edge.liveness.challenge import NONCE_BYTES, new_challenge
 from edge.model import (
     CameraAssurance,
     Decision,
@@ -35,7 +36,7 @@ from edge.model import (
 )
 from edge.outbox.records import RecordState, StoredRecord
 from edge.pipeline import Guard, Pipeline
-from edge.policy import Policy
+from edge.policy import LivenessPolicy, Policy
 from edge.ports import Camera, Screen
 from edge.reader.photo import SimulatorPhotoDecoder
 from edge.screen import Screens
@@ -57,6 +58,15 @@ def card_of(portrait: str) -> IdDocument:
     )
     assert photo is not None
     return dataclasses.replace(DOCUMENT, photo=photo)
+
+
+def nonces_to_the_left() -> Iterator[bytes]:
+    """One after the other, each asking for turns to the left only: there simulated heads turn well over the
+    limit, to the right just so, and which way it goes is no matter here."""
+    for number in itertools.count(1):
+        nonce = number.to_bytes(NONCE_BYTES, "big")
+        if Prompt.TURN_RIGHT not in new_challenge(nonce, LivenessPolicy()):
+            yield nonce
 
 
 @dataclass
@@ -140,7 +150,7 @@ class Booth:
         self.shown: list[tuple[float, Prompt]] = []
         self.attested: list[Decision] = []
         self.nonces: list[bytes] = []
-        self._numbers = itertools.count(1)
+        self._fresh = nonces_to_the_left()
 
     @classmethod
     def with_person(
@@ -218,9 +228,8 @@ class Booth:
         return SceneCamera(self.sim, self.clock, began=self.began)
 
     def _random(self, count: int) -> bytes:
-        fresh = next(self._numbers).to_bytes(2, "big") * (count // 2)
-        self.nonces.append(fresh)
-        return fresh
+        self.nonces.append(next(self._fresh)[:count])
+        return self.nonces[-1]
 
     def _attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
         self.attested.append(decision)

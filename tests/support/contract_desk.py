@@ -180,6 +180,7 @@ def open_bench(url: str, folder: Path) -> Iterator[Bench]:
             organisations=NoOrganisations(),
             objects=Objects(ObjectFolder(folder / "objects"), persons, sources),
             links="verifield://contracts/",
+            zone="Asia/Shanghai",
         )
         yield Bench(store, base, core, Sending(core, Stands(), store, mutations), clock)
     finally:

@@ -280,6 +280,7 @@ def core_of(cloud: RunningCloud, room: Any) -> Core:
         vault=Vault(room.persons),
         words=Words(b"words of a test, 32 bytes or more"),
         links="verifield://contracts/",
+        zone="Asia/Shanghai",
     )
 
 

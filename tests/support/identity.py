@@ -79,13 +79,20 @@ def evidence_of(device: CloudDevice, seen: Seen, *, nonce: bytes) -> identity_pb
 
 
 def statement_of(
-    device: CloudDevice, seen: Seen, *, nonce: bytes, task_id: str = "", number_digest: bytes = b""
+    device: CloudDevice,
+    seen: Seen,
+    *,
+    nonce: bytes,
+    task_id: str = "",
+    number_digest: bytes = b"",
+    read_sha256: bytes = b"",
 ) -> tuple[att.Statement, dict[str, bytes]]:
     """What the device says, and the salts of its commitments."""
     statement = verification_of(device, outcome=seen.outcome)
     statement.site.site_id = device.site_id
     statement.clock.quality = seen.quality
-    statement.purpose.CopyFrom(att.Purpose(nonce=nonce, task_id=task_id, number_digest=number_digest))
+    purpose = att.Purpose(nonce=nonce, task_id=task_id, number_digest=number_digest, read_sha256=read_sha256)
+    statement.purpose.CopyFrom(purpose)
     values = {
         "document.name": seen.card.name,
         "document.number": seen.card.id_number,

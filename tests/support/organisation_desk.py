@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from cloud.messages.outbox import Messages
 from cloud.organisations.desk import Organisations
 from cloud.organisations.handler import OrganisationReviews
+from cloud.organisations.handover import Handover
 from cloud.organisations.registry import Registry
 from cloud.reviews.desk import Reviews
 from cloud.reviews.port import Decision, Outcome, ReasonText, ReviewKind, Supplement, Task
@@ -80,6 +81,7 @@ class OrganisationDesk(BusinessRoom):
             secret=bytes(32),
         )
         messages = Messages(self.persons, self.sources)
+        self.handover = Handover(self.registry, messages)
         self.workshop = Workshop(self.registry)
         self.grants = Grants(self.workshop, messages)
         self.organisation_reviews = OrganisationReviews(self.registry, messages)
@@ -98,9 +100,13 @@ class OrganisationDesk(BusinessRoom):
         self.add_document(row.organisation_id, admin)
         return row.organisation_id
 
-    def add_document(self, organisation_id: str, admin: str) -> Any:
+    def add_document(
+        self,
+        organisation_id: str,
+        admin: str,
+        kind: pb.OrganisationDocumentKind.ValueType = pb.ORGANISATION_DOCUMENT_KIND_LICENCE,
+    ) -> Any:
         staged = self.objects.take(jpeg(), person_id=organisation_id)
-        kind = pb.ORGANISATION_DOCUMENT_KIND_LICENCE
         return self.run(self.registry.add_document, organisation_id, staged, caller=admin, kind=kind)
 
     def submit(self, organisation_id: str, admin: str, uscc: str = "") -> Any:

@@ -67,9 +67,11 @@ class ReviewRoom:
     manager: Any
     stack: ExitStack
 
-    def reviewer(self, login: str, *, skills: Sequence[int] = SKILLS, **profile: Any) -> OrganisationReviewer:
+    def reviewer(
+        self, login: str, *, skills: Sequence[int] = SKILLS, role: Role = Role.REVIEWER, **profile: Any
+    ) -> OrganisationReviewer:
         """Somebody new; ``profile``: more of SetReviewerProfileRequest."""
-        person = add_person(self.cloud, login, Role.REVIEWER)
+        person = add_person(self.cloud, login, role)
         request = pb.SetReviewerProfileRequest(
             reviewer_id=person.user.user_id,
             skills=[pb.ReviewKind.ValueType(skill) for skill in skills],
@@ -82,13 +84,19 @@ class ReviewRoom:
             person, ReviewServiceStub(channel), OrganisationServiceStub(channel), SealServiceStub(channel)
         )
 
-    def away(self, reviewer: OrganisationReviewer, skills: Sequence[int] = SKILLS) -> None:
+    def back(self, reviewer: OrganisationReviewer, skills: Sequence[int] = SKILLS) -> None:
+        """This one gets tasks again."""
+        self.away(reviewer, skills, away=False)
+
+    def away(
+        self, reviewer: OrganisationReviewer, skills: Sequence[int] = SKILLS, *, away: bool = True
+    ) -> None:
         """This one gets nothing any more."""
         request = pb.SetReviewerProfileRequest(
             reviewer_id=reviewer.person.user.user_id,
             skills=[pb.ReviewKind.ValueType(skill) for skill in skills],
             capacity=100,
-            away=True,
+            away=away,
         )
         self.manager.SetReviewerProfile(request, timeout=20)
 

@@ -46,9 +46,9 @@ def new_organisation_code() -> str:
     return first + "0123456789X0"[11 - total % 11]
 
 
-def new_uscc(organisation_code: str = "") -> str:
+def new_uscc(organisation_code: str = "", *, register: str = "91") -> str:
     """With a good check character (GB 32100), of a region that there is."""
-    first = "91330106" + (organisation_code or new_organisation_code())
+    first = f"{register}330106" + (organisation_code or new_organisation_code())
     weights = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
     total = sum(_ALPHABET.index(char) * weight for char, weight in zip(first, weights, strict=True))
     return first + _ALPHABET[(31 - total % 31) % 31]

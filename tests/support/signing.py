@@ -24,11 +24,13 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from sqlalchemy import Connection
 
 from cloud.codes.values import Purpose
 from cloud.messages.templates.codes import OF_PURPOSE
+from cloud.verifications.desk import Verifications
 from tests.support import pdf_samples
-from tests.support.accounts import SignedIn, as_account, registered
+from tests.support.accounts import Room, SignedIn, as_account, in_database, registered
 from tests.support.cloud import RunningCloud, refusal
 from tests.support.identity import verified
 from tests.support.spool import spooled, wait_for
@@ -316,3 +318,12 @@ def strokes(points: int = 40) -> coop_service_pb2.SignatureStrokes:
         y = 100 + 60 * math.sin(number / 4)
         line.points.add(x=20 + number * 540 // points, y=round(y), time_ms=number * 12, pressure=30_000)
     return drawn
+
+
+def unverify(cloud: RunningCloud, who: SignedIn) -> None:
+    """What the person was verified with has changed."""
+
+    def work(connection: Connection, room: Room) -> None:
+        Verifications(room.accounts, room.sources).mark_stale(connection, who.account_id, "RECHECK_DUE")
+
+    in_database(cloud, work)

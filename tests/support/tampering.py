@@ -25,7 +25,7 @@ def updated(content: bytes, change: Change) -> bytes:
 def painted_over(content: bytes) -> bytes:
     def change(writer: IncrementalPdfFileWriter) -> None:
         paint = writer.add_object(generic.StreamObject(stream_data=b"1 g 60 690 300 30 re f"))
-        page = _page(writer)
+        page = page_of(writer)
         old = page.raw_get("/Contents")
         page[pdf_name("/Contents")] = generic.ArrayObject([old, paint])
         writer.update_container(page)
@@ -37,7 +37,7 @@ def replaced(content: bytes) -> bytes:
     """The content of a page is another one, under the same number."""
 
     def change(writer: IncrementalPdfFileWriter) -> None:
-        stream = _page(writer)["/Contents"]
+        stream = page_of(writer)["/Contents"]
         stream._data = stream.data.replace(b"contract", b"contrabt")
         stream._encoded_data = None
         writer.update_container(stream)
@@ -47,7 +47,7 @@ def replaced(content: bytes) -> bytes:
 
 def page_added(content: bytes) -> bytes:
     def change(writer: IncrementalPdfFileWriter) -> None:
-        page = generic.DictionaryObject(dict(_page(writer)))
+        page = generic.DictionaryObject(dict(page_of(writer)))
         page.pop("/Annots", None)
         _pages(writer).append(writer.add_object(page))
         _count(writer, +1)
@@ -76,7 +76,7 @@ def look_rewritten(content: bytes, name: str) -> bytes:
     """A mark shows something else: a date another day."""
 
     def change(writer: IncrementalPdfFileWriter) -> None:
-        field = _field(writer, name)
+        field = field_of(writer, name)
         field["/AP"][pdf_name("/N")] = writer.add_object(
             generic.StreamObject(
                 {
@@ -97,7 +97,7 @@ def drawn_anew(content: bytes, name: str) -> bytes:
     """As :func:`look_rewritten`, in the stream that is there."""
 
     def change(writer: IncrementalPdfFileWriter) -> None:
-        stream = _field(writer, name)["/AP"]["/N"]
+        stream = field_of(writer, name)["/AP"]["/N"]
         stream._data, stream._encoded_data = b"0 g 0 0 99 9 re f", None
         stream.pop("/Filter", None)
         writer.update_container(stream)
@@ -107,7 +107,7 @@ def drawn_anew(content: bytes, name: str) -> bytes:
 
 def stripped(content: bytes, name: str) -> bytes:
     def change(writer: IncrementalPdfFileWriter) -> None:
-        field = _field(writer, name)
+        field = field_of(writer, name)
         del field["/V"]
         writer.update_container(field)
 
@@ -136,7 +136,7 @@ def form_removed(content: bytes) -> bytes:
 
 def moved(content: bytes, name: str) -> bytes:
     def change(writer: IncrementalPdfFileWriter) -> None:
-        field = _field(writer, name)
+        field = field_of(writer, name)
         field[pdf_name("/Rect")] = generic.ArrayObject(map(generic.NumberObject, (300, 300, 420, 340)))
         writer.update_container(field)
 
@@ -236,14 +236,14 @@ def without_signatures(content: bytes) -> bytes:
     return output.getvalue()
 
 
-def _page(writer: IncrementalPdfFileWriter) -> generic.DictionaryObject:
+def page_of(writer: IncrementalPdfFileWriter) -> generic.DictionaryObject:
     page, _ = writer.find_page_for_modification(0)
     found: generic.DictionaryObject = page.get_object()
     return found
 
 
 def _annotations(writer: IncrementalPdfFileWriter) -> generic.ArrayObject:
-    found: generic.ArrayObject = _page(writer)["/Annots"]
+    found: generic.ArrayObject = page_of(writer)["/Annots"]
     return found
 
 
@@ -259,7 +259,7 @@ def _count(writer: IncrementalPdfFileWriter, by: int) -> None:
     writer.update_container(pages)
 
 
-def _field(writer: IncrementalPdfFileWriter, name: str) -> generic.DictionaryObject:
+def field_of(writer: IncrementalPdfFileWriter, name: str) -> generic.DictionaryObject:
     for one in writer.root["/AcroForm"]["/Fields"]:
         field: generic.DictionaryObject = one.get_object()
         if field["/T"] == name:
