@@ -246,6 +246,7 @@ def make_contracts(opened: Opened, base: Base, config: Config) -> ContractCore:
         organisations=Acting(make_seals(opened, base, config)),
         objects=make_objects(base, config),
         links=config.contract_links,
+        zone=config.sign_time_zone,
     )
 
 

@@ -26,7 +26,7 @@ class SigningSettings(BaseModel):
         Field(max_length=64),
         AfterValidator(_check_zone),
         Told(
-            "Time zone of the dates that are shown on signed documents (IANA name).",
+            "Time zone of the dates on signed documents, where the sender names none (IANA name).",
             "A date is read where the contract is made; the time-stamp beside it is UTC.",
         ),
     ] = "Asia/Shanghai"

@@ -61,11 +61,13 @@ def _judge(evidence: Evidence, planned: frozenset[Step]) -> Decision:
         return Decision(Outcome.INCONCLUSIVE, (NOT_VALID[evidence.validity],))
     if evidence.capture is None or liveness is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_CAPTURE",))
+    flaws = tuple(component.reason for component in evidence.capture.quality if not component.passed)
     if liveness.decision is not LivenessDecision.LIVE:
-        return Decision(Outcome.INCONCLUSIVE, liveness.reasons or ("LIVENESS_INSUFFICIENT",))
+        causes = flaws if evidence.capture.best_shot is None else ()  # no face that could be judged
+        lacks = liveness.reasons or ("LIVENESS_INSUFFICIENT",)
+        return Decision(Outcome.INCONCLUSIVE, (*causes, *lacks))
     if evidence.document.photo is None:
         return Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT_PHOTO",))
-    flaws = tuple(component.reason for component in evidence.capture.quality if not component.passed)
     if evidence.match is None or evidence.capture.best_shot is None or flaws:
         return Decision(Outcome.INCONCLUSIVE, flaws or ("NO_MATCH_SCORE",))
     if not evidence.match.matched:

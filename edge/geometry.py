@@ -15,6 +15,19 @@ def roll_deg(face: Face) -> float:
     return math.degrees(math.atan2(down, right))
 
 
+def nose_drop(face: Face) -> float:
+    """How far the nose tip is below the line of the eyes, over how far the mouth is: the head's pitch.
+
+    About 0.53 for a head that looks into the camera; less with the chin up, more with the chin down.
+    Infinite where the mouth is not below the eyes.
+    """
+    points = face.points.astype(np.float64)
+    along = points[1] - points[0]
+    nose, mouth = (part - points[:2].mean(axis=0) for part in (points[2], points[3:].mean(axis=0)))
+    to_mouth = float(along[0] * mouth[1] - along[1] * mouth[0])
+    return float(along[0] * nose[1] - along[1] * nose[0]) / to_mouth if to_mouth > 0 else math.inf
+
+
 def yaw_ratio(face: Face) -> float:
     """How far the nose tip is from the mid-point of the eyes, along their line, over their distance.
 

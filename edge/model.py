@@ -104,6 +104,10 @@ class Prompt(StrEnum):
     MOVE_BACK = "MOVE_BACK"
     ONE_PERSON_ONLY = "ONE_PERSON_ONLY"
     MORE_LIGHT = "MORE_LIGHT"
+    LESS_LIGHT = "LESS_LIGHT"
+    PLAIN_LIGHT = "PLAIN_LIGHT"
+    MOVE_TO_MIDDLE = "MOVE_TO_MIDDLE"
+    UNCOVER_FACE = "UNCOVER_FACE"
     HOLD_STILL = "HOLD_STILL"
     TURN_LEFT = "TURN_LEFT"  # towards the person's own left: the nose moves right in the picture
     TURN_RIGHT = "TURN_RIGHT"
@@ -356,11 +360,13 @@ class Purpose:
     """The request that a record is made for.
 
     ``task_id``: empty where the nonce was given by hand. ``number_salt``: the task's own, 32 bytes.
+    ``read_sha256``: of the document that the person has confirmed to have read here, where there is one.
     """
 
     nonce: bytes
     task_id: str = ""
     number_salt: bytes = field(default=b"", repr=False)
+    read_sha256: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

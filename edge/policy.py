@@ -60,6 +60,15 @@ class QualityPolicy:
     min_mean_luma: float = 40.0
     max_mean_luma: float = 225.0
     min_contrast: float = 12.0
+    max_inter_eye_share: float = 0.32  # of the picture's width: nearer, the face does not fit and bends
+    min_inside_share: float = 0.95  # of the face's box
+    min_nose_drop: float = 0.3  # eyes to nose tip over eyes to mouth: less with the chin up
+    max_nose_drop: float = 0.75  # more with the chin down
+    min_uniformity: float = 0.45  # the darker half of the face over the lighter one
+    min_eye_relief: float = 0.2  # change of brightness at the eye over that of the whole face
+    min_mouth_relief: float = 0.25
+    min_colour: float = 3.0  # of skin, from grey, in Cr and Cb
+    max_colour_cast: float = 10.0  # towards green or blue, where skin never is
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,26 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
         "es": "Gírese hacia la luz.",
         "en": "Turn towards the light.",
     },
+    Prompt.LESS_LIGHT: {
+        "zh": "光线太强，请避开强光。",
+        "es": "Hay demasiada luz: apártese de la luz fuerte.",
+        "en": "Too much light. Step out of the glare.",
+    },
+    Prompt.PLAIN_LIGHT: {
+        "zh": "请到普通白光下。",
+        "es": "Póngase bajo una luz blanca normal.",
+        "en": "Stand in plain white light.",
+    },
+    Prompt.MOVE_TO_MIDDLE: {
+        "zh": "请站到画面中间。",
+        "es": "Póngase en el centro de la imagen.",
+        "en": "Move to the middle of the picture.",
+    },
+    Prompt.UNCOVER_FACE: {
+        "zh": "请露出眼睛和嘴（摘下墨镜或口罩）。",
+        "es": "Descubra los ojos y la boca (sin gafas de sol ni mascarilla).",
+        "en": "Uncover your eyes and mouth (no sunglasses or mask).",
+    },
     Prompt.HOLD_STILL: {"zh": "请保持不动。", "es": "No se mueva.", "en": "Hold still."},
     Prompt.TURN_LEFT: {
         "zh": "← 请把头转向您的左边。",
@@ -103,6 +123,47 @@ HAS_READ: dict[Language, str] = {
 }
 """Asked of the operator before a contract is signed."""
 
+
+QUALITY_REASONS: dict[str, dict[Language, str]] = {
+    "FACE_UNCLEAR": {"zh": "看不清人脸", "es": "No se ve bien la cara", "en": "The face is unclear"},
+    "FACE_TOO_SMALL": {"zh": "人脸太小", "es": "La cara es demasiado pequeña", "en": "The face is too small"},
+    "FACE_TOO_LARGE": {
+        "zh": "离镜头太近",
+        "es": "La cara está demasiado cerca",
+        "en": "The face is too near",
+    },
+    "FACE_CROPPED": {
+        "zh": "人脸超出画面",
+        "es": "La cara se sale de la imagen",
+        "en": "The face is cut by the picture's edge",
+    },
+    "HEAD_TURNED": {"zh": "头部左右偏转", "es": "La cabeza está girada", "en": "The head is turned"},
+    "HEAD_NODDED": {
+        "zh": "抬头或低头过多",
+        "es": "La cabeza está levantada o bajada",
+        "en": "The chin is too high or too low",
+    },
+    "HEAD_TILTED": {"zh": "头部倾斜", "es": "La cabeza está inclinada", "en": "The head is tilted"},
+    "TOO_DARK": {"zh": "太暗", "es": "Demasiado oscuro", "en": "Too dark"},
+    "TOO_BRIGHT": {"zh": "太亮", "es": "Demasiado claro", "en": "Too bright"},
+    "UNEVEN_LIGHT": {
+        "zh": "光线不均匀",
+        "es": "La luz es desigual",
+        "en": "One side of the face is in the shade",
+    },
+    "LOW_CONTRAST": {"zh": "对比度太低", "es": "Contraste demasiado bajo", "en": "Too little contrast"},
+    "EYES_COVERED": {"zh": "眼睛被遮挡", "es": "Los ojos están cubiertos", "en": "The eyes are covered"},
+    "MOUTH_COVERED": {"zh": "嘴部被遮挡", "es": "La boca está cubierta", "en": "The mouth is covered"},
+    "NO_COLOUR": {"zh": "画面没有颜色", "es": "La imagen no tiene color", "en": "The picture has no colour"},
+    "COLOUR_CAST": {
+        "zh": "颜色失真",
+        "es": "Los colores no son naturales",
+        "en": "The colours are not natural",
+    },
+    "BLURRED": {"zh": "画面模糊", "es": "La imagen está borrosa", "en": "The picture is blurred"},
+    "MULTIPLE_FACES": {"zh": "画面中不止一人", "es": "Hay más de una persona", "en": "More than one person"},
+}
+"""Why a face could not be judged, by the reasons of ``edge.capture.quality``."""
 
 ASKS: dict[Ask, dict[Language, str]] = {
     Ask.WHO: {"zh": "操作员：", "es": "Operador: ", "en": "Operator: "},

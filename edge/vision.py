@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge.capture.align import align
 from edge.capture.chip_photo import with_surroundings
@@ -24,10 +24,7 @@ class Vision:
 
     detector: YuNetDetector
     embedder: SFaceEmbedder
-    live: LiveDetector = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "live", LiveDetector(self.detector))
+    live: LiveDetector
 
     @classmethod
     def open(cls, store: ModelStore, *, threads: int) -> Vision:
@@ -37,14 +34,19 @@ class Vision:
             SetupError: MODEL_MISSING or MODEL_DIGEST.
         """
         embedding = store.entry(EMBEDDING_MODEL)
+        path = store.path(DETECTOR_MODEL)
+        detector = YuNetDetector.open(path, threads=threads)
+        # In a small picture two threads gain nothing, and the motion test has the other one meanwhile.
+        quick = detector if threads == 1 else YuNetDetector.open(path, threads=1)
         return cls(
-            YuNetDetector.open(store.path(DETECTOR_MODEL), threads=threads),
+            detector,
             SFaceEmbedder.open(
                 store.path(EMBEDDING_MODEL),
                 model_name=embedding.name,
                 model_sha256=embedding.sha256,
                 threads=threads,
             ),
+            LiveDetector(quick),
         )
 
     def detect(self, image: Image) -> list[Face]:

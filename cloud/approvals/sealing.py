@@ -21,9 +21,9 @@ from cloud.errors import Reason, ServiceError
 from cloud.pdf.fields import Box, Kind, Place, PlacesRefused, check_places
 from cloud.pdf.freeze import freeze
 from cloud.pdf.intake import PdfRefused, check_document
-from cloud.pdf.marks import picture_mark
+from cloud.pdf.marks import MarkRefused, picture_mark
 from cloud.pdf.ports import Identity, StampUnavailable
-from cloud.pdf.sign import Filled, Signed, finish, sign
+from cloud.pdf.sign import Filled, Signed, SignRefused, finish, sign
 from cloud.seals.desk import Scope, Seals, UsableSeal
 from cloud.signers.authority import Subject
 from cloud.signers.room import Signers
@@ -67,9 +67,9 @@ class Sealer:
         """
         now = self.sources.now()
         platform, signer = self.store.run(lambda connection: self._identities(connection, given, caller))
-        mark = picture_mark(given.seal.image_png)
         stamper = self.signers.stamper
         try:
+            mark = picture_mark(given.seal.image_png)
             frozen = freeze(content, places, identity=platform, stamper=stamper, at=now)
             signed = sign(
                 frozen,
@@ -88,6 +88,10 @@ class Sealer:
             ) from error
         except PdfRefused as error:
             raise document_refused(error) from error
+        except (SignRefused, MarkRefused, PlacesRefused) as error:
+            raise ServiceError(
+                Reason.APPROVAL_DOCUMENT_REFUSED, f"It cannot be sealed: {error}.", {"why": "UNSEALABLE"}
+            ) from error
         return Signed(final, signed.parts)
 
     def records(

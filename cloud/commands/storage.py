@@ -314,6 +314,12 @@ def fetch_backup(
 
     place = open_place(settings(config_file, data), store)
     name = backup or next(iter(list_backups(place)[::-1]), "")
+    if not name:
+        raise SetupError(
+            "BACKUP_NONE",
+            f"There is no backup at the store {store}.",
+            hint="Name another store, or bring one there with: verifield-cloud storage push",
+        )
     with progress_bars() as bars:
         fetched, lost = fetch_one(place, name, folder, roots=read_roots(root), progress=bars)
     values = {"backup": str(fetched.folder), "files": len(fetched.files), "lost": list(lost)}

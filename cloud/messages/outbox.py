@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -135,6 +136,11 @@ class Messages:
             values=values,
             language=contact.language,
         )
+
+    def count_of_a_day(self, connection: Connection, *, template: Template, person_id: str) -> int:
+        """How many of a template were left for a person within the last day."""
+        since_us = to_us(self._sources.now() - timedelta(days=1))
+        return rows.count_since(connection, person_id, template.name, since_us=since_us)
 
     def withdraw(self, connection: Connection, message_id: str) -> bool:
         """Give up a message, for example of a code that counts no more; False where it is over already.

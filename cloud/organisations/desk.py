@@ -93,9 +93,11 @@ class Organisations:
         """Who a verified organisation is, for its certificates and for those who deal with it.
 
         Raises:
-            ServiceError: ORGANISATION_NOT_FOUND, ORG_REAL_NAME_REQUIRED.
+            ServiceError: ORGANISATION_NOT_FOUND: also one that was erased; ORG_REAL_NAME_REQUIRED.
         """
         profile = self.profile(connection, self.require_verified(connection, organisation_id))
+        if not profile.name:
+            raise not_found()
         return OrganisationIdentity(profile.name, profile.uscc or profile.organisation_code)
 
     def profile(self, connection: Connection, row: OrganisationRow) -> Profile:

@@ -13,7 +13,7 @@ from cloud.errors import Reason, ServiceError
 from cloud.messages.outbox import Messages
 from cloud.messages.templates.organisations import DECIDED, SUPPLEMENT
 from cloud.messages.templates.template import Template
-from cloud.organisations.registry import SERVICE, SUPPLEMENT_MISSED, Registry, taken
+from cloud.organisations.registry import SERVICE, SUPPLEMENT_MISSED, Registry
 from cloud.organisations.states import Event
 from cloud.organisations.vault import reasons_place
 from cloud.reviews.port import Decision, Outcome, ReasonText, Supplement, Task
@@ -23,6 +23,9 @@ from cloud.store import reviewers as staff
 from cloud.store import reviews as review_rows
 from cloud.store.organisations import OrganisationRow
 from verifield.v1 import organisation_service_pb2 as pb
+
+MAX_BY_OTHERS_A_DAY = 5
+"""Messages of one kind that other people's acts send to a person."""
 
 _QUIET = pb.ORGANISATION_EVENT_UNSPECIFIED
 
@@ -84,15 +87,16 @@ class OrganisationReviews:
         """The organisation is verified, or is not.
 
         Raises:
-            ServiceError: REVIEW_CONFLICT; ORGANISATION_EXISTS: another one was verified meanwhile.
+            ServiceError: REVIEW_CONFLICT; ORGANISATION_EXISTS: another one was verified meanwhile; those of
+                Registry.check_administrator.
         """
         row = self._row(connection, task.subject)
         profile = self.registry.organisations.profile(connection, row)
         check_no_conflict(connection, task, frozenset(self.registry.marks(connection, row, profile)))
         row = self.registry.with_reasons(connection, row, decision.reasons)
         if decision.outcome is Outcome.PASSED:
-            if row.number_key and rows.find_verified(connection, row.number_key):
-                raise taken()
+            self.registry.check_administrator(connection, row, profile)
+            self.registry.check_free(connection, row.number_key, taking=True)
             told, event = pb.ORGANISATION_EVENT_VERIFIED, Event.VERIFY
         else:
             told, event = pb.ORGANISATION_EVENT_REJECTED, Event.REJECT
@@ -143,10 +147,18 @@ def tell_account(
     *,
     accounts: Accounts,
     messages: Messages,
+    by_others: bool = False,
 ) -> None:
-    """A message to the holder of an account that has not ended."""
+    """A message to the holder of an account that has not ended.
+
+    ``by_others``: another account causes it, as often as it likes; a few of a day tell enough.
+    """
     if accounts.find(connection, account_id).state == AccountState.DEREGISTERED:
         return  # the number may be another person's by now
+    if by_others:
+        told = messages.count_of_a_day(connection, template=template, person_id=account_id)
+        if told >= MAX_BY_OTHERS_A_DAY:
+            return
     messages.notify(
         connection,
         template=template,

@@ -20,11 +20,11 @@ from hashlib import sha256
 from sqlalchemy import Connection
 
 from cloud.accounts.desk import Accounts
-from cloud.elements import parse_id_number, parse_name
 from cloud.errors import Reason, ServiceError
 from cloud.objects.store import Objects, Staged
 from cloud.organisations.desk import Organisations
-from cloud.organisations.numbers import parse_numbers, parse_organisation_name
+from cloud.organisations.forms import parse_profile
+from cloud.organisations.numbers import parse_organisation_name
 from cloud.organisations.states import MACHINE, UNDER_REVIEW, Event, State, state_of
 from cloud.organisations.vault import Profile, reasons_place
 from cloud.reviews.desk import Reviews
@@ -72,16 +72,12 @@ class Registry:
         """
         profile = Profile(parse_organisation_name(name))
         self.accounts.require_active(connection, caller, lock=True)
-        if len(rows.ids_of(connection, caller)) >= MAX_OF_ONE:
-            raise ServiceError(
-                Reason.ORGANISATION_LIMIT,
-                f"An account administers at most {MAX_OF_ONE} organisations.",
-                {"limit": str(MAX_OF_ONE)},
-            )
+        check_limit(connection, caller)
         organisation_id, now_us = self.sources.uuid7(), to_us(self.sources.now())
         row = OrganisationRow(
             organisation_id=organisation_id,
             account_id=caller,
+            offered_to=None,
             state=State.REGISTERED,
             profile=self.organisations.vault.seal_profile(connection, organisation_id, profile),
             is_representative=False,
@@ -133,7 +129,7 @@ class Registry:
         ref = self.objects.keep(connection, staged)
         document = DocumentRow(organisation_id, ref.object_id, kind, to_us(self.sources.now()))
         rows.add_document(connection, document)
-        self._write(connection, row)
+        self.write(connection, row)
         return document
 
     def remove_document(
@@ -149,7 +145,7 @@ class Registry:
         if not rows.drop_document(connection, organisation_id, document_id):
             raise ServiceError(Reason.ORGANISATION_NOT_FOUND, "The organisation has no such document.")
         self.objects.drop(connection, document_id)
-        self._write(connection, row)
+        self.write(connection, row)
 
     def submit(
         self,
@@ -174,8 +170,7 @@ class Registry:
         self.verifications.require_verified(connection, caller)  # rule 1
         profile = parse_profile(given)  # rule 2
         number_key = self._number_key(profile)
-        if rows.find_verified(connection, number_key):  # rule 3; this one is not verified by now
-            raise taken()
+        self.check_free(connection, number_key)  # rule 3; this one is not verified by now
         self._check_documents(connection, row, profile, is_representative=given.is_legal_representative)
         new = replace(
             row,
@@ -198,10 +193,21 @@ class Registry:
                 applicant=applicant,
                 checks=CHECKS,
             )
-            self._write(
+            self.write(
                 connection, replace(self.organisations.find(connection, organisation_id), task_id=task_id)
             )
         return self.organisations.find(connection, organisation_id)
+
+    def check_administrator(self, connection: Connection, row: OrganisationRow, profile: Profile) -> None:
+        """Check rules 1 and 5 once more: much may have happened between handing in and the decision.
+
+        Raises:
+            ServiceError: IDENTITY_REQUIRED, REPRESENTATIVE_MISMATCH, or why the account cannot be used.
+        """
+        self.accounts.require_active(connection, row.account_id)
+        self.verifications.require_verified(connection, row.account_id)
+        if row.is_representative:
+            self._check_representative(connection, row, profile)
 
     def withdraw(self, connection: Connection, organisation_id: str, *, caller: str) -> OrganisationRow:
         """Take back what is being reviewed.
@@ -266,7 +272,7 @@ class Registry:
         )
         if told:
             self._note(connection, new, told, caller=caller)
-        return self._write(connection, new)
+        return self.write(connection, new)
 
     def with_reasons(
         self, connection: Connection, row: OrganisationRow, reasons: Sequence[ReasonText]
@@ -300,16 +306,32 @@ class Registry:
         if _LICENCE not in kinds:  # rule 4
             raise ServiceError(Reason.ORG_LICENCE_REQUIRED, "The business licence is missing.")
         if is_representative:  # rule 5
-            elements = self.accounts.elements(connection, row.account_id)
-            given = (profile.representative_name, profile.representative_id_number)
-            if (elements.name, elements.id_number) != given:
-                raise ServiceError(
-                    Reason.REPRESENTATIVE_MISMATCH,
-                    "The account's holder is not the legal representative that was given.",
-                )
+            self._check_representative(connection, row, profile)
         elif _LETTER not in kinds:
             raise ServiceError(
                 Reason.AUTHORISATION_LETTER_REQUIRED, "The representative's authorisation letter is missing."
+            )
+
+    def check_free(self, connection: Connection, number_key: bytes | None, *, taking: bool = False) -> None:
+        """Check rule 3. One that was erased is nobody any more: ``taking`` its numbers ends it.
+
+        Raises:
+            ServiceError: ORGANISATION_EXISTS.
+        """
+        found = rows.find_verified(connection, number_key) if number_key else None
+        if found is not None and found.profile is not None:
+            raise ServiceError(Reason.ORGANISATION_EXISTS, "This organisation is verified here already.")
+        if found is not None and taking:
+            row = self.organisations.find(connection, found.organisation_id, lock=True)
+            self.advance(connection, row, Event.OUTDATE, pb.ORGANISATION_EVENT_CHANGED, caller=SERVICE)
+
+    def _check_representative(self, connection: Connection, row: OrganisationRow, profile: Profile) -> None:
+        elements = self.accounts.elements(connection, row.account_id)
+        given = (profile.representative_name, profile.representative_id_number)
+        if (elements.name, elements.id_number) != given:
+            raise ServiceError(
+                Reason.REPRESENTATIVE_MISMATCH,
+                "The account's holder is not the legal representative that was given.",
             )
 
     def _check_room(self, connection: Connection, row: OrganisationRow) -> None:
@@ -326,7 +348,8 @@ class Registry:
         key = hmac.digest(self.secret, b"verifield numbers of organisations", sha256)
         return hmac.digest(key, profile.organisation_code.encode(), sha256)
 
-    def _write(self, connection: Connection, row: OrganisationRow) -> OrganisationRow:
+    def write(self, connection: Connection, row: OrganisationRow) -> OrganisationRow:
+        """Write a row that was read with a lock, as it is now."""
         new = replace(row, updated_us=to_us(self.sources.now()), version=row.version + 1)
         rows.change_organisation(connection, new)
         return new
@@ -344,33 +367,20 @@ class Registry:
         rows.add_event(connection, EventRow(row.organisation_id, seq, event, now_us, row.state, caller))
 
 
-def parse_profile(given: pb.OrganisationRealName) -> Profile:
-    """What was typed, each value in its one form.
+def check_limit(connection: Connection, account_id: str) -> None:
+    """Check that an account, whose row is locked, may administer one more.
 
     Raises:
-        ServiceError: ORG_NAME_INVALID, NAME_INVALID, ID_NUMBER_INVALID, and those of numbers.
+        ServiceError: ORGANISATION_LIMIT.
     """
-    numbers = parse_numbers(
-        uscc=given.uscc, licence_number=given.licence_number, organisation_code=given.organisation_code
-    )
-    path = "real_name.legal_representative"
-    return Profile(
-        name=parse_organisation_name(given.name),
-        uscc=numbers.uscc,
-        licence_number=numbers.licence_number,
-        organisation_code=numbers.organisation_code,
-        representative_name=parse_name(given.legal_representative.name, path=f"{path}.name"),
-        representative_id_number=parse_id_number(
-            given.legal_representative.id_number, path=f"{path}.id_number"
-        ),
-    )
+    if len(rows.ids_of(connection, account_id)) >= MAX_OF_ONE:
+        raise ServiceError(
+            Reason.ORGANISATION_LIMIT,
+            f"An account administers at most {MAX_OF_ONE} organisations.",
+            {"limit": str(MAX_OF_ONE)},
+        )
 
 
 def subject_of(organisation_id: str) -> str:
     """What the review engine and the audit chain call an organisation."""
     return f"organisations/{organisation_id}"
-
-
-def taken() -> ServiceError:
-    """Another one is verified as this organisation."""
-    return ServiceError(Reason.ORGANISATION_EXISTS, "This organisation is verified here already.")

@@ -12,8 +12,10 @@ import grpc
 from sqlalchemy import Connection
 
 from cloud.access.call import caller_of_call
+from cloud.messages.outbox import Messages
 from cloud.organisations import uploads, views
 from cloud.organisations.desk import not_found
+from cloud.organisations.handover import Handover
 from cloud.organisations.lists import page_of_organisations
 from cloud.organisations.registry import Registry, subject_of
 from cloud.serving import Base
@@ -31,6 +33,7 @@ class OrganisationService(OrganisationServiceServicer):
     def __init__(self, base: Base, registry: Registry, *, may_act: MayAct) -> None:
         self._base = base
         self._registry = registry
+        self._handover = Handover(registry, Messages.of(base))
         self._may_act = may_act
 
     async def RegisterOrganisation(
@@ -58,7 +61,9 @@ class OrganisationService(OrganisationServiceServicer):
             row = rows.get_organisation(connection, request.organisation_id)
             if row is not None and row.account_id == caller:
                 return views.describe(connection, self._registry, row)
-            if row is None or not self._may_act(connection, row.organisation_id, caller):
+            if row is None or not (
+                row.offered_to == caller or self._may_act(connection, row.organisation_id, caller)
+            ):
                 raise not_found()
             return views.with_name(connection, self._registry, row)
 
@@ -70,7 +75,8 @@ class OrganisationService(OrganisationServiceServicer):
         caller = caller_of_call().name
 
         def read(connection: Connection) -> pb.ListOrganisationsResponse:
-            found, token = page_of_organisations(connection, request, account_id=caller)
+            wanted = {"offered_to" if request.offered else "account_id": caller}
+            found, token = page_of_organisations(connection, request, **wanted)
             shown = [views.with_name(connection, self._registry, row) for row in found]
             return pb.ListOrganisationsResponse(organisations=shown, next_page_token=token)
 
@@ -166,6 +172,38 @@ class OrganisationService(OrganisationServiceServicer):
             subject=subject_of(request.organisation_id),
             work=work,
             facts={"change": pb.OrganisationChange.Name(request.change)},
+        )
+
+    async def OfferOrganisation(
+        self, request: pb.OfferOrganisationRequest, context: Context
+    ) -> pb.OfferOrganisationResponse:
+        caller = caller_of_call().name
+
+        def work(connection: Connection) -> pb.OfferOrganisationResponse:
+            row = self._handover.offer(
+                connection, request.organisation_id, caller=caller, account_id=request.account_id
+            )
+            return pb.OfferOrganisationResponse(organisation=views.outline(row))
+
+        return await self._base.mutations.run(
+            request,
+            action="organisations.offer",
+            subject=subject_of(request.organisation_id),
+            work=work,
+            facts={"account": request.account_id},
+        )
+
+    async def TakeOverOrganisation(
+        self, request: pb.TakeOverOrganisationRequest, context: Context
+    ) -> pb.TakeOverOrganisationResponse:
+        caller = caller_of_call().name
+
+        def work(connection: Connection) -> pb.TakeOverOrganisationResponse:
+            row = self._handover.take_over(connection, request.organisation_id, caller=caller)
+            return pb.TakeOverOrganisationResponse(organisation=views.outline(row))
+
+        return await self._base.mutations.run(
+            request, action="organisations.take_over", subject=subject_of(request.organisation_id), work=work
         )
 
     async def InspectOrganisation(

@@ -42,6 +42,7 @@ class Event(Enum):
     WITHDRAW = auto()
     OUTDATE = auto()  # its name, its representative or its administrator is another one
     REOPEN = auto()  # the decision does not stand
+    HAND_OVER = auto()  # its administration, to another account
 
 
 _S, _E = State, Event
@@ -55,6 +56,7 @@ MACHINE: Machine[State, Event] = Machine(
                 for event, after in (
                     (_E.CHANGE_DOCUMENTS, state),
                     (_E.SUBMIT, _S.PENDING_REVIEW),
+                    (_E.HAND_OVER, state),
                 )
             },
             (_S.PENDING_REVIEW, _E.ASSIGN): _S.PENDING_REVIEW,
@@ -68,6 +70,7 @@ MACHINE: Machine[State, Event] = Machine(
             (_S.SUPPLEMENT, _E.MISS): _S.REJECTED,
             (_S.SUPPLEMENT, _E.WITHDRAW): _S.REGISTERED,
             (_S.VERIFIED, _E.OUTDATE): _S.STALE,
+            (_S.VERIFIED, _E.HAND_OVER): _S.STALE,
             (_S.VERIFIED, _E.REOPEN): _S.PENDING_REVIEW,
             (_S.REJECTED, _E.REOPEN): _S.PENDING_REVIEW,
         }

@@ -52,6 +52,7 @@ def inspect(connection: Connection, registry: Registry, row: OrganisationRow) ->
 def describe(connection: Connection, registry: Registry, row: OrganisationRow) -> pb.Organisation:
     """All of it: for its administrator."""
     shown = inspect(connection, registry, row)
+    shown.offered_to = row.offered_to or ""
     profile = registry.organisations.profile(connection, row)
     shown.real_name.CopyFrom(
         pb.OrganisationRealName(

@@ -12,9 +12,8 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.signers import PdfTimeStamper
 
 from cloud.pdf.engine import ROOM, add_evidence, as_asn1, open_for_update, run_through
+from cloud.pdf.fields import ARCHIVE
 from cloud.pdf.stamping import Stamping
-
-_FIELD = "Archive"
 
 
 def put_time_stamp(
@@ -32,7 +31,7 @@ def put_time_stamp(
         one = as_asn1(certificate)
         found.setdefault(one.dump(), one)
     add_evidence(writer, found.values(), crls)
-    stamper = PdfTimeStamper(stamping, field_name=f"{_FIELD}{count + 1}")
+    stamper = PdfTimeStamper(stamping, field_name=f"{ARCHIVE}{count + 1}")
     run_through(stamper.async_timestamp_pdf(writer, "sha256", bytes_reserved=2 * ROOM, in_place=True))
 
 

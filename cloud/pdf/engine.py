@@ -41,6 +41,13 @@ class SignRefused(ValueError):
     """A field that is not there, or is signed already; or a document that was not frozen here."""
 
 
+class _Writer(IncrementalPdfFileWriter):
+    """pyHanko's, which leaves what a file says of itself (title, times of changes) as it was certified."""
+
+    def _update_meta(self) -> None:
+        return
+
+
 class _TooLong(Exception):
     """The signature does not fit into the room that was left for it."""
 
@@ -90,7 +97,7 @@ def open_for_update(buffer: io.BytesIO) -> IncrementalPdfFileWriter:
     """
     try:
         buffer.seek(0)
-        return IncrementalPdfFileWriter.from_reader(PdfFileReader(buffer))
+        return _Writer.from_reader(PdfFileReader(buffer))
     except (PdfError, ValueError, KeyError, TypeError) as error:
         raise SignRefused("the document cannot be read") from error
 

@@ -51,6 +51,18 @@ class Place:
     party: str
 
 
+CERTIFICATION = "Platform"
+"""Name of the platform's own, invisible signature field."""
+
+ARCHIVE = "Archive"
+"""With a number behind it: names of the fields of time-stamps over the whole document."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a field of this name is made by the service itself, so that no party's can have it."""
+    return name == CERTIFICATION or re.fullmatch(ARCHIVE + "[0-9]+", name) is not None
+
+
 class Misplaced(StrEnum):
     OUTSIDE = "OUTSIDE"
     NO_PAGE = "NO_PAGE"
@@ -89,6 +101,8 @@ def check_places(document: Document, places: Sequence[Place]) -> None:
             raise ValueError("a field is named with letters, digits, _ and -")
         if place.name in names:
             raise PlacesRefused(Misplaced.DUPLICATE, index, "two places have the same name")
+        if is_reserved(place.name):
+            raise ValueError("a name that the platform's own fields have")
         names.add(place.name)
         marks[place.party] += 1
         if marks[place.party] > MOST_A_PARTY:

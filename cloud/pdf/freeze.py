@@ -12,14 +12,11 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from cloud.pdf.appearance import shown_size, upright
 from cloud.pdf.engine import Wanted, act_of, add_evidence, as_asn1, put_signature
-from cloud.pdf.fields import Place, check_places
+from cloud.pdf.fields import CERTIFICATION, Place, check_places
 from cloud.pdf.geometry import Sheet, sheet_of
 from cloud.pdf.intake import check_document, open_strictly
 from cloud.pdf.ports import Identity, Stamper
 from cloud.pdf.stamping import Stamping
-
-CERTIFICATION = "Platform"
-"""Name of the platform's own, invisible signature field."""
 
 _PRINTED = 4 | 128  # printed, and not to be moved (ISO 32000-2, table 167)
 _APPEND_ONLY = 3  # signatures are there, and a file must only be added to (table 225)

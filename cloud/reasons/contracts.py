@@ -34,6 +34,13 @@ REMEDIES: Remedies = {
         "请先发送或删除部分草稿。",
         "Envíe o borre antes algunos de sus borradores.",
     ),
+    Reason.CONTRACT_SENT_TOO_MANY: Remedy(
+        _S.RESOURCE_EXHAUSTED,
+        "So many contracts were sent within a day; send the next ones tomorrow.",
+        "一天内发送的合同已达上限；请明天再发送。",
+        "Se enviaron demasiados contratos en un día; envíe los siguientes mañana.",
+        retry_s=3600,
+    ),
     Reason.CONTRACT_PDF_REFUSED: Remedy(
         _S.INVALID_ARGUMENT,
         "The fact why tells what is wrong with the PDF; print it anew to a plain PDF and upload that.",

@@ -130,9 +130,9 @@ _MANAGED: Remedies = {
     ),
     Reason.REVIEWER_NO_ROLE: Remedy(
         _S.FAILED_PRECONDITION,
-        "Give this user the role reviewer first, and see that the user is not disabled.",
-        "请先授予该用户审核员角色，并确认该用户未被停用。",
-        "Dé primero a este usuario el rol reviewer, y compruebe que no está deshabilitado.",
+        "Give this user the role reviewer (seal-reviewer for organisations and seals), and see that the user is not disabled.",
+        "请先授予该用户审核员角色（仅审核企业与印章时为印章审核员），并确认该用户未被停用。",
+        "Dé a este usuario el rol reviewer (seal-reviewer para organizaciones y sellos), y compruebe que no está deshabilitado.",
     ),
     Reason.REVIEWER_SUSPENDED: Remedy(
         _S.PERMISSION_DENIED,

@@ -154,7 +154,7 @@ class Reviews:
     def _may_go_on(self, connection: Connection, row: TaskRow) -> bool:
         """Whether who had the task may have it still."""
         found = staff.lock_reviewers(connection, [row.reviewer_id]) if row.reviewer_id else {}
-        if not found or not staff.is_reviewing(connection, next(iter(found))):
+        if not found or not staff.may_review(connection, next(iter(found)), row.kind):
             return False
         full_at = self.core.rules(connection).tasks_per_reviewer
         [candidate] = self.core.candidates(connection, found.values(), full_at=full_at)

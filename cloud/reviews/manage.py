@@ -56,11 +56,12 @@ class Management:
         Of more tasks than MOVED_AT_ONCE some stay: who is related cannot decide them; they become overdue.
 
         Raises:
-            ServiceError: REVIEWER_SELF; REVIEWER_NO_ROLE: the user is not there, disabled, or no reviewer.
+            ServiceError: REVIEWER_SELF; REVIEWER_NO_ROLE: the user is not there, disabled, or no reviewer of
+                these kinds.
         """
         _check_not_self(reviewer_id, caller)
-        if not staff.is_reviewing(connection, reviewer_id):
-            raise ServiceError(Reason.REVIEWER_NO_ROLE, "This user is not an active reviewer.")
+        if not staff.may_review(connection, reviewer_id, *profile.skills):
+            raise ServiceError(Reason.REVIEWER_NO_ROLE, "This user is no active reviewer of these kinds.")
         had = staff.skills_of(connection, [reviewer_id]).get(reviewer_id, frozenset())
         narrower = profile.marks is not None or not had <= profile.skills
         held = self._hold_all_locked(connection, reviewer_id) if narrower else set()
@@ -207,8 +208,8 @@ class Management:
         reviewer = found.get(reviewer_id)
         if reviewer is None:
             raise ServiceError(Reason.REVIEWER_NOT_FOUND, "This user has no profile as a reviewer.")
-        if not staff.is_reviewing(connection, reviewer_id):
-            raise ServiceError(Reason.REVIEWER_NO_ROLE, "This user is not an active reviewer.")
+        if not staff.may_review(connection, reviewer_id, row.kind):
+            raise ServiceError(Reason.REVIEWER_NO_ROLE, "This user is no active reviewer of this kind.")
         if reviewer.suspended:
             raise ServiceError(Reason.REVIEWER_SUSPENDED, "This reviewer may not decide.")
         if row.kind not in staff.skills_of(connection, [reviewer_id]).get(reviewer_id, ()):

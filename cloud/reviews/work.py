@@ -3,7 +3,7 @@
 A decision, in this order:
 
 1  the task is assigned to whoever decides
-2  who is not suspended, and has nothing in common with the applicant
+2  who is not suspended, has a role for this kind, and has nothing in common with the applicant
 3  every check item has a result; where one failed, the outcome is not PASSED
 4  what is not passed has concrete reasons
 5  the subject's room makes the result, in the same transaction
@@ -244,6 +244,8 @@ class Work:
         """The caller as a reviewer who may have to do with a task."""
         found = staff.get_reviewer(connection, reviewer_of(caller), lock=lock)
         reviewer = self._check_reviewer(found)
+        if not staff.may_review(connection, reviewer.reviewer_id, row.kind):
+            raise ServiceError(Reason.REVIEWER_NO_ROLE, "You are no active reviewer of this kind.")
         check_unrelated(self.core, connection, row, reviewer)
         return reviewer
 

@@ -167,8 +167,13 @@ class Seals:
             )
         return Used(seal_id, may.version.version, may.seal.organisation_id, grant.grant_id, tuple(use_ids))
 
-    def may_act(self, connection: Connection, organisation_id: str, account_id: str) -> bool:
-        """Whether an account acts for an organisation: administers it, or holds a grant that counts now."""
+    def may_act(
+        self, connection: Connection, organisation_id: str, account_id: str, *, scope: Scope | None = None
+    ) -> bool:
+        """Whether an account acts for an organisation: administers it, or holds a grant that counts now.
+
+        ``scope``: what the grant has to be for; None: anything.
+        """
         if self.organisations.is_admin(connection, organisation_id, account_id):
             return True
         return rows.holds_any(
@@ -177,6 +182,7 @@ class Seals:
             account_id,
             state=GrantState.ACTIVE,
             now_us=to_us(self._sources.now()),
+            scopes=scope.bit if scope else 0,
         )
 
     def proof(self, *, seal_id: str, scope: Scope) -> SealProof:

@@ -54,10 +54,11 @@ class Grants:
 
         Raises:
             ServiceError: SEAL_NOT_FOUND, ORG_REAL_NAME_REQUIRED, SEAL_REVOKED, SEAL_GRANT_PERIOD,
-                SEAL_GRANTS_TOO_MANY, IDENTITY_REQUIRED, or why the person's account cannot be used.
+                SEAL_GRANTS_TOO_MANY, IDENTITY_REQUIRED of either, or why the person's account cannot be used.
         """
         registry = self.workshop.registry
         self.workshop.own(connection, seal_id, caller)
+        registry.verifications.require_verified(connection, caller)
         registry.accounts.require_active(connection, account_id, lock=True)
         row = self.workshop.own(connection, seal_id, caller, lock=True)
         registry.organisations.require_verified(connection, row.organisation_id)
@@ -70,13 +71,7 @@ class Grants:
         longest_us = int(MAX_PERIOD.total_seconds()) * 1_000_000
         if not max(start_us, now_us) < end_us <= max(start_us, now_us) + longest_us:
             raise ServiceError(Reason.SEAL_GRANT_PERIOD, "This is no period in which a grant can count.")
-        counting = rows.count_grants(connection, seal_id, state=GrantState.ACTIVE, now_us=now_us)
-        if counting >= MAX_GRANTS:
-            raise ServiceError(
-                Reason.SEAL_GRANTS_TOO_MANY,
-                f"A seal has at most {MAX_GRANTS} grants that count.",
-                {"limit": str(MAX_GRANTS)},
-            )
+        _check_room(connection, seal_id, now_us=now_us)
         grant = GrantRow(
             grant_id=registry.sources.uuid7(),
             seal_id=seal_id,
@@ -95,8 +90,7 @@ class Grants:
         )
         rows.add_grant(connection, grant)
         if account_id != caller:
-            accounts, messages = registry.accounts, self.messages
-            tell_account(connection, account_id, SEAL_GRANTED, accounts=accounts, messages=messages)
+            self._tell(connection, account_id)
         return grant
 
     def revoke(self, connection: Connection, grant_id: str, *, caller: str) -> GrantRow:
@@ -153,9 +147,29 @@ class Grants:
             shown.end_time.FromMicroseconds(row.ended_us)
         return shown
 
+    def _tell(self, connection: Connection, account_id: str) -> None:
+        tell_account(
+            connection,
+            account_id,
+            SEAL_GRANTED,
+            accounts=self.workshop.registry.accounts,
+            messages=self.messages,
+            by_others=True,
+        )
+
     def _end(self, connection: Connection, grant: GrantRow) -> GrantRow:
         state = GRANTS.after(GrantState(grant.state), GrantEvent.REVOKE)
         now_us = to_us(self.workshop.registry.sources.now())
         new = replace(grant, state=int(state), ended_us=now_us, version=grant.version + 1)
         rows.change_grant(connection, new)
         return new
+
+
+def _check_room(connection: Connection, seal_id: str, *, now_us: int) -> None:
+    counting = rows.count_grants(connection, seal_id, state=GrantState.ACTIVE, now_us=now_us)
+    if counting >= MAX_GRANTS:
+        raise ServiceError(
+            Reason.SEAL_GRANTS_TOO_MANY,
+            f"A seal has at most {MAX_GRANTS} grants that count.",
+            {"limit": str(MAX_GRANTS)},
+        )

@@ -4,7 +4,8 @@
 2  its file is not too large                     SEAL_IMAGE_BYTES
 3  it has pixels enough, also for its paper size SEAL_IMAGE_TOO_SMALL
 4  and not too many                              SEAL_IMAGE_TOO_LARGE
-5  its background is transparent, not white      SEAL_IMAGE_OPAQUE
+5  its background is transparent, neither white nor a veil
+                                                 SEAL_IMAGE_OPAQUE
 6  it shows a seal: some ink, not a plane of it  SEAL_IMAGE_INK
 7  its ink has one of the colours of seals       SEAL_IMAGE_COLOUR
 8  its size on paper is one, and in proportion   SEAL_SIZE
@@ -25,6 +26,8 @@ from cloud.errors import Reason, ServiceError
 from verifield.v1 import seal_service_pb2 as pb
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
+_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_MOVING = b"acTL"
 _warnings = threading.Lock()  # what is ignored is ignored by the whole process, and must be put back
 
 LOOKED_AT_PX = 512
@@ -48,6 +51,7 @@ class Policy:
     min_px_per_mm: float = 5.9  # 150 dots per inch
     min_transparent_per_mille: int = 250
     max_white_per_mille: int = 20
+    max_faint_per_mille: int = 150
     min_ink_per_mille: int = 30
     max_ink_per_mille: int = 650
     min_colour_per_mille: int = 850
@@ -90,6 +94,26 @@ def check_bytes(size: int, policy: Policy = POLICY) -> None:
         raise _refused(
             Reason.SEAL_IMAGE_BYTES, "The file of the picture is too large.", limit=policy.max_bytes
         )
+
+
+def bare_picture(content: bytes) -> bytes:
+    """A PNG picture without anything but its pixels: no words, times, profiles, nothing behind its end.
+
+    What is kept is what was looked at, and whoever reads it learns nothing of who made it.
+
+    Raises:
+        ServiceError: SEAL_IMAGE_FORMAT.
+    """
+    check_beginning(content)
+    kept, at, kind = [_MAGIC], len(_MAGIC), b""
+    while kind != b"IEND":
+        kind, end = content[at + 4 : at + 8], at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if end > len(content) or kind == _MOVING:
+            raise _not_png()
+        if kind in _PIXELS:
+            kept.append(content[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def check_image(content: bytes, *, width_dmm: int, height_dmm: int, policy: Policy = POLICY) -> Checked:
@@ -145,7 +169,7 @@ def _open(content: bytes, policy: Policy) -> Image.Image:
                         limit=policy.max_side_px,
                     )
                 return picture.convert("RGBA")
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _refused(
             Reason.SEAL_IMAGE_TOO_LARGE, "The picture has too many pixels.", limit=policy.max_side_px
         ) from error
@@ -161,12 +185,14 @@ def _check_ink(picture: Image.Image, policy: Policy) -> Colour:
     clear = alpha.point(lambda value: 255 if value < _SEEN_FROM else 0)
     ink = alpha.point(lambda value: 255 if value >= _INK_FROM else 0)
     red, green, blue, _ = small.split()
+    seen = alpha.point(lambda value: 255 if value >= _SEEN_FROM else 0)
     least = ImageChops.darker(ImageChops.darker(red, green), blue)
     white = ImageChops.multiply(least.point(lambda value: 255 if value >= _WHITE_FROM else 0), ink)
     if (
         any(isinstance(corner, tuple) and corner[3] >= _SEEN_FROM for corner in corners)
         or _share(clear) < policy.min_transparent_per_mille
         or _share(white) > policy.max_white_per_mille
+        or _share(seen) - _share(ink) > policy.max_faint_per_mille
     ):
         raise _refused(Reason.SEAL_IMAGE_OPAQUE, "The background of the picture is not transparent.")
     if not policy.min_ink_per_mille <= _share(ink) <= policy.max_ink_per_mille:

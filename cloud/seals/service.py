@@ -24,7 +24,7 @@ from cloud.organisations.lists import page_of
 from cloud.seals import views
 from cloud.seals.drawing import Drawn, Pen
 from cloud.seals.grants import Grants
-from cloud.seals.policy import check_beginning, check_bytes, check_image
+from cloud.seals.policy import bare_picture, check_beginning, check_bytes, check_image
 from cloud.seals.states import Scope
 from cloud.seals.workshop import Picture, Wanted, Workshop, seal_subject
 from cloud.serving import Base
@@ -64,6 +64,7 @@ class SealService(SealServiceServicer):
         await self._look_submit(wanted, caller, again=bool(header.request_id))
         content = await _receive(request_iterator, header)
         size = (header.width_dmm, header.height_dmm)
+        content = await asyncio.to_thread(bare_picture, content)
         check = partial(check_image, width_dmm=size[0], height_dmm=size[1])
         picture = Picture(await asyncio.to_thread(check, content), *size, pb.SEAL_SOURCE_UPLOADED)
         submit = partial(self._submit, wanted, picture, content, caller=caller)

@@ -82,6 +82,9 @@ def policy() -> pb.SealImagePolicy:
         colours=POLICY.colours,
         min_side_dmm=POLICY.min_side_dmm,
         max_side_dmm=POLICY.max_side_dmm,
+        min_dots_per_inch=round(POLICY.min_px_per_mm * 25.4),
+        max_white_per_mille=POLICY.max_white_per_mille,
+        max_faint_per_mille=POLICY.max_faint_per_mille,
     )
 
 

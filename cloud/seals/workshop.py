@@ -83,7 +83,7 @@ class Workshop:
         organisation = self.registry.organisations.require_admin(connection, wanted.organisation_id, caller)
         if again:
             return organisation
-        check_verified(organisation)
+        self._check_may_change(connection, organisation)
         if wanted.seal_id:
             self._check_version(connection, self.of(connection, wanted.seal_id, wanted.organisation_id))
         else:
@@ -96,13 +96,13 @@ class Workshop:
         """Hand in a picture for review.
 
         Raises:
-            ServiceError: ORGANISATION_NOT_FOUND, ORG_REAL_NAME_REQUIRED, SEAL_NOT_FOUND, SEAL_STATE,
-                SEALS_TOO_MANY, REQUEST_INVALID, and those of the review engine.
+            ServiceError: ORGANISATION_NOT_FOUND, ORG_REAL_NAME_REQUIRED, IDENTITY_REQUIRED, SEAL_NOT_FOUND,
+                SEAL_STATE, SEALS_TOO_MANY, REQUEST_INVALID, and those of the review engine.
         """
         organisation = self.registry.organisations.require_admin(
             connection, wanted.organisation_id, caller, lock=True
         )
-        check_verified(organisation)
+        self._check_may_change(connection, organisation)
         now_us = self._now_us
         if wanted.seal_id:
             row = self.of(connection, wanted.seal_id, wanted.organisation_id, lock=True)
@@ -156,10 +156,11 @@ class Workshop:
         """Let it sign again.
 
         Raises:
-            ServiceError: SEAL_NOT_FOUND, SEAL_STATE, ORG_REAL_NAME_REQUIRED.
+            ServiceError: SEAL_NOT_FOUND, SEAL_STATE, ORG_REAL_NAME_REQUIRED, IDENTITY_REQUIRED.
         """
         row = self.own(connection, seal_id, caller, lock=True)
-        self.registry.organisations.require_verified(connection, row.organisation_id)
+        organisation = self.registry.organisations.find(connection, row.organisation_id)
+        self._check_may_change(connection, organisation)
         event = Event.UNFREEZE if row.approved_version is not None else Event.UNFREEZE_LAST
         return self._advance(connection, row, event)
 
@@ -304,6 +305,11 @@ class Workshop:
         )
         rows.add_seal(connection, row)
         return row
+
+    def _check_may_change(self, connection: Connection, organisation: OrganisationRow) -> None:
+        """Whoever lets a seal sign is verified, as the organisation is. To stop one, nobody has to be."""
+        check_verified(organisation)
+        self.registry.verifications.require_verified(connection, organisation.account_id)
 
     def _check_new(self, connection: Connection, wanted: Wanted) -> None:
         if rows.count_seals(connection, wanted.organisation_id, besides=State.REVOKED) >= MAX_SEALS:

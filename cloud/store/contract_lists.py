@@ -6,7 +6,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Connection, func, or_, select, text, union
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    and_,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    union,
+)
 
 from cloud.store.contracts import ContractRow
 from cloud.store.schema import contract_parties as parties
@@ -27,14 +39,24 @@ class Own:
     account_id: str
     organisation_ids: Sequence[str]
 
+    def sends(self, row: ContractRow) -> bool:
+        """Whether a contract is one that they send."""
+        if row.sender_organisation_id is not None:
+            return row.sender_organisation_id in self.organisation_ids
+        return row.sender_account_id == self.account_id
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Empty ones do not filter. ``digests``: of words (cloud.contracts.words), all of which are wanted."""
+    """Empty ones do not filter. ``told``: digests of words (cloud.contracts.words), all of which are wanted;
+    ``text`` too, where of each pair the second is what only the sender's side finds a contract by, and so is
+    all of ``filed``."""
 
     states: Collection[int] = ()
     category: str = ""
-    digests: Collection[bytes] = ()
+    text: Collection[tuple[bytes, bytes]] = ()
+    told: Collection[bytes] = ()
+    filed: Collection[bytes] = ()
     from_us: int | None = None
     until_us: int | None = None
     awaiting_us: int | None = None
@@ -49,11 +71,12 @@ def page_of_own(
     if filters.awaiting_us is not None:
         waiting = select(parties.c.contract_id).where(parties.c.turn_us.is_not(None), _is_party(own))
         query = query.where(contracts.c.contract_id.in_(waiting), _OPEN)
+        query = query.where(or_(_is_sender(own) & _has_filed(filters), _has_told(filters)))
         query = query.where(
             or_(contracts.c.deadline_us.is_(None), contracts.c.deadline_us > filters.awaiting_us)
         )
     else:
-        query = query.where(contracts.c.contract_id.in_(_ids_of(own)))
+        query = query.where(contracts.c.contract_id.in_(_ids_of(own, filters)))
     if before:
         query = query.where(contracts.c.contract_id < before)
     if filters.states:
@@ -64,15 +87,6 @@ def page_of_own(
         query = query.where(contracts.c.created_us >= filters.from_us)
     if filters.until_us is not None:
         query = query.where(contracts.c.created_us < filters.until_us)
-    wanted = set(filters.digests)
-    if wanted:
-        having = (
-            select(words.c.contract_id)
-            .where(words.c.digest.in_(wanted))
-            .group_by(words.c.contract_id)
-            .having(func.count() == len(wanted))
-        )
-        query = query.where(contracts.c.contract_id.in_(having))
     query = query.order_by(contracts.c.contract_id.desc()).limit(limit)
     return [ContractRow(**row._mapping) for row in connection.execute(query)]
 
@@ -138,12 +152,46 @@ def _is_party(own: Own) -> ColumnElement[bool]:
     return or_(person, parties.c.organisation_id.in_(own.organisation_ids))
 
 
-def _ids_of(own: Own) -> CompoundSelect[Any]:
+def _is_sender(own: Own) -> ColumnElement[bool]:
+    person = contracts.c.sender_organisation_id.is_(None) & (contracts.c.sender_account_id == own.account_id)
+    return or_(person, contracts.c.sender_organisation_id.in_(own.organisation_ids))
+
+
+def _ids_of(own: Own, filters: Filters) -> CompoundSelect[Any]:
     """Sent by them, or told to them as parties."""
-    return union(
-        select(contracts.c.contract_id).where(
-            contracts.c.sender_account_id == own.account_id, contracts.c.sender_organisation_id.is_(None)
-        ),
-        select(contracts.c.contract_id).where(contracts.c.sender_organisation_id.in_(own.organisation_ids)),
-        select(parties.c.contract_id).where(parties.c.notified_us.is_not(None), _is_party(own)),
+    sent, told = (
+        select(contracts.c.contract_id),
+        select(contracts.c.contract_id).join(parties, parties.c.contract_id == contracts.c.contract_id),
     )
+    filed = _has_filed(filters)
+    return union(
+        sent.where(
+            contracts.c.sender_account_id == own.account_id,
+            contracts.c.sender_organisation_id.is_(None),
+            filed,
+        ),
+        sent.where(contracts.c.sender_organisation_id.in_(own.organisation_ids), filed),
+        told.where(parties.c.notified_us.is_not(None), _is_party(own), _has_told(filters)),
+    )
+
+
+def _has_filed(filters: Filters) -> ColumnElement[bool]:
+    """For the sender's side: each word is one of those that all are told, or of where it was filed."""
+    return and_(
+        true(),
+        *(_has(pair) for pair in filters.text),
+        *(_has([digest]) for digest in {*filters.told, *filters.filed}),
+    )
+
+
+def _has_told(filters: Filters) -> ColumnElement[bool]:
+    """For parties."""
+    if filters.filed:
+        return false()
+    wanted = {*(pair[0] for pair in filters.text), *filters.told}
+    return and_(true(), *(_has([digest]) for digest in wanted))
+
+
+def _has(digests: Collection[bytes]) -> ColumnElement[bool]:
+    having = select(words.c.contract_id).where(words.c.digest.in_(digests))
+    return contracts.c.contract_id.in_(having)

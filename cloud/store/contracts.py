@@ -35,6 +35,7 @@ class ContractRow:
     allowed_methods: int
     deadline_us: int | None
     deadline_by_default: bool
+    time_zone: str
     upload_id: str
     upload_sha256: bytes
     pages: bytes
@@ -175,6 +176,14 @@ def count_drafts(connection: Connection, account_id: str, states: Collection[int
     """How many an account has in these states as their sender."""
     query = select(func.count()).where(
         contracts.c.sender_account_id == account_id, contracts.c.state.in_(states)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def count_sent(connection: Connection, account_id: str, *, since_us: int) -> int:
+    """How many an account has sent since then, whatever became of them."""
+    query = select(func.count()).where(
+        contracts.c.sender_account_id == account_id, contracts.c.sent_us > since_us
     )
     return int(connection.execute(query).scalar_one())
 

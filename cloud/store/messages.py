@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, text, update
 
 from cloud.store.schema import messages
 from cloud.store.values import to_values
@@ -118,6 +118,15 @@ def page_of_messages(
     if person_id:
         query = query.where(messages.c.person_id == person_id)
     return [MessageRow(**row._mapping) for row in connection.execute(query)]
+
+
+def count_since(connection: Connection, person_id: str, template: str, *, since_us: int) -> int:
+    """How many of a template were left for a person since then."""
+    at = messages.c
+    query = select(func.count()).where(
+        at.person_id == person_id, at.message_id >= before_id(since_us), at.template == template
+    )
+    return connection.execute(query).scalar_one()
 
 
 def empty_contents(connection: Connection, *, before_us: int, limit: int) -> int:

@@ -18,6 +18,7 @@ class OrganisationRow:
 
     organisation_id: str
     account_id: str
+    offered_to: str | None
     state: int
     profile: bytes | None
     is_representative: bool
@@ -87,13 +88,17 @@ def find_verified(connection: Connection, number_key: bytes) -> OrganisationRow 
     return OrganisationRow(**row._mapping) if row else None
 
 
-def select_organisations(begin: Begin, limit: int, *, account_id: str = "", state: int = 0) -> Select[Any]:
+def select_organisations(
+    begin: Begin, limit: int, *, account_id: str = "", state: int = 0, offered_to: str = ""
+) -> Select[Any]:
     """In order of id, which is that of time; empty filters do not filter."""
     at = organisations.c
     columns = [at[field.name] for field in fields(OrganisationRow)]
     query = select(*columns).where(*begin.cut(at.organisation_id)).order_by(begin.order(at.organisation_id))
     if account_id:
         query = query.where(at.account_id == account_id)
+    if offered_to:
+        query = query.where(at.offered_to == offered_to)
     if state:
         query = query.where(at.state == state)
     return query.limit(limit)
@@ -118,6 +123,13 @@ def drop_document(connection: Connection, organisation_id: str, document_id: str
         at.organisation_id == organisation_id, at.document_id == document_id
     )
     return connection.execute(query).rowcount == 1
+
+
+def rename_documents(connection: Connection, organisation_id: str, kind: int, new: int) -> None:
+    """Those of a kind are of another one from now on."""
+    at = organisation_documents.c
+    query = update(organisation_documents).where(at.organisation_id == organisation_id, at.kind == kind)
+    connection.execute(query.values(kind=new))
 
 
 def add_event(connection: Connection, row: EventRow) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from cloud.store.schema import passkey_registrations, passkeys, signature_assets
+from cloud.store.schema import passkey_registrations, passkeys, signature_assets, signings
+from cloud.store.signatures import MAKING
 from cloud.store.values import insert_new, to_values
 
 
@@ -75,6 +76,14 @@ def retire_asset(connection: Connection, asset_id: str, *, now_us: int) -> None:
     """Take a picture out of use."""
     statement = update(signature_assets).where(signature_assets.c.asset_id == asset_id)
     connection.execute(statement.values(retired_us=now_us))
+
+
+def drop_assets(connection: Connection) -> int:
+    """Forget the pictures that are out of use, once no signature is being made with them."""
+    used = select(signings.c.asset_id).where(signings.c.state.in_(MAKING), signings.c.asset_id.is_not(None))
+    table = signature_assets
+    out = table.c.retired_us.is_not(None) & table.c.asset_id.not_in(used)
+    return len(connection.execute(delete(table).where(out).returning(table.c.asset_id)).all())
 
 
 def add_passkey(connection: Connection, row: PasskeyRow) -> bool:

@@ -6,7 +6,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from cloud.store.schema import (
     discipline_cases,
@@ -17,7 +30,11 @@ from cloud.store.schema import (
     users,
 )
 from cloud.store.values import insert_many, to_values
-from verifield.v1.user_service_pb2 import ROLE_REVIEWER, USER_STATE_ACTIVE
+from verifield.v1.review_service_pb2 import REVIEW_KIND_ORGANISATION_REAL_NAME, REVIEW_KIND_SEAL
+from verifield.v1.user_service_pb2 import ROLE_REVIEWER, ROLE_SEAL_REVIEWER, USER_STATE_ACTIVE
+
+KINDS_OF_SEAL_REVIEWERS = (REVIEW_KIND_ORGANISATION_REAL_NAME, REVIEW_KIND_SEAL)
+"""The other role of those who review may have all kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +78,24 @@ REVIEWER_COLUMNS = [reviewers.c[field.name] for field in fields(ReviewerRow)]
 CASE_COLUMNS = [discipline_cases.c[field.name] for field in fields(CaseRow)]
 
 
-def is_reviewing(connection: Connection, user_id: str) -> bool:
-    """Whether a user is active and has the role."""
-    query = (
-        select(users.c.user_id)
-        .join(user_roles, user_roles.c.user_id == users.c.user_id)
-        .where(
-            users.c.user_id == user_id,
-            users.c.state == USER_STATE_ACTIVE,
-            user_roles.c.role == ROLE_REVIEWER,
-        )
+def may_review(connection: Connection, user_id: str, *kinds: int) -> bool:
+    """Whether a user is active, with a role whose holders review: all of ``kinds``, where some are given."""
+    query = select(users.c.user_id).where(
+        users.c.user_id == user_id,
+        users.c.state == USER_STATE_ACTIVE,
+        _has_role(users.c.user_id, true() if set(kinds) <= set(KINDS_OF_SEAL_REVIEWERS) else false()),
     )
     return connection.execute(query).first() is not None
+
+
+def _has_role(user_id: ColumnElement[str], for_seals: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Somebody with a role that reviews; that of seals is one where ``for_seals``."""
+    of_seals = and_(user_roles.c.role == ROLE_SEAL_REVIEWER, for_seals)
+    return exists().where(user_roles.c.user_id == user_id, or_(user_roles.c.role == ROLE_REVIEWER, of_seals))
+
+
+def _kind_is_for_seals() -> ColumnElement[bool]:
+    return reviewer_skills.c.kind.in_(KINDS_OF_SEAL_REVIEWERS)
 
 
 def get_reviewer(connection: Connection, reviewer_id: str, *, lock: bool = False) -> ReviewerRow | None:
@@ -109,7 +132,6 @@ def suitable(connection: Connection, kind: int, *, full_at: int) -> list[str]:
         select(reviewers.c.reviewer_id)
         .join(reviewer_skills, reviewer_skills.c.reviewer_id == reviewers.c.reviewer_id)
         .join(users, users.c.user_id == reviewers.c.reviewer_id)
-        .join(user_roles, user_roles.c.user_id == reviewers.c.reviewer_id)
         .where(
             reviewer_skills.c.kind == kind,
             _has_room(full_at),
@@ -117,7 +139,7 @@ def suitable(connection: Connection, kind: int, *, full_at: int) -> list[str]:
             reviewers.c.open_cases == 0,
             reviewers.c.removed.is_(False),
             users.c.state == USER_STATE_ACTIVE,
-            user_roles.c.role == ROLE_REVIEWER,
+            _has_role(reviewers.c.reviewer_id, _kind_is_for_seals()),
         )
     )
     return list(connection.execute(query).scalars())
@@ -140,9 +162,10 @@ def marks_of(connection: Connection, reviewer_ids: Collection[str]) -> dict[str,
 
 
 def skills_of(connection: Connection, reviewer_ids: Collection[str]) -> dict[str, frozenset[int]]:
-    """Kinds by reviewer; who has none is left out."""
+    """Kinds by reviewer, as far as the role goes; who has none is left out."""
     query = select(reviewer_skills.c.reviewer_id, reviewer_skills.c.kind).where(
-        reviewer_skills.c.reviewer_id.in_(reviewer_ids)
+        reviewer_skills.c.reviewer_id.in_(reviewer_ids),
+        _has_role(reviewer_skills.c.reviewer_id, _kind_is_for_seals()),
     )
     found: dict[str, set[int]] = {}
     for reviewer_id, kind in connection.execute(query):
@@ -226,12 +249,10 @@ def list_reviewers(connection: Connection, *, behind: int, limit: int) -> list[R
 
 def stranded(connection: Connection, *, limit: int) -> list[str]:
     """Ids of reviewers who have tasks and may not, or cannot, decide them any more."""
-    role = (user_roles.c.user_id == users.c.user_id) & (user_roles.c.role == ROLE_REVIEWER)
-    gone = (users.c.state != USER_STATE_ACTIVE) | user_roles.c.user_id.is_(None)
+    gone = (users.c.state != USER_STATE_ACTIVE) | ~_has_role(users.c.user_id, true())
     query = (
         select(reviewers.c.reviewer_id)
         .join(users, users.c.user_id == reviewers.c.reviewer_id)
-        .outerjoin(user_roles, role)
         .where(reviewers.c.load > 0, gone | (reviewers.c.open_cases > 0) | reviewers.c.removed.is_(True))
         .limit(limit)
     )

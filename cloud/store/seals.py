@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, func, insert, or_, select, true, update
 
 from cloud.store.lists import Begin
 from cloud.store.schema import seal_grants, seal_uses, seal_versions, seals
@@ -183,11 +183,14 @@ def change_grant(connection: Connection, row: GrantRow) -> None:
 def grants_between(
     connection: Connection, seal_id: str, account_id: str, *, lock: bool = False
 ) -> list[GrantRow]:
-    """What an account was ever given of a seal, newest first; ``lock`` as for :func:`get_seal`."""
+    """What an account was ever given of a seal, newest first; ``lock`` as for :func:`get_seal`.
+
+    Locked in the order in which :func:`lock_grants_of` does, so that nobody waits in a circle.
+    """
     at = seal_grants.c
-    query = select(*at).where(at.seal_id == seal_id, at.account_id == account_id).order_by(at.grant_id.desc())
-    found = connection.execute(query.with_for_update() if lock else query)
-    return [GrantRow(**row._mapping) for row in found]
+    query = select(*at).where(at.seal_id == seal_id, at.account_id == account_id).order_by(at.grant_id)
+    found = connection.execute(query.with_for_update() if lock else query).all()
+    return [GrantRow(**row._mapping) for row in reversed(found)]
 
 
 def lock_grants_of(connection: Connection, account_id: str, *, state: int) -> list[GrantRow]:
@@ -214,9 +217,12 @@ def holders(connection: Connection, organisation_id: str, *, state: int, now_us:
 
 
 def holds_any(
-    connection: Connection, organisation_id: str, account_id: str, *, state: int, now_us: int
+    connection: Connection, organisation_id: str, account_id: str, *, state: int, now_us: int, scopes: int = 0
 ) -> bool:
-    """Whether an account holds a grant of an organisation in a state that counts now, with uses left."""
+    """Whether an account holds a grant of an organisation in a state that counts now, with uses left.
+
+    ``scopes``: bits, one of which it must have; 0: any.
+    """
     at = seal_grants.c
     query = select(at.grant_id).where(
         at.organisation_id == organisation_id,
@@ -225,6 +231,7 @@ def holds_any(
         at.valid_from_us <= now_us,
         at.valid_until_us > now_us,
         or_(at.max_uses == 0, at.uses < at.max_uses),
+        at.scopes.bitwise_and(scopes) != 0 if scopes else true(),
     )
     return connection.execute(query.limit(1)).first() is not None
 

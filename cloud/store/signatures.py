@@ -19,7 +19,8 @@ _OPEN = (
     pb.SIGNING_STATE_AUTHENTICATED,
     pb.SIGNING_STATE_TIMESTAMP_PENDING,
 )
-_MAKING = _OPEN[2:]
+MAKING = _OPEN[2:]
+"""States of those whose person has authenticated."""
 _WAITING = _OPEN[:2]
 _SIGNABLE = (contract_service_pb2.CONTRACT_STATE_SENT, contract_service_pb2.CONTRACT_STATE_PARTIALLY_SIGNED)
 
@@ -130,7 +131,7 @@ def due_signings(connection: Connection, *, now_us: int, limit: int) -> list[tup
     """Those whose signature is to be made, with their contracts; the ones that wait longest first."""
     query = (
         select(signings.c.signing_id, signings.c.contract_id)
-        .where(signings.c.state.in_(_MAKING), signings.c.due_us <= now_us)
+        .where(signings.c.state.in_(MAKING), signings.c.due_us <= now_us)
         .order_by(signings.c.due_us)
         .limit(limit)
     )

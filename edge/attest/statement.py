@@ -172,7 +172,12 @@ def _purpose_part(purpose: Purpose, document: IdDocument | None) -> pb.Purpose:
     digest = b""
     if document is not None and purpose.number_salt:
         digest = commit_number(document.number, salt=purpose.number_salt).digest
-    return pb.Purpose(task_id=purpose.task_id, nonce=purpose.nonce, number_digest=digest)
+    return pb.Purpose(
+        task_id=purpose.task_id,
+        nonce=purpose.nonce,
+        number_digest=digest,
+        read_sha256=purpose.read_sha256,
+    )
 
 
 def _frame(

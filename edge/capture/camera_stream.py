@@ -191,7 +191,7 @@ def open_stream(url: str, *, clock: Clock) -> StreamCamera:
     """Connect to ``http://[user:password@]host[:port]/path``.
 
     Raises:
-        HardwareError: NO_CAMERA.
+        HardwareError: NO_CAMERA or CAMERA_BUSY.
     """
     try:
         parts = urlsplit(url)
@@ -214,6 +214,10 @@ def open_stream(url: str, *, clock: Clock) -> StreamCamera:
     if answer.status != http.client.OK or not answer.headers.get_boundary():
         answer.close()
         connection.close()
+        if answer.status == http.client.SERVICE_UNAVAILABLE:
+            raise HardwareError(
+                "CAMERA_BUSY", f"{camera_id} serves somebody else.", hint="Close the other program."
+            )
         raise _no_camera(camera_id, f"does not stream pictures (HTTP {answer.status})")
     return StreamCamera(StreamLink(connection, link, answer), camera_id=camera_id, clock=clock)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import struct
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +16,23 @@ import cv2
 import numpy as np
 
 from edge.capture.latest import LatestSlot
+from edge.capture.video_devices import (
+    UsbIdentity,
+    choose_by_serial,
+    find_again,
+    list_video_devices,
+    parse_serial,
+    stable_identity,
+)
 from edge.errors import HardwareError
 from edge.model import CameraAssurance, Frame, Image
 from edge.ports import Clock
 
 WIDTH, HEIGHT = 640, 480  # what every USB camera can do at 30 frames per second
 CLOSE_TIMEOUT_S = 2.0  # a driver that hangs must not hang the appliance
+
+_REQBUFS = 0xC0145608  # _IOWR('V', 8, struct v4l2_requestbuffers): linux/videodev2.h
+_REQUEST_ONE = struct.pack("=IIIIB3x", 1, 1, 1, 0, 0)  # one buffer, of video capture, to be mapped
 
 
 class VideoSource(Protocol):
@@ -81,37 +97,88 @@ class HostCamera:
             self._source.release()
 
 
-def open_host_camera(device: Path, *, clock: Clock) -> HostCamera:
-    """Open ``/dev/videoN`` or a stable link to it.
-
-    Raises:
-        HardwareError: NO_CAMERA or CAMERA_DENIED.
-    """
-    if not device.exists():
-        raise HardwareError(
-            "NO_CAMERA",
-            f"There is no camera at {device}.",
-            hint="Plug it in and look under /dev/v4l/by-id, or choose another one.",
-        )
-    if not os.access(device, os.R_OK | os.W_OK):
-        raise HardwareError(
-            "CAMERA_DENIED",
-            f"This user may not use {device}.",
-            hint="Add the user to the group video and sign in again.",
-        )
-    source = cv2.VideoCapture(str(device.resolve()), cv2.CAP_V4L2)
+def open_v4l2(device: Path) -> VideoSource | None:
+    """Open a device for pictures; None where it gives none."""
+    source = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
     if not source.isOpened():
         source.release()
-        raise HardwareError(
-            "NO_CAMERA",
-            f"{device} is not a camera, or another program uses it.",
-            hint="Close the other program, or choose another camera.",
-        )
+        return None
     source.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH)
     source.set(cv2.CAP_PROP_FRAME_HEIGHT, HEIGHT)
     source.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the driver's queue would be old pictures
-    assurance = assurance_of(device.resolve().name, Path("/sys/class/video4linux"))
-    return HostCamera(source, camera_id=f"v4l2:{device}", assurance=assurance, clock=clock)
+    return source
+
+
+def is_busy(device: Path, *, ioctl: Callable[[int, int, bytes], object] = fcntl.ioctl) -> bool:
+    """Whether another program has the camera: its driver then refuses buffers with EBUSY (VIDIOC_REQBUFS)."""
+    try:
+        handle = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    try:
+        ioctl(handle, _REQBUFS, _REQUEST_ONE)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    finally:
+        os.close(handle)  # gives a buffer that was granted back
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a machine keeps its cameras, and how one is opened and asked whether somebody else has it."""
+
+    devices: Path = Path("/dev")
+    video_class: Path = Path("/sys/class/video4linux")
+    open_source: Callable[[Path], VideoSource | None] = open_v4l2
+    is_busy: Callable[[Path], bool] = is_busy
+
+
+class HostCameras:
+    """Opens one camera of this machine, again and again: once known, wherever it is plugged in then.
+
+    ``address``: an index, a path, or ``serial=XYZ``.
+    """
+
+    def __init__(self, address: str, *, clock: Clock, machine: Machine) -> None:
+        self._address = address
+        self._clock = clock
+        self._machine = machine
+        self._known: UsbIdentity | None = None
+
+    def open(self) -> HostCamera:
+        """Open the camera.
+
+        Raises:
+            HardwareError: NO_CAMERA, CAMERA_DENIED, CAMERA_BUSY or CAMERA_AMBIGUOUS.
+        """
+        listed = list_video_devices(self._machine.video_class)
+        device = self._place()
+        _check_usable(device)
+        node = device.resolve().name
+        identity = self._known or stable_identity(listed, node)
+        source = self._machine.open_source(device.resolve())
+        if source is None:
+            raise _busy(device) if self._machine.is_busy(device.resolve()) else _no_picture(device)
+        self._known = identity
+        return HostCamera(
+            source,
+            camera_id=f"v4l2:{identity or device}",
+            assurance=assurance_of(node, self._machine.video_class),
+            clock=self._clock,
+        )
+
+    def _place(self) -> Path:
+        machine, address = self._machine, self._address
+        listed = list_video_devices(machine.video_class)
+        if self._known is not None:
+            again = find_again(listed, self._known)
+            if again is None:
+                raise _not_there(f"the camera {self._known}")
+            return machine.devices / again.node
+        if (serial := parse_serial(address)) is not None:
+            return machine.devices / choose_by_serial(listed, serial).node
+        return machine.devices / f"video{address}" if address.isdigit() else Path(address)
 
 
 def assurance_of(name: str, video_class: Path) -> CameraAssurance:
@@ -120,3 +187,36 @@ def assurance_of(name: str, video_class: Path) -> CameraAssurance:
     if not place.exists() or "virtual" in place.resolve().parts:
         return CameraAssurance.SIMULATED
     return CameraAssurance.HOST
+
+
+def _check_usable(device: Path) -> None:
+    if not device.exists():
+        raise _not_there(f"a camera at {device}")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise HardwareError(
+            "CAMERA_DENIED",
+            f"This user may not use {device}.",
+            hint="Add the user to the group video and sign in again.",
+        )
+
+
+def _not_there(what: str) -> HardwareError:
+    return HardwareError(
+        "NO_CAMERA",
+        f"There is not {what}.",
+        hint="Plug it in and look under /dev/v4l/by-id, or choose another one.",
+    )
+
+
+def _busy(device: Path) -> HardwareError:
+    return HardwareError(
+        "CAMERA_BUSY",
+        f"Another program uses the camera {device}.",
+        hint="Close the other program.",
+    )
+
+
+def _no_picture(device: Path) -> HardwareError:
+    return HardwareError(
+        "NO_CAMERA", f"{device} is not a camera that gives pictures.", hint="Choose another camera."
+    )

@@ -22,6 +22,7 @@ from edge.commands.common import (
     print_json,
 )
 from edge.config import load_config
+from edge.contracts.reading import refuse_contract
 from edge.documents import Front, Given, Pictured, Typed
 from edge.errors import ExitCode
 from edge.files import write_private

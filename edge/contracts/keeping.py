@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from edge.answers import PrivateField
@@ -53,9 +53,15 @@ class SignatureKeeper:
     now: Callable[[], datetime]
 
     def around(self, attest: Attest) -> Attest:
-        """Return ``attest`` with steps 1 and 3 around it; what is not VERIFIED is attested and no more."""
+        """Return ``attest`` with steps 1 and 3 around it; what is not VERIFIED is attested and no more.
+
+        The record says which document the person has confirmed to have read.
+        """
 
         def keep(evidence: Evidence, decision: Decision) -> StoredRecord:
+            if evidence.purpose is not None:
+                purpose = replace(evidence.purpose, read_sha256=self.about.document_sha256)
+                evidence = replace(evidence, purpose=purpose)
             picture = next((one.value for one in evidence.media if one.name == BEST_SHOT), b"")
             if decision.outcome is not Outcome.VERIFIED or evidence.session is None or not picture:
                 return attest(evidence, decision)

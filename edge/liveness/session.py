@@ -25,6 +25,7 @@ class LivenessSession:
         self._continuity = FaceContinuity(policy.min_face_overlap)
         self._frames = 0
         self._last_at: float | None = None
+        self._followed_at: float | None = None
         self._greeted = False
         self._keyframes: list[tuple[Image, Face]] = []
         self._track: PlanarTrack | None = None
@@ -36,9 +37,23 @@ class LivenessSession:
         return self._challenge.done
 
     @property
+    def passed(self) -> bool:
+        """Whether every turn was answered; what the answers are worth is said by ``result``."""
+        return self._challenge.state is State.PASSED
+
+    @property
     def keyframes(self) -> list[tuple[Image, Face]]:
         """Frontal frames, one before each turn and one after the last: all must show the matched face."""
         return list(self._keyframes)
+
+    def follow(self, image: Image, now: float) -> None:
+        """Follow the motion into the next frame before ``observe`` is told of it: faces need not be known.
+
+        So both can be looked for at the same time. A frame that is not newer than the last is ignored.
+        """
+        if not self.done and (self._last_at is None or now > self._last_at) and now != self._followed_at:
+            self._followed_at = now
+            self._advance_track(image)
 
     def observe(self, image: Image, face: Face | None, now: float) -> Prompt | None:
         """Take the next frame (uint8 BGR) and the one face in it; return the prompt to show if it changes.
@@ -47,11 +62,11 @@ class LivenessSession:
         """
         if self.done or (self._last_at is not None and now <= self._last_at):
             return None
+        self.follow(image, now)
         self._last_at = now
         if face is not None:
             self._frames += 1
             self._check_continuity(face)
-        self._advance_track(image)
         prompt = self._challenge.handle(None if face is None else yaw_ratio(face), now)
         if face is not None:
             self._note_frontal(image, face)

@@ -10,6 +10,7 @@
     [person]
     kind = "live"               # or another of the camera's kinds; "none" for nobody
     portrait = "astronaut"
+    start = "ready"             # far, turned, dark: until the screen says what to do against it
 
     [reader]
     baud = 115200
@@ -17,7 +18,7 @@
     faults = [{ kind = "silent", on = "find", times = 2 }]   # see verifield_sim.reader_faults
 
     [camera]                    # times in seconds after the scenario began; two numbers: drawn between them
-    faults = [{ kind = "unplug", at_s = [3, 5], lasts_s = 4 }]   # freeze, black, busy; without lasts_s for ever
+    faults = [{ kind = "unplug", at_s = [3, 5], lasts_s = 4 }]  # freeze, black, busy; no lasts_s: for ever
 
 Unknown keys are refused, so that a slip of the pen does not pass as a default.
 """
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from verifield_sim import portraits
-from verifield_sim.camera import CameraFault, CameraFaultKind, PersonKind
+from verifield_sim.camera import CameraFault, CameraFaultKind, PersonKind, PersonStart
 from verifield_sim.cards import CARD_TYPES
 from verifield_sim.errors import SimError
 from verifield_sim.reader_faults import Content, Fault, FaultKind, Target
@@ -57,6 +58,7 @@ class CardSpec:
 class PersonSpec:
     kind: PersonKind = "none"
     portrait: str = ""
+    start: PersonStart = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +146,11 @@ def _card(table: _Table, folder: Path) -> CardSpec:
 def _person(table: _Table, folder: Path) -> PersonSpec:
     kind: PersonKind = table.choose("kind", get_args(PersonKind), "none")
     portrait = table.take("portrait", str, "")
+    start: PersonStart = table.choose("start", get_args(PersonStart), "ready")
     table.check_all_taken()
     if (kind == "none") != (not portrait):
         raise SimError(f"{table.where}: a person has a kind and a portrait; nobody has neither")
-    return PersonSpec(kind, _portrait(portrait, folder) if portrait else "")
+    return PersonSpec(kind, _portrait(portrait, folder) if portrait else "", start)
 
 
 def _reader(table: _Table) -> ReaderSpec:

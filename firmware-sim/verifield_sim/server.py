@@ -38,9 +38,7 @@ class SimServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a camera's client may stay for ever
 
-    def __init__(
-        self, world: World, *, port: int = 0, wait: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, world: World, *, port: int = 0, wait: Callable[[float], None] = time.sleep) -> None:
         """Bind the port; 0 takes a free one. ``wait``: lets a frame's time pass.
 
         Raises:

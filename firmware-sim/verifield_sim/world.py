@@ -137,7 +137,7 @@ class World:
         spec, person = scenario.card, scenario.person
         card = card_for(spec.portrait, card_type=spec.type, seed=scenario.seed) if spec else None
         portrait = portraits.load(person.portrait) if person.portrait else None
-        scene = Scene(person.kind, portrait, seed=scenario.seed)
+        scene = Scene(person.kind, portrait, seed=scenario.seed, start=person.start)
         with self._lock:
             self._scenario, self._card, self._scene = scenario, card, scene
             self._camera = FaultyCamera(scene, scenario.camera.faults, seed=scenario.seed)

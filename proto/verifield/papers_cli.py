@@ -133,8 +133,10 @@ def _end(check: Callable[[], dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _lines(name: str, value: object) -> list[str]:
-    if isinstance(value, dict):
+    if name == "files" and isinstance(value, dict):  # as sha256sum reads it
         return [f"{digest}  {entry}" for entry, digest in value.items()]
+    if isinstance(value, dict):
+        return [f"{name}: {entry}: {said}" for entry, said in value.items()]
     return [f"{name}: {'none' if value is None else value}"]
 
 

@@ -94,6 +94,7 @@ def check_report(
     facts = parse_report(files[JSON_NAME])  # step 2
     _check_names(facts, manifest)
     _check_revisions(facts)  # step 3
+    _check_signers(facts)
     missing: list[str] = []
     for one in facts.signatures:
         _check_order(facts, one)  # step 4
@@ -218,6 +219,13 @@ def _check_revisions(facts: ReportFacts) -> None:
         raise _contradiction("What the last signature left is no revision.")
 
 
+def _check_signers(facts: ReportFacts) -> None:
+    """Whoever has signed has a signature, and nobody else."""
+    signed = {one.number for one in facts.parties if (one.role, one.state) == ("SIGNER", "SIGNED")}
+    if signed != {one.party_number for one in facts.signatures}:
+        raise _contradiction("The parties that have signed are not those of whom there are signatures.")
+
+
 def _check_order(facts: ReportFacts, one: SignatureFacts) -> None:
     party = next((party for party in facts.parties if party.number == one.party_number), None)
     if party is None:
@@ -280,6 +288,9 @@ def _check_record(one: SignatureFacts, content: bytes, *, roots: Sequence[x509.C
         statement.purpose.task_id,
         statement.purpose.nonce,
     )
+    read = statement.purpose.read_sha256
+    if one.task_id and read != one.document_sha256:
+        raise Forged("REPORT_RECORD", f"At the device nobody has read the document of {one.field}.")
     if told != said or statement.outcome != OUTCOME_VERIFIED:
         raise Forged("REPORT_RECORD", f"The device's record for {one.field} was made for something else.")
 

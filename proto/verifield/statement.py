@@ -127,7 +127,9 @@ def _check_purpose(purpose: pb.Purpose) -> None:
         check_uuid7(purpose.task_id, what="purpose.task_id")
     check_digest(purpose.nonce, what="purpose.nonce")
     check_digest(purpose.number_digest, what="purpose.number_digest", required=False)
+    check_digest(purpose.read_sha256, what="purpose.read_sha256", required=False)
     require(bool(purpose.task_id) or not purpose.number_digest, "purpose.number_digest without a task")
+    require(bool(purpose.task_id) or not purpose.read_sha256, "purpose.read_sha256 without a task")
 
 
 def _check_configuration(configuration: pb.Configuration) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -13,15 +13,24 @@ from typing import Any
 import grpc
 import pytest
 from cryptography import x509
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from cloud.approvals.desk import bind
-from cloud.store.schema import approval_signatures, approvals, seal_uses
-from tests.support.accounts import SignedIn, as_account, registered
+from cloud.approvals.sealing import Sealer
+from cloud.pdf.sign import Signed
+from cloud.store.schema import approval_signatures, approvals, identities, seal_uses
+from tests.support.accounts import SignedIn, as_account, in_database, registered
 from tests.support.cloud import RunningCloud, refusal, running_cloud
 from tests.support.identity import verified
-from tests.support.organisations import approved_seal, grant_seal, ring, upload_seal, verified_organisation
+from tests.support.organisations import (
+    approve,
+    approved_seal,
+    grant_seal,
+    ring,
+    upload_seal,
+    verified_organisation,
+)
 from tests.support.samples import pdf, pdf_with_script
 from tests.support.spool import last_code
 from verifield.documents.judging import judge
@@ -328,6 +337,105 @@ def test_a_grant_that_is_revoked_between_code_and_seal_stops_it(
             revoke = seal_pb.RevokeSealGrantRequest(grant_id=grant_id)
             stubs(SealServiceStub).RevokeSealGrant(revoke)
         with refused(MISSING, "APPROVAL_NOT_FOUND"):  # no member any more
+            stub.seal(request)
+
+
+def freeze(company: Company, approval_id: str) -> None:
+    with as_account(company.cloud, company.admin) as stubs:
+        stubs(SealServiceStub).FreezeSeal(seal_pb.FreezeSealRequest(seal_id=company.seal_id))
+
+
+def change_name(company: Company, approval_id: str) -> None:
+    with as_account(company.cloud, company.admin) as stubs:
+        request = org_pb.DeclareOrganisationChangeRequest(
+            organisation_id=company.organisation_id, change=org_pb.ORGANISATION_CHANGE_NAME
+        )
+        stubs(OrganisationServiceStub).DeclareOrganisationChange(request)
+
+
+def revoke_grant(company: Company, approval_id: str) -> None:
+    with as_account(company.cloud, company.admin) as stubs:
+        stubs(SealServiceStub).RevokeSealGrant(seal_pb.RevokeSealGrantRequest(grant_id=company.grant_id))
+
+
+def replace_picture(company: Company, approval_id: str) -> None:
+    with as_account(company.cloud, company.admin) as stubs:
+        upload_seal(
+            stubs(SealServiceStub), company.organisation_id, ring(440), seal_id=company.seal_id, kind=0
+        )
+    approve(company.cloud, company.seal_id)
+
+
+def make_stale(company: Company, approval_id: str) -> None:
+    query = update(identities).where(identities.c.account_id == company.clerk.account_id)
+    in_database(company.cloud, lambda connection, _: connection.execute(query.values(stale_us=1)))
+
+
+def withdraw(company: Company, approval_id: str) -> None:
+    with as_account(company.cloud, company.admin) as stubs:
+        request = pb.WithdrawApprovalRequest(approval_id=approval_id)
+        stubs(ApprovalServiceStub).WithdrawApproval(request)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "reason"),
+    [
+        (freeze, FAILED, "SEAL_FROZEN"),
+        (change_name, FAILED, "ORG_REAL_NAME_REQUIRED"),
+        (revoke_grant, DENIED, "SEAL_NOT_GRANTED"),
+        (replace_picture, FAILED, "SEAL_STATE"),
+        (make_stale, FAILED, "IDENTITY_REQUIRED"),
+        (withdraw, FAILED, "APPROVAL_STATE"),
+    ],
+)
+def test_what_changes_while_the_file_is_made_stops_it(
+    cloud: RunningCloud,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Company, str], None],
+    status: grpc.StatusCode,
+    reason: str,
+) -> None:
+    """The person has authenticated, and the sealed file is there: the last look is what counts."""
+    admin, clerk = person(cloud), person(cloud)
+    organisation_id = verified_organisation(cloud, admin, name=NAME)
+    seal_id = approved_seal(cloud, admin, organisation_id)
+    company = Company(cloud, admin, clerk, organisation_id, seal_id, grant_seal(cloud, admin, seal_id, clerk))
+    seal = Sealer.seal
+
+    def slow(self: Sealer, *args: Any, **kwargs: Any) -> Signed:
+        made = seal(self, *args, **kwargs)
+        change(company, args[2].row.approval_id)
+        return made
+
+    monkeypatch.setattr(Sealer, "seal", slow)
+    with member(cloud, clerk) as stub:
+        approval = stub.upload(organisation_id, pdf("批复八"))
+        with refused(status, reason):
+            stub.seal(stub.request(approval, seal_id))
+    shown = cloud.operator.call(
+        cloud.operator.approvals.InspectApproval, pb.InspectApprovalRequest(approval_id=approval.approval_id)
+    ).approval
+    assert shown.state != pb.APPROVAL_STATE_SEALED
+    assert (len(shown.signatures), shown.sealed_sha256) == (0, b"")
+    with cloud.database() as connection:
+        assert not connection.execute(select(seal_uses).where(seal_uses.c.seal_id == seal_id)).all()
+
+
+def test_the_seal_of_another_organisation_seals_nothing(cloud: RunningCloud, company: Company) -> None:
+    """Whoever may use the seals of two organisations uses each for its own documents."""
+    clerk, other = person(cloud), person(cloud)
+    grant_seal(cloud, company.admin, company.seal_id, clerk)
+    elsewhere = verified_organisation(cloud, other, name=NAME)
+    seal_id = approved_seal(cloud, other, elsewhere)
+    grant_seal(cloud, other, seal_id, clerk)
+    with member(cloud, clerk) as stub:
+        approval = stub.upload(company.organisation_id, pdf("批复九"))
+        asked = pb.RequestSealCodeRequest(approval_id=approval.approval_id, seal_id=seal_id)
+        with refused(MISSING, "SEAL_NOT_FOUND"):
+            stub.stub.RequestSealCode(asked)
+        request = stub.request(approval, company.seal_id)
+        request.seal_id = seal_id
+        with refused(MISSING, "SEAL_NOT_FOUND"):
             stub.seal(request)
 
 

@@ -27,6 +27,7 @@ from tests.support.organisation_review import (
 from tests.support.organisations import new_licence_number, new_organisation_code, new_uscc
 from tests.support.people import add_person, channel_of
 from tests.support.samples import jpeg, pdf, pdf_with_script
+from tests.support.spool import wait_for
 from verifield.v1 import audit_pb2, audit_service_pb2
 from verifield.v1 import organisation_service_pb2 as pb
 from verifield.v1 import review_service_pb2 as review_pb
@@ -340,6 +341,39 @@ def test_who_has_something_in_common_does_not_review(
             select(review_task_marks.c.mark).where(review_task_marks.c.task_id == task.task_id)
         ).all()
     assert len(marks) == 5  # name, two numbers, representative and administrator, telephone
+
+
+def test_the_administration_is_offered_and_taken_over(
+    cloud: RunningCloud, admin: Admin, reviewer: OrganisationReviewer
+) -> None:
+    organisation_id = admin.handed_in()
+    reviewer.decide(reviewer.task_of(f"organisations/{organisation_id}"))
+    with somebody(cloud) as heir, somebody(cloud) as other:
+        offer = pb.OfferOrganisationRequest(
+            organisation_id=organisation_id, account_id=heir.signed_in.account_id
+        )
+        for stranger in (heir, other):
+            with refused(grpc.StatusCode.NOT_FOUND, "ORGANISATION_NOT_FOUND"):
+                stranger.stub.OfferOrganisation(offer)
+        admin.stub.OfferOrganisation(offer)
+        assert admin.get(organisation_id).offered_to == heir.signed_in.account_id
+        [told] = wait_for(cloud, to=heir.signed_in.person.phone, template="organisation_offered")
+        assert organisation_id not in told["text"]
+        offered = heir.stub.ListOrganisations(pb.ListOrganisationsRequest(offered=True)).organisations
+        assert [one.organisation_id for one in offered] == [organisation_id]
+        seen = heir.get(organisation_id)
+        assert seen.real_name == pb.OrganisationRealName(name=NAME)
+        take = pb.TakeOverOrganisationRequest(organisation_id=organisation_id)
+        with refused(grpc.StatusCode.NOT_FOUND, "ORGANISATION_NOT_FOUND"):
+            other.stub.TakeOverOrganisation(take)
+        taken = heir.stub.TakeOverOrganisation(take).organisation
+        assert (taken.account_id, taken.state) == (heir.signed_in.account_id, STALE)
+        with refused(grpc.StatusCode.NOT_FOUND, "ORGANISATION_NOT_FOUND"):
+            admin.get(organisation_id)
+        assert heir.get(organisation_id).timeline[-1].event == pb.ORGANISATION_EVENT_HANDED_OVER
+        assert heir.submit(organisation_id, uscc=new_uscc()).state == PENDING
+        reviewer.decide(reviewer.task_of(f"organisations/{organisation_id}"))
+        assert heir.get(organisation_id).state == VERIFIED
 
 
 def test_others_see_nothing_and_staff_sees_no_data(cloud: RunningCloud, admin: Admin) -> None:

@@ -14,11 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import DatabaseError
 
 from cloud.errors import ServiceError
+from cloud.reviews.port import Task
 from cloud.seals.desk import Scope
 from cloud.store import seals as rows
 from cloud.store.database import Store, StoreOptions
 from cloud.store.schema import seal_uses
-from tests.support.organisation_desk import OrganisationDesk
+from tests.support.organisation_desk import YES, OrganisationDesk
+from tests.support.organisations import new_uscc
 
 DOCUMENT = bytes(32)
 
@@ -35,22 +37,23 @@ def desk(database_url: str, tmp_path: Path) -> Any:
 class Case:
     """A seal that signs, and somebody with a grant of it."""
 
-    def __init__(self, desk: OrganisationDesk, *, max_uses: int = 0) -> None:
+    def __init__(self, desk: OrganisationDesk, *, max_uses: int = 0, grants: int = 1) -> None:
         self.desk, self.admin, self.clerk = desk, desk.account(), desk.account()
         self.organisation_id = desk.verified(self.admin)
         self.seal_id = desk.approved(self.organisation_id, self.admin)
         until = Timestamp()
         until.FromDatetime(desk.now.replace(year=desk.now.year + 1, tzinfo=None))
-        self.grant_id = desk.run(
-            desk.grants.give,
-            self.seal_id,
-            caller=self.admin,
-            account_id=self.clerk,
-            scopes=[Scope.APPROVALS],
-            valid_from=None,
-            valid_until=until,
-            max_uses=max_uses,
-        ).grant_id
+        for _ in range(grants):
+            self.grant_id = desk.run(
+                desk.grants.give,
+                self.seal_id,
+                caller=self.admin,
+                account_id=self.clerk,
+                scopes=[Scope.APPROVALS],
+                valid_from=None,
+                valid_until=until,
+                max_uses=max_uses,
+            ).grant_id
 
     def use(self, number: int, marks: int = 1) -> str:
         """What it is refused for; empty where it is noted."""
@@ -101,6 +104,39 @@ def test_behind_the_revocation_there_is_no_use(desk: OrganisationDesk) -> None:
     assert set(ends[1:]) <= {"", "SEAL_NOT_GRANTED"}
     assert noted == [case.count()] == [ends[1:].count("")]
     assert case.use(99) == "SEAL_NOT_GRANTED"
+
+
+def test_an_account_that_ends_while_it_seals_ends_all_its_grants(desk: OrganisationDesk) -> None:
+    """Both lock several grants: in one order, or they would wait for each other."""
+    case = Case(desk, grants=4)
+
+    def end() -> str:
+        desk.run(desk.grants.end_all, case.clerk)
+        return "ended"
+
+    ends = together(end, *(lambda number=number: case.use(number) for number in range(6)))
+    assert set(ends[1:]) <= {"", "SEAL_NOT_GRANTED"}
+    assert case.count() == ends[1:].count("")
+    assert case.use(99) == "SEAL_NOT_GRANTED"
+
+
+def test_two_claims_of_one_organisation_end_as_one(desk: OrganisationDesk) -> None:
+    uscc, claims = new_uscc(), []
+    for _ in range(3):
+        admin = desk.account()
+        organisation_id = desk.registered(admin)
+        desk.submit(organisation_id, admin, uscc=uscc)
+        claims.append(desk.organisation_task(organisation_id))
+
+    def decide(task: Task) -> str:
+        try:
+            desk.run(desk.organisation_reviews.decided, task, YES)
+        except ServiceError as error:
+            return error.reason.value
+        return ""
+
+    ends = together(*(lambda task=task: decide(task) for task in claims))
+    assert sorted(ends) == ["", "ORGANISATION_EXISTS", "ORGANISATION_EXISTS"]
 
 
 @pytest.mark.req("R168")

@@ -14,10 +14,14 @@ from typing import Any
 import grpc
 import pytest
 from PIL import Image
+from sqlalchemy import insert
 
+from cloud.access.roles import Role
 from cloud.errors import ServiceError
 from cloud.seals.desk import Scope
 from cloud.store import seals as rows
+from cloud.store.reviewers import KINDS_OF_SEAL_REVIEWERS, skills_of, suitable
+from cloud.store.schema import reviewer_skills
 from tests.support.accounts import SignedIn, as_account, in_database, registered, sign_in
 from tests.support.cloud import FakeClock, RunningCloud, refusal, running_cloud
 from tests.support.identity import verified
@@ -229,6 +233,38 @@ def test_a_seal_waits_for_its_review_and_signs_nothing_before(
     reviewer.decide(task)
     assert admin.get(made.seal_id).state == pb.SEAL_STATE_APPROVED
     assert use(cloud, made.seal_id, clerk) == ""
+
+
+def test_a_reviewer_of_seals_gets_those_and_organisations_and_nothing_else(
+    cloud: RunningCloud, admin: Admin, room: ReviewRoom, reviewer: OrganisationReviewer
+) -> None:
+    of_seals = room.reviewer("of-seals", role=Role.SEAL_REVIEWER)
+    room.away(reviewer)
+    made = admin.upload()
+    task = of_seals.task_of(subject_of(cloud, made.seal_id))
+    of_seals.decide(task)
+    assert admin.get(made.seal_id).state == pb.SEAL_STATE_APPROVED
+    user_id = of_seals.person.user.user_id
+    for kind in (review_pb.REVIEW_KIND_CERTIFICATION, review_pb.REVIEW_KIND_BUSINESS):
+        request = review_pb.SetReviewerProfileRequest(
+            reviewer_id=user_id, skills=[review_pb.REVIEW_KIND_SEAL, kind], capacity=100
+        )
+        with refused(FAILED, "REVIEWER_NO_ROLE"):
+            room.manager.SetReviewerProfile(request, timeout=20)
+    with cloud.database() as connection:  # as if the role had been wider before
+        connection.execute(
+            insert(reviewer_skills).values(reviewer_id=user_id, kind=review_pb.REVIEW_KIND_CERTIFICATION)
+        )
+    with cloud.database() as connection:
+        assert suitable(connection, review_pb.REVIEW_KIND_CERTIFICATION, full_at=100) == []
+        assert suitable(connection, review_pb.REVIEW_KIND_SEAL, full_at=100) == [user_id]
+        assert skills_of(connection, [user_id])[user_id] == set(KINDS_OF_SEAL_REVIEWERS)
+    with refused(FAILED, "REVIEWER_UNSKILLED"):
+        of_seals.reviews.TakeTask(
+            review_pb.TakeTaskRequest(kind=review_pb.REVIEW_KIND_CERTIFICATION), timeout=20
+        )
+    room.away(of_seals)
+    room.back(reviewer)
 
 
 def test_who_became_a_member_meanwhile_does_not_decide(

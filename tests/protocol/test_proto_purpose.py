@@ -32,6 +32,7 @@ def device() -> Device:
         pb.Purpose(nonce=NONCE),
         pb.Purpose(nonce=NONCE, task_id=TASK),
         pb.Purpose(nonce=NONCE, task_id=TASK, number_digest=NONCE),
+        pb.Purpose(nonce=NONCE, task_id=TASK, number_digest=NONCE, read_sha256=NONCE),
     ],
 )
 def test_a_purpose_passes_and_the_bytes_are_stable(device: Device, purpose: pb.Purpose) -> None:
@@ -54,6 +55,8 @@ def test_a_purpose_passes_and_the_bytes_are_stable(device: Device, purpose: pb.P
         pb.Purpose(nonce=NONCE, task_id=TASK.replace("-7000-", "-4000-")),
         pb.Purpose(nonce=NONCE, task_id=TASK, number_digest=b"short"),
         pb.Purpose(nonce=NONCE, number_digest=NONCE),
+        pb.Purpose(nonce=NONCE, task_id=TASK, read_sha256=b"short"),
+        pb.Purpose(nonce=NONCE, read_sha256=NONCE),
     ],
 )
 def test_a_broken_purpose_is_malformed(device: Device, purpose: pb.Purpose) -> None:

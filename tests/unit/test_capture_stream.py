@@ -236,3 +236,12 @@ def test_an_address_that_http_cannot_carry_is_no_camera(server: StreamServer) ->
         open_stream(server.url() + "/c\u00e1mara", clock=ManualClock())
     assert caught.value.code == "NO_CAMERA"
     assert "ASCII" in caught.value.message
+
+
+def test_a_camera_that_serves_somebody_else_is_busy(server: StreamServer) -> None:
+    server.status = 503
+    server.outgoing.put(None)
+    with pytest.raises(HardwareError) as caught:
+        open_stream(server.url(login="clerk:s3cret@"), clock=ManualClock())
+    assert caught.value.code == "CAMERA_BUSY"
+    assert "s3cret" not in caught.value.message + caught.value.hint

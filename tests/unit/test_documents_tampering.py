@@ -16,7 +16,7 @@ from tests.support import tampering
 from tests.support.documents import NAME, START, Notary, dated, named, place
 from verifield.documents import Code, Finding, Outcome
 
-FLIPS = 140 * int(os.environ.get("VERIFIELD_SOAK", "1"))
+FLIPS = 60 * int(os.environ.get("VERIFIELD_SOAK", "1"))
 PLACES = (
     place("name1", "first"),
     place("date1", "first", at=1, kind=MarkKind.SIGN_DATE),

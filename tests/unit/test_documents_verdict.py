@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pikepdf
 import pytest
+from pikepdf import Dictionary, Name
 
 from cloud.pdf.fields import Kind as MarkKind
+from cloud.pdf.freeze import freeze
+from cloud.pdf.sign import sign
 from tests.support.documents import (
     COMPANY,
     NAME,
@@ -143,3 +149,63 @@ def test_a_verdict_survives_its_encoding(notary: Notary, states: list[bytes]) ->
     for verdict in (notary.judged(states[3]), notary.judged(states[1][:-40])):
         assert parse_verdict(encode_verdict(verdict)) == verdict
     assert Code.REVOKED not in ALTERED_CODES
+
+
+def test_a_stated_time_that_is_not_that_of_the_time_stamp(notary: Notary) -> None:
+    """PDF readers show what is stated: a service cannot date back what an authority stamped."""
+    identity = notary.identity()
+    made = freeze(
+        plain(), PLACES, identity=notary.platform(), stamper=notary.stamper, at=notary.now, reason="frozen"
+    )
+    for hours, wanted in ((-0.5, Outcome.VALID), (-30, Outcome.UNKNOWN), (2, Outcome.UNKNOWN)):
+        at = notary.now + timedelta(hours=hours)
+        filled = [named(PLACES[0].name)]
+        signed = sign(made, filled, identity=identity, stamper=notary.stamper, at=at, reason="signed")
+        verdict = notary.judged(signed.content)
+        assert verdict.outcome is wanted, verdict
+        assert (Code.TIME_DIFFERS in {one.code for one in verdict.findings}) is (wanted is Outcome.UNKNOWN)
+
+
+def tagged(pdf: pikepdf.Pdf) -> None:
+    page = pdf.pages[0].obj
+    tree = pdf.make_indirect(Dictionary(Type=Name.StructTreeRoot))
+    tree.K = pdf.make_indirect(Dictionary(Type=Name.StructElem, S=Name.P, K=0, Pg=page, P=tree))
+    pdf.Root.StructTreeRoot, pdf.Root.MarkInfo = tree, Dictionary(Marked=True)
+
+
+def titled(pdf: pikepdf.Pdf) -> None:
+    with pdf.open_metadata() as metadata:
+        metadata["dc:title"] = "房屋租赁合同"
+
+
+def in_a_tree(pdf: pikepdf.Pdf) -> None:
+    pages = pdf.Root.Pages
+    inner = pdf.make_indirect(Dictionary(Type=Name.Pages, Kids=pages.Kids, Count=pages.Count, Parent=pages))
+    for kid in inner.Kids:
+        kid.Parent = inner
+    pages.Kids = pikepdf.Array([inner])
+
+
+def linked(pdf: pikepdf.Pdf) -> None:
+    action = Dictionary(S=Name.URI, URI="https://example.org")
+    link = Dictionary(Type=Name.Annot, Subtype=Name.Link, Rect=[0, 0, 9, 9], A=action)
+    pdf.pages[0].obj.Annots = pdf.make_indirect(pikepdf.Array([pdf.make_indirect(link)]))
+
+
+def of_large_units(pdf: pikepdf.Pdf) -> None:
+    pdf.pages[0].obj.UserUnit = 2
+
+
+@pytest.mark.parametrize("change", [tagged, titled, in_a_tree, linked, of_large_units])
+def test_files_of_all_kinds_are_signed_and_valid(
+    notary: Notary, change: Callable[[pikepdf.Pdf], None]
+) -> None:
+    output = io.BytesIO()
+    with pikepdf.open(io.BytesIO(plain(2))) as pdf:
+        change(pdf)
+        pdf.save(output, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    made = freeze(
+        output.getvalue(), PLACES[:2], identity=notary.platform(), stamper=notary.stamper, at=notary.now
+    )
+    closed = notary.finished(notary.signed(made, [named("name1"), dated("date1")]))
+    assert notary.judged(closed).outcome is Outcome.VALID

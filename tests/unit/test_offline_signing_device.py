@@ -194,6 +194,7 @@ def test_what_a_person_did_offline_is_handed_in_once_and_its_answer_is_kept(
     assert (request.evidence.picture, list(request.evidence.certificates)) == (PICTURE, [b"leaf", b"issuer"])
     statement = parse_statement(parse_envelope(request.evidence.envelope).payload)
     assert (statement.purpose.nonce, statement.purpose.task_id) == (TASK.nonce, TASK.task_id)
+    assert statement.purpose.read_sha256 == TASK.document_sha256  # which was shown here, and confirmed
     assert states(ready) == [(COMPLETED, "SIGNED")]
     assert ready.known.state.signatures.all()[0].content == b""  # the picture is not needed any more
     ready.restart()

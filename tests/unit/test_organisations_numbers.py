@@ -103,6 +103,25 @@ def test_no_text_does_anything_but_be_refused_or_be_a_number(text: str) -> None:
         assert call(found) == found
 
 
+@pytest.mark.parametrize("register", ["12", "51", "93", "A1", "N2", "Y1"])
+def test_every_register_has_codes(register: str) -> None:
+    """Villages and their co-operatives have N: a code of digits alone would leave them out."""
+    number = new_uscc(register=register)
+    assert number.startswith(register)
+    assert parse_uscc(number.lower()) == number
+
+
+@pytest.mark.parametrize("register", ["01", "B1", "N0", "1A", "O1"])
+def test_what_no_register_gives_is_refused(register: str) -> None:
+    assert reason(parse_uscc, new_uscc().replace("91", register, 1)) == "USCC_INVALID"
+
+
+def test_a_sign_within_a_number_moves_none_of_its_characters() -> None:
+    for sign in ("-", " ", "\u200b", "\u2013"):
+        assert parse_uscc(sign.join(USCC)) == USCC
+    assert reason(parse_uscc, USCC[:17] + "_" + USCC[17:]) == "USCC_INVALID"
+
+
 def test_what_tests_are_made_with_is_valid() -> None:
     code = new_organisation_code()
     assert parse_organisation_code(code) == code
@@ -123,6 +142,17 @@ def test_what_tests_are_made_with_is_valid() -> None:
 )
 def test_names_as_registers_write_them(name: str) -> None:
     assert parse_organisation_name(f"  {name} ") == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u0410cme Trading", "Acme Tr\u0430ding 公司", "\u0391cme 有限公司", "\uff21\u0441me"],
+    ids=["capital", "within", "Greek", "wide"],
+)
+def test_letters_that_only_look_like_those_of_the_name_are_refused(name: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        parse_organisation_name(name)
+    assert caught.value.reason.value == "ORG_NAME_INVALID"
 
 
 @pytest.mark.parametrize("name", ["", "A", "··", "12", "a\u202eb", "<b>name</b>", "甲" * 101, "名\x00字"])

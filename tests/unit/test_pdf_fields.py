@@ -72,7 +72,7 @@ def test_too_many_of_all_parties() -> None:
     assert caught.value.why is Misplaced.TOO_MANY
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a b", "名", "x" * 65, "/a"])
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "名", "x" * 65, "/a", "Platform", "Archive1"])
 def test_names_that_no_field_can_have(name: str) -> None:
     with pytest.raises(ValueError, match="field"):
         check_places(DOCUMENT, [place(name)])

@@ -307,6 +307,7 @@ def shown(content: bytes, page: int = 0, *, scale: float = 2) -> Image.Image:
         document.close()
 
 
+@pytest.mark.req("R174")
 @pytest.mark.parametrize("source", SHEETS, ids=["plain", "90", "180", "270", "crop", "crop90", "crop270"])
 def test_marks_stand_upright_within_a_point_of_their_place(source: bytes) -> None:
     """The picture fills its box; the colours of its corners show that it stands upright."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from random import Random
 
 import pytest
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from cloud.errors import ServiceError
 from cloud.objects.kinds import MediaType, sniff
 from cloud.seals.drawing import Pen
-from cloud.seals.policy import POLICY, Checked, check_image
+from cloud.seals.policy import POLICY, Checked, bare_picture, check_image
 from tests.support.organisations import BLACK, BLUE, RED, ring
 from tests.support.samples import jpeg, pdf
 from verifield.v1 import seal_service_pb2 as pb
@@ -111,6 +114,62 @@ def test_a_moving_picture_is_refused() -> None:
     frame = Image.open(io.BytesIO(ring()))
     moving = saved(frame, save_all=True, append_images=[Image.open(io.BytesIO(ring(400, BLUE)))])
     assert refused(moving).reason.value == "SEAL_IMAGE_FORMAT"
+
+
+def test_nothing_but_pixels_is_kept_of_a_picture() -> None:
+    words = PngInfo()
+    words.add_text("Author", "someone by name")
+    words.add_itxt("Comment", "more " * 400, zip=True)
+    picture = Image.open(io.BytesIO(ring()))
+    content = saved(picture, pnginfo=words, icc_profile=b"profile" * 100, exif=b"Exif\0\0someone")
+    bare = bare_picture(content + b"PK\x03\x04 another file behind it")
+    for left in (b"someone", b"tEXt", b"iTXt", b"iCCP", b"eXIf", b"PK\x03\x04"):
+        assert left not in bare
+    assert Image.open(io.BytesIO(bare)).convert("RGBA").tobytes() == picture.convert("RGBA").tobytes()
+    assert bare_picture(bare) == bare
+    palette = changed(lambda picture: picture.quantize(8))
+    assert check(bare_picture(palette)).colour == pb.SEAL_COLOUR_RED
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ring()[:-12],
+        ring()[:40],
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 2**31 - 1) + b"IDAT" + bytes(64),
+        ring()[:33] + struct.pack(">I4sII", 8, b"acTL", 1, 0) + bytes(4) + ring()[33:],
+    ],
+    ids=["no end", "cut off", "a length that lies", "moving"],
+)
+def test_what_is_no_whole_picture_is_not_made_one(content: bytes) -> None:
+    with pytest.raises(ServiceError) as caught:
+        bare_picture(content)
+    assert caught.value.reason.value == "SEAL_IMAGE_FORMAT"
+
+
+@pytest.mark.parametrize("side", [3001, 10_000, 20_000, 2**31 - 1])
+def test_a_small_file_of_very_many_pixels_is_refused_unread(side: int) -> None:
+    def part(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = part(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0))
+    lines = part(b"IDAT", zlib.compress(bytes(100_000)))
+    found = refused(b"\x89PNG\r\n\x1a\n" + head + lines + part(b"IEND", b""))
+    assert found.reason.value == "SEAL_IMAGE_TOO_LARGE"
+
+
+def test_a_veil_over_the_document_is_no_transparent_ground() -> None:
+    veil = Image.new("RGBA", (400, 400))
+    ImageDraw.Draw(veil).ellipse((2, 2, 397, 397), fill=(255, 255, 255, 90))
+    veil.alpha_composite(Image.open(io.BytesIO(ring())))
+    assert refused(saved(veil)).reason.value == "SEAL_IMAGE_OPAQUE"
+
+
+def test_one_transparent_pixel_makes_no_transparent_ground() -> None:
+    white = Image.open(io.BytesIO(ring(ground=(255, 255, 255, 255))))
+    for corner in ((0, 0), (399, 0), (0, 399), (399, 399)):
+        white.putpixel(corner, (0, 0, 0, 0))
+    assert refused(saved(white)).reason.value == "SEAL_IMAGE_OPAQUE"
 
 
 DRAWN = [

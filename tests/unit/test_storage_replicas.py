@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from queue import Empty
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from cloud.errors import Reason, ServiceError
 from cloud.objects.files import Fault, ObjectFolder, StoreFault
-from cloud.objects.guard import Role
+from cloud.objects.guard import Description, Guard, Limits, Role
 from cloud.objects.replicas import MAIN
 from cloud.objects.store import GRACE, ObjectRef
 from cloud.store.replicas import ReplicaState, claim, count_digests
@@ -211,6 +213,33 @@ def test_a_store_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
             storage.pass_time()
             storage.put(b"x")
         assert sum(thread.name == f"store-{SECOND}" for thread in threading.enumerate()) <= 16
+
+
+def test_stores_that_hang_at_once_take_the_time_of_one() -> None:
+    """Each has its limit from the moment on at which it was asked, not from that at which it is its turn."""
+    released, waits = threading.Event(), []
+
+    def hangs(_sealed: bytes) -> None:
+        released.wait(60.0)
+
+    class Answers:
+        def get(self, *, timeout: float) -> None:
+            waits.append(timeout)
+            raise Empty
+
+    def guard(name: str) -> Guard:
+        backend: Any = SimpleNamespace(put=hangs)
+        return Guard(Description(name, Role.LOCAL, marked=False), backend, Limits(timeout_s=0.3))
+
+    first, second = (guard(name).begin_put(b"content") for name in (MAIN, SECOND))
+    second.answers = Answers()  # type: ignore[assignment]
+    for pending in (first, second):
+        with pytest.raises(StoreFault) as error:
+            pending.result()
+        assert error.value.fault is Fault.SLOW
+    released.set()
+    [left] = waits
+    assert left < 0.3
 
 
 def _flip(path: Path) -> None:

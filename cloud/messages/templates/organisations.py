@@ -47,4 +47,17 @@ SEAL_GRANTED = Template(
     ),
 )
 
-TEMPLATES = (DECIDED, SUPPLEMENT, SEAL_DECIDED, SEAL_GRANTED)
+OFFERED = Template(
+    "organisation_offered",
+    zh=Text("请接管企业管理权", "一家企业的管理员拟将企业管理权移交给您，请登录查看；与您无关请勿理会。"),
+    en=Text(
+        "You may take over an organisation",
+        "The administration of an organisation is offered to you. Sign in to see it, or leave it be.",
+    ),
+    es=Text(
+        "Puede asumir una organización",
+        "Se le ofrece la administración de una organización. Inicie sesión para verla, o no haga nada.",
+    ),
+)
+
+TEMPLATES = (DECIDED, SUPPLEMENT, SEAL_DECIDED, SEAL_GRANTED, OFFERED)

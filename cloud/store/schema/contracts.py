@@ -34,6 +34,8 @@ contracts = Table(
     Column("allowed_methods", Integer, nullable=False),
     Column("deadline_us", BigInteger),
     Column("deadline_by_default", Boolean, nullable=False),
+    # IANA name: in which the dates of signing are shown on the document.
+    Column("time_zone", String(64), nullable=False),
     # The file as it came.
     Column("upload_id", String(36), nullable=False),
     Column("upload_sha256", LargeBinary(32), nullable=False),
@@ -59,6 +61,7 @@ contracts = Table(
     Column("updated_us", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Index("ix_contracts_sender", "sender_account_id", "contract_id"),
+    Index("ix_contracts_sent", "sender_account_id", "sent_us"),
     Index("ix_contracts_organisation", "sender_organisation_id", "contract_id"),
     # SENT, PARTIALLY_SIGNED: what may expire, and who may be reminded.
     Index("ix_contracts_deadline", "deadline_us", **where(text("state IN (3, 4)"))),

@@ -24,6 +24,8 @@ organisations = Table(
     Column("organisation_id", String(36), primary_key=True),
     # Who administers it: the account that registered it.
     Column("account_id", String(36), nullable=False),
+    # Who may take its administration over.
+    Column("offered_to", String(36)),
     Column("state", Integer, nullable=False),  # OrganisationState
     Column("profile", LargeBinary),  # sealed: name, numbers, legal representative
     Column("is_representative", Boolean, nullable=False),
@@ -41,6 +43,7 @@ organisations = Table(
     # Counts the changes.
     Column("version", BigInteger, nullable=False),
     Index("ix_organisations_account", "account_id", "organisation_id"),
+    Index("ix_organisations_offered", "offered_to", "organisation_id"),
     Index("ix_organisations_state", "state", "organisation_id"),
     # Of those that are verified, no two are the same one.
     Index("ux_organisations_number", "number_key", unique=True, **where(text("verified_us IS NOT NULL"))),

@@ -56,6 +56,29 @@ class Turning:
         return self._moves[0].origin if self._moves else 0.0
 
 
+class Following:
+    """Something that is wrong at first, and that the person puts right when the screen says so.
+
+    From 1 to 0 after a human's reaction time, for good, once one of ``prompts`` was shown.
+    """
+
+    def __init__(self, rng: np.random.Generator, *, prompts: frozenset[str], wrong: bool) -> None:
+        self._rng = rng
+        self._prompts = prompts
+        self._move: _Move | None = None
+        self._wrong = wrong
+
+    def show(self, prompt: str, now: float) -> None:
+        """Take notice of ``prompt``."""
+        if self._wrong and self._move is None and prompt in self._prompts:
+            start = now + float(self._rng.uniform(0.3, 0.6))
+            self._move = _Move(start, float(self._rng.uniform(1.0, 1.6)), 1.0, 0.0)
+
+    def at(self, now: float) -> float:
+        """How much of it is still wrong, 0..1."""
+        return float(self._wrong) if self._move is None else self._move.at(now)
+
+
 class Unrest:
     """Six slow quasi-periodic motions (x, y, z, yaw, pitch, roll) of seeded phase around zero."""
 

@@ -41,6 +41,10 @@ from verifield.documents.verdict import Code, Kind, Signature, TimeSource
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far behind the clock of whoever checks may be."""
 
+STATED_TOLERANCE = timedelta(hours=1)
+"""Between the time that a signature states, which readers of PDF show, and that of its time-stamp: an act of
+many marks states one time, and slow authorities are waited for."""
+
 MAX_NAME_CHARS = 300
 
 PLATFORM = "Platform"
@@ -145,6 +149,7 @@ async def _examine_signature(
         trusted = stamp.trusted and is_for_stamps(stamp.signing_cert)
         found.note(Code.STAMP_UNTRUSTED, where=stamp.intact and stamp.valid and not trusted)
     found.note(Code.TIME_AHEAD, where=moment > bench.at + CLOCK_TOLERANCE)
+    found.note(Code.TIME_DIFFERS, where=stamped is not None and not _is_near(claimed, stamped))
     listed, revoked = _look_up(
         [status.validation_path, stamp.validation_path if stamp else None], bench, moment
     )
@@ -220,6 +225,10 @@ def _stamp_time(one: EmbeddedPdfSignature) -> datetime | None:
 def _claimed(one: EmbeddedPdfSignature) -> datetime | None:
     moment = one.self_reported_timestamp
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _is_near(claimed: datetime | None, stamped: datetime) -> bool:
+    return claimed is not None and abs(claimed - stamped) <= STATED_TOLERANCE
 
 
 def _is_for_documents(certificate: x509.Certificate) -> bool:

@@ -43,7 +43,9 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from verifield.certificates import DAMAGED
 from verifield.documents.apart import MAX_DOCUMENT_BYTES
 from verifield.documents.examination import Bench, Examined, examine
+from verifield.documents.metadata import MetadataRule
 from verifield.documents.raw import RawSignature, raw_signatures, signer_of, unhex, was_signed
+from verifield.documents.revisions import Reader
 from verifield.documents.tokens import run_apart
 from verifield.documents.verdict import Code, Finding, Kind, Outcome, Verdict, decide
 
@@ -58,14 +60,16 @@ _LTA = ModificationLevel.LTA_UPDATES
 _EVIDENCE_ONLY = StandardDiffPolicy(
     global_rules=[
         CatalogModificationRule(  # type: ignore[no-untyped-call]
-            ignored_keys={"/DSS", "/Extensions", "/Version"}
+            ignored_keys={"/DSS", "/Extensions", "/Metadata", "/Version"}
         ),
         XrefStreamRule().as_qualified(_LTA),
         ObjectStreamRule().as_qualified(_LTA),
         DSSCompareRule().as_qualified(_LTA),
+        MetadataRule().as_qualified(_LTA),  # type: ignore[no-untyped-call]
     ],
     form_rule=None,
     ignore_orphaned_objects=False,
+    ignore_identical_objects=False,
 )
 """Stricter than pyHanko's own, which lets titles and unused objects come behind the last signature."""
 
@@ -139,7 +143,7 @@ def _judge_read(
 
 
 def _read(content: bytes) -> _Read:
-    reader = PdfFileReader(io.BytesIO(content), strict=True)
+    reader = Reader(io.BytesIO(content), strict=True)
     if reader.encrypted:
         raise ValueError("the file is encrypted")
     signed, empty = [], []

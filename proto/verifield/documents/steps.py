@@ -9,21 +9,52 @@ from __future__ import annotations
 
 from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
 from pyhanko.sign.diff_analysis import (
-    DEFAULT_DIFF_POLICY,
+    CatalogModificationRule,
     DiffResult,
+    DSSCompareRule,
+    FormUpdatingRule,
     ModificationLevel,
+    ObjectStreamRule,
+    SigFieldCreationRule,
+    SigFieldModificationRule,
     StandardDiffPolicy,
     SuspiciousModification,
+    XrefStreamRule,
 )
 from pyhanko.sign.fields import FieldMDPSpec, MDPPerm
 
+from verifield.documents.metadata import MetadataRule
+from verifield.documents.revisions import Revision
+
+_LTA = ModificationLevel.LTA_UPDATES
+_FILE_RULES = [
+    CatalogModificationRule(  # type: ignore[no-untyped-call]
+        ignored_keys={"/AcroForm", "/DSS", "/Extensions", "/Metadata", "/Version"}
+    ),
+    XrefStreamRule().as_qualified(_LTA),
+    ObjectStreamRule().as_qualified(_LTA),
+    DSSCompareRule().as_qualified(_LTA),
+    MetadataRule().as_qualified(_LTA),  # type: ignore[no-untyped-call]
+]
+_FORM_RULE = FormUpdatingRule(
+    field_rules=[
+        SigFieldCreationRule(),  # type: ignore[no-untyped-call]
+        SigFieldModificationRule(allow_in_place_appearance_stream_changes=False),
+    ]
+)
+
 
 class Stepwise(StandardDiffPolicy):
-    """The rules of pyHanko's own policy, for one document: it keeps what it found of each step."""
+    """pyHanko's own rules without what we never write: titles that change, unused objects, the same
+    object again, a look that is drawn anew under its old number. It keeps what it found of each step."""
 
     def __init__(self) -> None:
-        rules = DEFAULT_DIFF_POLICY
-        super().__init__(global_rules=rules.global_rules, form_rule=rules.form_rule)
+        super().__init__(
+            global_rules=_FILE_RULES,
+            form_rule=_FORM_RULE,
+            ignore_orphaned_objects=False,
+            ignore_identical_objects=False,
+        )
         self._steps: dict[int, DiffResult | SuspiciousModification] = {}
 
     def review_file(
@@ -52,4 +83,6 @@ class Stepwise(StandardDiffPolicy):
                 self._steps[revision] = self.apply(old, new, doc_mdp=MDPPerm.FILL_FORMS)
             except SuspiciousModification as error:
                 self._steps[revision] = error
+            if isinstance(new, Revision):
+                new.forget()  # the next step that is asked for leads to ``old``
         return self._steps[revision]

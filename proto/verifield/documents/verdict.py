@@ -60,6 +60,7 @@ class Code(StrEnum):
     STAMP_UNTRUSTED = "STAMP_UNTRUSTED"
     CERTIFICATE_UNFIT = "CERTIFICATE_UNFIT"  # not valid at that time, or not for documents
     TIME_AHEAD = "TIME_AHEAD"  # it was signed later than now
+    TIME_DIFFERS = "TIME_DIFFERS"  # the signature states another time than its time-stamp
 
     # No fault.
     INCOMPLETE = "INCOMPLETE"  # fields are not signed yet, or this is an earlier state

@@ -146,6 +146,11 @@ _FINDINGS: Mapping[Code, _Words] = MappingProxyType(
             "签署时间晚于当前时间：请检查本机时钟。",
             "Dice que se firmó más tarde que ahora: compruebe el reloj de esta máquina.",
         ),
+        Code.TIME_DIFFERS: _Words(
+            "It states another time than its time-stamp: the one of the time-stamp counts.",
+            "其自称的签署时间与时间戳不符：以时间戳为准。",
+            "Declara otra hora que la de su sello de tiempo: vale la del sello.",
+        ),
         Code.INCOMPLETE: _Words(
             "This field is not signed yet.",
             "该位置尚未签署。",

@@ -498,6 +498,7 @@ class Purpose(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     NUMBER_DIGEST_FIELD_NUMBER: _builtins.int
+    READ_SHA256_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Of a task that the cloud handed down (task.proto); empty where a kiosk was given the nonce."""
     nonce: _builtins.bytes
@@ -506,16 +507,21 @@ class Purpose(_message.Message):
     """Of a task: the commitment to document.number of the document that was read, under the task's own salt.
     Whoever gave out the task can tell that the card was the awaited person's. Empty where none was read.
     """
+    read_sha256: _builtins.bytes
+    """Of a task that is a contract: SHA-256 of the document that was given out at this device, and that the
+    person confirmed to have read before the session began. Empty for other tasks.
+    """
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         nonce: _builtins.bytes = ...,
         number_digest: _builtins.bytes = ...,
+        read_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "number_digest", b"number_digest", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "number_digest", b"number_digest", "read_sha256", b"read_sha256", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

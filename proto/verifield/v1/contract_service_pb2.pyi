@@ -313,6 +313,7 @@ class ContractDetails(_message.Message):
     category: _builtins.str
     """A code of the caller's own, for example LEASE."""
     folder: _builtins.str
+    """Where the sender has filed it, as the tags: shown to, and found by, the sender's side alone."""
     note: _builtins.str
     @_builtins.property
     def amount(self) -> Global___ContractAmount: ...
@@ -346,8 +347,13 @@ class ContractTerms(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
     ALLOWED_METHODS_FIELD_NUMBER: _builtins.int
     REVIEW_REQUIRED_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     review_required: _builtins.bool
     """It has to be approved within the sender's organisation before it is sent."""
+    time_zone: _builtins.str
+    """In which the dates of signing are shown on the document: a name of the IANA database, for example
+    America/Mexico_City; empty: that of the service's settings.
+    """
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
         """In the future, at most 366 days; absent: 30 days after it is sent, and Contract.deadline_by_default says so."""
@@ -362,10 +368,11 @@ class ContractTerms(_message.Message):
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
         allowed_methods: _abc.Iterable[_signing_service_pb2.SignMethod.ValueType] | None = ...,
         review_required: _builtins.bool = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_methods", b"allowed_methods", "deadline_time", b"deadline_time", "review_required", b"review_required"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_methods", b"allowed_methods", "deadline_time", b"deadline_time", "review_required", b"review_required", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,6 +429,7 @@ class Contract(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     COPIED_FROM_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     contract_id: _builtins.str
     state: Global___ContractState.ValueType
     flow: Global___ContractFlow.ValueType
@@ -442,6 +450,8 @@ class Contract(_message.Message):
     copied_from: _builtins.str
     """The contract that this one is a copy of."""
     etag: _builtins.str
+    time_zone: _builtins.str
+    """As ContractTerms has it."""
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -482,10 +492,11 @@ class Contract(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         copied_from: _builtins.str = ...,
         etag: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "deadline_time", b"deadline_time", "retention_time", b"retention_time", "send_time", b"send_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_methods", b"allowed_methods", "complete_time", b"complete_time", "contract_id", b"contract_id", "copied_from", b"copied_from", "create_time", b"create_time", "deadline_by_default", b"deadline_by_default", "deadline_time", b"deadline_time", "document_sha256", b"document_sha256", "etag", b"etag", "flow", b"flow", "organisation_id", b"organisation_id", "page_count", b"page_count", "retention_time", b"retention_time", "review_required", b"review_required", "revision_no", b"revision_no", "revision_sha256", b"revision_sha256", "send_time", b"send_time", "state", b"state", "timestamp_pending", b"timestamp_pending", "update_time", b"update_time", "upload_sha256", b"upload_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_methods", b"allowed_methods", "complete_time", b"complete_time", "contract_id", b"contract_id", "copied_from", b"copied_from", "create_time", b"create_time", "deadline_by_default", b"deadline_by_default", "deadline_time", b"deadline_time", "document_sha256", b"document_sha256", "etag", b"etag", "flow", b"flow", "organisation_id", b"organisation_id", "page_count", b"page_count", "retention_time", b"retention_time", "review_required", b"review_required", "revision_no", b"revision_no", "revision_sha256", b"revision_sha256", "send_time", b"send_time", "state", b"state", "time_zone", b"time_zone", "timestamp_pending", b"timestamp_pending", "update_time", b"update_time", "upload_sha256", b"upload_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -999,7 +1010,9 @@ class UpdateContractRequest(_message.Message):
     @_builtins.property
     def details(self) -> Global___ContractDetails: ...
     @_builtins.property
-    def terms(self) -> Global___ContractTerms: ...
+    def terms(self) -> Global___ContractTerms:
+        """Absent: they stay as they are; given, they are replaced whole."""
+
     def __init__(
         self,
         *,
@@ -1816,7 +1829,9 @@ class SearchContractsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Words of title, number, note, tags, folder and names of parties: all of them must be there."""
+    """Words of title, number, amount, note and names of parties, of one's own also of tags and folder: all of
+    them must be there.
+    """
     party: _builtins.str
     """Words of a party's name."""
     category: _builtins.str

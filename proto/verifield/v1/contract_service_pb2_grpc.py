@@ -281,7 +281,7 @@ class ContractServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeclineContract(self, request, context):
-        """DeclineContract ends a contract, with a reason. All others are told.
+        """DeclineContract ends a contract, with a reason: for those whom it waits for. All others are told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

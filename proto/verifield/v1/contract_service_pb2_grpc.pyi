@@ -77,7 +77,7 @@ class ContractServiceStub:
     ApproveContract: _grpc.UnaryUnaryMultiCallable[_contract_service_pb2.ApproveContractRequest, _contract_service_pb2.ApproveContractResponse]
     """ApproveContract is what parties with the role APPROVER do in the place of signing."""
     DeclineContract: _grpc.UnaryUnaryMultiCallable[_contract_service_pb2.DeclineContractRequest, _contract_service_pb2.DeclineContractResponse]
-    """DeclineContract ends a contract, with a reason. All others are told."""
+    """DeclineContract ends a contract, with a reason: for those whom it waits for. All others are told."""
     WithdrawContract: _grpc.UnaryUnaryMultiCallable[_contract_service_pb2.WithdrawContractRequest, _contract_service_pb2.WithdrawContractResponse]
     """WithdrawContract is for the sender, before all have signed. All others are told."""
     CopyContract: _grpc.UnaryUnaryMultiCallable[_contract_service_pb2.CopyContractRequest, _contract_service_pb2.CopyContractResponse]
@@ -154,7 +154,7 @@ class ContractServiceAsyncStub(ContractServiceStub):
     ApproveContract: _aio.UnaryUnaryMultiCallable[_contract_service_pb2.ApproveContractRequest, _contract_service_pb2.ApproveContractResponse]  # type: ignore[assignment]
     """ApproveContract is what parties with the role APPROVER do in the place of signing."""
     DeclineContract: _aio.UnaryUnaryMultiCallable[_contract_service_pb2.DeclineContractRequest, _contract_service_pb2.DeclineContractResponse]  # type: ignore[assignment]
-    """DeclineContract ends a contract, with a reason. All others are told."""
+    """DeclineContract ends a contract, with a reason: for those whom it waits for. All others are told."""
     WithdrawContract: _aio.UnaryUnaryMultiCallable[_contract_service_pb2.WithdrawContractRequest, _contract_service_pb2.WithdrawContractResponse]  # type: ignore[assignment]
     """WithdrawContract is for the sender, before all have signed. All others are told."""
     CopyContract: _aio.UnaryUnaryMultiCallable[_contract_service_pb2.CopyContractRequest, _contract_service_pb2.CopyContractResponse]  # type: ignore[assignment]
@@ -312,7 +312,7 @@ class ContractServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contract_service_pb2.DeclineContractRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contract_service_pb2.DeclineContractResponse, _abc.Awaitable[_contract_service_pb2.DeclineContractResponse]]:
-        """DeclineContract ends a contract, with a reason. All others are told."""
+        """DeclineContract ends a contract, with a reason: for those whom it waits for. All others are told."""
 
     @_abc_1.abstractmethod
     def WithdrawContract(

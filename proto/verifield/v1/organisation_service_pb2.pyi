@@ -63,6 +63,8 @@ class _OrganisationEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Org
     ORGANISATION_EVENT_CHANGED: _OrganisationEvent.ValueType  # 9
     ORGANISATION_EVENT_REOPENED: _OrganisationEvent.ValueType  # 10
     """A decision does not stand."""
+    ORGANISATION_EVENT_HANDED_OVER: _OrganisationEvent.ValueType  # 11
+    """Another account administers it."""
 
 class OrganisationEvent(_OrganisationEvent, metaclass=_OrganisationEventEnumTypeWrapper): ...
 
@@ -78,6 +80,8 @@ ORGANISATION_EVENT_WITHDRAWN: OrganisationEvent.ValueType  # 8
 ORGANISATION_EVENT_CHANGED: OrganisationEvent.ValueType  # 9
 ORGANISATION_EVENT_REOPENED: OrganisationEvent.ValueType  # 10
 """A decision does not stand."""
+ORGANISATION_EVENT_HANDED_OVER: OrganisationEvent.ValueType  # 11
+"""Another account administers it."""
 Global___OrganisationEvent: _TypeAlias = OrganisationEvent  # noqa: Y015
 
 class _OrganisationDocumentKind:
@@ -335,6 +339,7 @@ class Organisation(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    OFFERED_TO_FIELD_NUMBER: _builtins.int
     organisation_id: _builtins.str
     state: Global___OrganisationState.ValueType
     account_id: _builtins.str
@@ -342,6 +347,8 @@ class Organisation(_message.Message):
     kind: Global___RealNameKind.ValueType
     task_id: _builtins.str
     """The review that verified it, or that is under way."""
+    offered_to: _builtins.str
+    """The account that may take its administration over. Not in lists."""
     @_builtins.property
     def real_name(self) -> Global___OrganisationRealName:
         """What was handed in. Not in lists, in answers to changes, and for staff."""
@@ -385,10 +392,11 @@ class Organisation(_message.Message):
         task_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        offered_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "real_name", b"real_name", "supplement_until", b"supplement_until", "update_time", b"update_time", "verify_time", b"verify_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "documents", b"documents", "kind", b"kind", "organisation_id", b"organisation_id", "prompts", b"prompts", "real_name", b"real_name", "reasons", b"reasons", "state", b"state", "supplement_until", b"supplement_until", "task_id", b"task_id", "timeline", b"timeline", "update_time", b"update_time", "verify_time", b"verify_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "documents", b"documents", "kind", b"kind", "offered_to", b"offered_to", "organisation_id", b"organisation_id", "prompts", b"prompts", "real_name", b"real_name", "reasons", b"reasons", "state", b"state", "supplement_until", b"supplement_until", "task_id", b"task_id", "timeline", b"timeline", "update_time", b"update_time", "verify_time", b"verify_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -484,19 +492,23 @@ class ListOrganisationsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """0: as many as the service gives at once; at most 500."""
     page_token: _builtins.str
     """Of the answer before; empty: from the beginning."""
+    offered: _builtins.bool
+    """Those whose administration is offered to the caller, instead."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        offered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offered", b"offered", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -789,6 +801,100 @@ class DeclareOrganisationChangeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeclareOrganisationChangeResponse: _TypeAlias = DeclareOrganisationChangeResponse  # noqa: Y015
+
+@_typing.final
+class OfferOrganisationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
+    organisation_id: _builtins.str
+    account_id: _builtins.str
+    """Empty: to nobody any more."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "organisation_id", b"organisation_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferOrganisationRequest: _TypeAlias = OfferOrganisationRequest  # noqa: Y015
+
+@_typing.final
+class OfferOrganisationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def organisation(self) -> Global___Organisation: ...
+    def __init__(
+        self,
+        *,
+        organisation: Global___Organisation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferOrganisationResponse: _TypeAlias = OfferOrganisationResponse  # noqa: Y015
+
+@_typing.final
+class TakeOverOrganisationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that the caller makes for this request (AIP-155). Within 7 days the same request with the same id
+    is done once, and answered as the first time; the id with another request is refused. May be empty.
+    """
+    organisation_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_id", b"organisation_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeOverOrganisationRequest: _TypeAlias = TakeOverOrganisationRequest  # noqa: Y015
+
+@_typing.final
+class TakeOverOrganisationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def organisation(self) -> Global___Organisation: ...
+    def __init__(
+        self,
+        *,
+        organisation: Global___Organisation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeOverOrganisationResponse: _TypeAlias = TakeOverOrganisationResponse  # noqa: Y015
 
 @_typing.final
 class InspectOrganisationRequest(_message.Message):

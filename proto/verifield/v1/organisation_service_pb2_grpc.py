@@ -78,6 +78,16 @@ class OrganisationServiceStub:
                 request_serializer=verifield_dot_v1_dot_organisation__service__pb2.DeclareOrganisationChangeRequest.SerializeToString,
                 response_deserializer=verifield_dot_v1_dot_organisation__service__pb2.DeclareOrganisationChangeResponse.FromString,
                 _registered_method=True)
+        self.OfferOrganisation = channel.unary_unary(
+                '/verifield.v1.OrganisationService/OfferOrganisation',
+                request_serializer=verifield_dot_v1_dot_organisation__service__pb2.OfferOrganisationRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_organisation__service__pb2.OfferOrganisationResponse.FromString,
+                _registered_method=True)
+        self.TakeOverOrganisation = channel.unary_unary(
+                '/verifield.v1.OrganisationService/TakeOverOrganisation',
+                request_serializer=verifield_dot_v1_dot_organisation__service__pb2.TakeOverOrganisationRequest.SerializeToString,
+                response_deserializer=verifield_dot_v1_dot_organisation__service__pb2.TakeOverOrganisationResponse.FromString,
+                _registered_method=True)
         self.InspectOrganisation = channel.unary_unary(
                 '/verifield.v1.OrganisationService/InspectOrganisation',
                 request_serializer=verifield_dot_v1_dot_organisation__service__pb2.InspectOrganisationRequest.SerializeToString,
@@ -118,7 +128,7 @@ class OrganisationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOrganisations(self, request, context):
-        """ListOrganisations returns those that the caller administers, newest first.
+        """ListOrganisations returns those that the caller administers, or that are offered, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +165,21 @@ class OrganisationServiceServicer:
     def DeclareOrganisationChange(self, request, context):
         """DeclareOrganisationChange tells that the name or the legal representative is another one now: the organisation
         is verified no more, until it has handed in anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OfferOrganisation(self, request, context):
+        """OfferOrganisation offers the administration to another account, in the place of whom it was offered to before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeOverOrganisation(self, request, context):
+        """TakeOverOrganisation makes the caller, whom it was offered to, its administrator. Where the organisation was
+        verified it is so no more, until it has handed in anew: who administers it is a part of that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +248,16 @@ def add_OrganisationServiceServicer_to_server(servicer, server):
                     servicer.DeclareOrganisationChange,
                     request_deserializer=verifield_dot_v1_dot_organisation__service__pb2.DeclareOrganisationChangeRequest.FromString,
                     response_serializer=verifield_dot_v1_dot_organisation__service__pb2.DeclareOrganisationChangeResponse.SerializeToString,
+            ),
+            'OfferOrganisation': grpc.unary_unary_rpc_method_handler(
+                    servicer.OfferOrganisation,
+                    request_deserializer=verifield_dot_v1_dot_organisation__service__pb2.OfferOrganisationRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_organisation__service__pb2.OfferOrganisationResponse.SerializeToString,
+            ),
+            'TakeOverOrganisation': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeOverOrganisation,
+                    request_deserializer=verifield_dot_v1_dot_organisation__service__pb2.TakeOverOrganisationRequest.FromString,
+                    response_serializer=verifield_dot_v1_dot_organisation__service__pb2.TakeOverOrganisationResponse.SerializeToString,
             ),
             'InspectOrganisation': grpc.unary_unary_rpc_method_handler(
                     servicer.InspectOrganisation,
@@ -460,6 +495,60 @@ class OrganisationService:
             '/verifield.v1.OrganisationService/DeclareOrganisationChange',
             verifield_dot_v1_dot_organisation__service__pb2.DeclareOrganisationChangeRequest.SerializeToString,
             verifield_dot_v1_dot_organisation__service__pb2.DeclareOrganisationChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OfferOrganisation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.OrganisationService/OfferOrganisation',
+            verifield_dot_v1_dot_organisation__service__pb2.OfferOrganisationRequest.SerializeToString,
+            verifield_dot_v1_dot_organisation__service__pb2.OfferOrganisationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeOverOrganisation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/verifield.v1.OrganisationService/TakeOverOrganisation',
+            verifield_dot_v1_dot_organisation__service__pb2.TakeOverOrganisationRequest.SerializeToString,
+            verifield_dot_v1_dot_organisation__service__pb2.TakeOverOrganisationResponse.FromString,
             options,
             channel_credentials,
             insecure,

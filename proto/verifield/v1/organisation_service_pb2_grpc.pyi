@@ -44,7 +44,7 @@ class OrganisationServiceStub:
     what is personal.
     """
     ListOrganisations: _grpc.UnaryUnaryMultiCallable[_organisation_service_pb2.ListOrganisationsRequest, _organisation_service_pb2.ListOrganisationsResponse]
-    """ListOrganisations returns those that the caller administers, newest first."""
+    """ListOrganisations returns those that the caller administers, or that are offered, newest first."""
     UploadOrganisationDocument: _grpc.StreamUnaryMultiCallable[_organisation_service_pb2.UploadOrganisationDocumentRequest, _organisation_service_pb2.UploadOrganisationDocumentResponse]
     """UploadOrganisationDocument adds a document: the first message says what it is, the others bring its bytes."""
     RemoveOrganisationDocument: _grpc.UnaryUnaryMultiCallable[_organisation_service_pb2.RemoveOrganisationDocumentRequest, _organisation_service_pb2.RemoveOrganisationDocumentResponse]
@@ -56,6 +56,12 @@ class OrganisationServiceStub:
     DeclareOrganisationChange: _grpc.UnaryUnaryMultiCallable[_organisation_service_pb2.DeclareOrganisationChangeRequest, _organisation_service_pb2.DeclareOrganisationChangeResponse]
     """DeclareOrganisationChange tells that the name or the legal representative is another one now: the organisation
     is verified no more, until it has handed in anew.
+    """
+    OfferOrganisation: _grpc.UnaryUnaryMultiCallable[_organisation_service_pb2.OfferOrganisationRequest, _organisation_service_pb2.OfferOrganisationResponse]
+    """OfferOrganisation offers the administration to another account, in the place of whom it was offered to before."""
+    TakeOverOrganisation: _grpc.UnaryUnaryMultiCallable[_organisation_service_pb2.TakeOverOrganisationRequest, _organisation_service_pb2.TakeOverOrganisationResponse]
+    """TakeOverOrganisation makes the caller, whom it was offered to, its administrator. Where the organisation was
+    verified it is so no more, until it has handed in anew: who administers it is a part of that.
     """
     InspectOrganisation: _grpc.UnaryUnaryMultiCallable[_organisation_service_pb2.InspectOrganisationRequest, _organisation_service_pb2.InspectOrganisationResponse]
     """InspectOrganisation shows staff one organisation, with what happened; nothing of what it handed in."""
@@ -80,7 +86,7 @@ class OrganisationServiceAsyncStub(OrganisationServiceStub):
     what is personal.
     """
     ListOrganisations: _aio.UnaryUnaryMultiCallable[_organisation_service_pb2.ListOrganisationsRequest, _organisation_service_pb2.ListOrganisationsResponse]  # type: ignore[assignment]
-    """ListOrganisations returns those that the caller administers, newest first."""
+    """ListOrganisations returns those that the caller administers, or that are offered, newest first."""
     UploadOrganisationDocument: _aio.StreamUnaryMultiCallable[_organisation_service_pb2.UploadOrganisationDocumentRequest, _organisation_service_pb2.UploadOrganisationDocumentResponse]  # type: ignore[assignment]
     """UploadOrganisationDocument adds a document: the first message says what it is, the others bring its bytes."""
     RemoveOrganisationDocument: _aio.UnaryUnaryMultiCallable[_organisation_service_pb2.RemoveOrganisationDocumentRequest, _organisation_service_pb2.RemoveOrganisationDocumentResponse]  # type: ignore[assignment]
@@ -92,6 +98,12 @@ class OrganisationServiceAsyncStub(OrganisationServiceStub):
     DeclareOrganisationChange: _aio.UnaryUnaryMultiCallable[_organisation_service_pb2.DeclareOrganisationChangeRequest, _organisation_service_pb2.DeclareOrganisationChangeResponse]  # type: ignore[assignment]
     """DeclareOrganisationChange tells that the name or the legal representative is another one now: the organisation
     is verified no more, until it has handed in anew.
+    """
+    OfferOrganisation: _aio.UnaryUnaryMultiCallable[_organisation_service_pb2.OfferOrganisationRequest, _organisation_service_pb2.OfferOrganisationResponse]  # type: ignore[assignment]
+    """OfferOrganisation offers the administration to another account, in the place of whom it was offered to before."""
+    TakeOverOrganisation: _aio.UnaryUnaryMultiCallable[_organisation_service_pb2.TakeOverOrganisationRequest, _organisation_service_pb2.TakeOverOrganisationResponse]  # type: ignore[assignment]
+    """TakeOverOrganisation makes the caller, whom it was offered to, its administrator. Where the organisation was
+    verified it is so no more, until it has handed in anew: who administers it is a part of that.
     """
     InspectOrganisation: _aio.UnaryUnaryMultiCallable[_organisation_service_pb2.InspectOrganisationRequest, _organisation_service_pb2.InspectOrganisationResponse]  # type: ignore[assignment]
     """InspectOrganisation shows staff one organisation, with what happened; nothing of what it handed in."""
@@ -131,7 +143,7 @@ class OrganisationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _organisation_service_pb2.ListOrganisationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organisation_service_pb2.ListOrganisationsResponse, _abc.Awaitable[_organisation_service_pb2.ListOrganisationsResponse]]:
-        """ListOrganisations returns those that the caller administers, newest first."""
+        """ListOrganisations returns those that the caller administers, or that are offered, newest first."""
 
     @_abc_1.abstractmethod
     def UploadOrganisationDocument(
@@ -173,6 +185,24 @@ class OrganisationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_organisation_service_pb2.DeclareOrganisationChangeResponse, _abc.Awaitable[_organisation_service_pb2.DeclareOrganisationChangeResponse]]:
         """DeclareOrganisationChange tells that the name or the legal representative is another one now: the organisation
         is verified no more, until it has handed in anew.
+        """
+
+    @_abc_1.abstractmethod
+    def OfferOrganisation(
+        self,
+        request: _organisation_service_pb2.OfferOrganisationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_organisation_service_pb2.OfferOrganisationResponse, _abc.Awaitable[_organisation_service_pb2.OfferOrganisationResponse]]:
+        """OfferOrganisation offers the administration to another account, in the place of whom it was offered to before."""
+
+    @_abc_1.abstractmethod
+    def TakeOverOrganisation(
+        self,
+        request: _organisation_service_pb2.TakeOverOrganisationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_organisation_service_pb2.TakeOverOrganisationResponse, _abc.Awaitable[_organisation_service_pb2.TakeOverOrganisationResponse]]:
+        """TakeOverOrganisation makes the caller, whom it was offered to, its administrator. Where the organisation was
+        verified it is so no more, until it has handed in anew: who administers it is a part of that.
         """
 
     @_abc_1.abstractmethod

@@ -206,6 +206,9 @@ class SealImagePolicy(_message.Message):
     COLOURS_FIELD_NUMBER: _builtins.int
     MIN_SIDE_DMM_FIELD_NUMBER: _builtins.int
     MAX_SIDE_DMM_FIELD_NUMBER: _builtins.int
+    MIN_DOTS_PER_INCH_FIELD_NUMBER: _builtins.int
+    MAX_WHITE_PER_MILLE_FIELD_NUMBER: _builtins.int
+    MAX_FAINT_PER_MILLE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     format: _builtins.str
     """PNG is the only one."""
@@ -221,6 +224,11 @@ class SealImagePolicy(_message.Message):
     min_side_dmm: _builtins.int
     """On paper, in tenths of a millimetre."""
     max_side_dmm: _builtins.int
+    min_dots_per_inch: _builtins.int
+    """At the size on paper."""
+    max_white_per_mille: _builtins.int
+    """Of the picture's area, per mille: as much may be white, or only just seen."""
+    max_faint_per_mille: _builtins.int
     @_builtins.property
     def colours(self) -> _containers.RepeatedScalarFieldContainer[Global___SealColour.ValueType]: ...
     def __init__(
@@ -238,10 +246,13 @@ class SealImagePolicy(_message.Message):
         colours: _abc.Iterable[Global___SealColour.ValueType] | None = ...,
         min_side_dmm: _builtins.int = ...,
         max_side_dmm: _builtins.int = ...,
+        min_dots_per_inch: _builtins.int = ...,
+        max_white_per_mille: _builtins.int = ...,
+        max_faint_per_mille: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["colours", b"colours", "format", b"format", "max_bytes", b"max_bytes", "max_ink_per_mille", b"max_ink_per_mille", "max_side_dmm", b"max_side_dmm", "max_side_px", b"max_side_px", "min_colour_per_mille", b"min_colour_per_mille", "min_ink_per_mille", b"min_ink_per_mille", "min_side_dmm", b"min_side_dmm", "min_side_px", b"min_side_px", "min_transparent_per_mille", b"min_transparent_per_mille", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colours", b"colours", "format", b"format", "max_bytes", b"max_bytes", "max_faint_per_mille", b"max_faint_per_mille", "max_ink_per_mille", b"max_ink_per_mille", "max_side_dmm", b"max_side_dmm", "max_side_px", b"max_side_px", "max_white_per_mille", b"max_white_per_mille", "min_colour_per_mille", b"min_colour_per_mille", "min_dots_per_inch", b"min_dots_per_inch", "min_ink_per_mille", b"min_ink_per_mille", "min_side_dmm", b"min_side_dmm", "min_side_px", b"min_side_px", "min_transparent_per_mille", b"min_transparent_per_mille", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

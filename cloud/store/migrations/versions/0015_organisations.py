@@ -31,6 +31,7 @@ def _create_organisations() -> None:
         "organisations",
         sa.Column("organisation_id", sa.String(36), primary_key=True),
         sa.Column("account_id", sa.String(36), nullable=False),
+        sa.Column("offered_to", sa.String(36)),
         sa.Column("state", sa.Integer, nullable=False),
         sa.Column("profile", sa.LargeBinary),
         sa.Column("is_representative", sa.Boolean, nullable=False),
@@ -45,6 +46,7 @@ def _create_organisations() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_organisations_account", "organisations", ["account_id", "organisation_id"])
+    op.create_index("ix_organisations_offered", "organisations", ["offered_to", "organisation_id"])
     op.create_index("ix_organisations_state", "organisations", ["state", "organisation_id"])
     op.create_index(
         "ux_organisations_number",

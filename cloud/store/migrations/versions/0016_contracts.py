@@ -34,6 +34,7 @@ def _create_contracts() -> None:
         sa.Column("allowed_methods", sa.Integer, nullable=False),
         sa.Column("deadline_us", sa.BigInteger),
         sa.Column("deadline_by_default", sa.Boolean, nullable=False),
+        sa.Column("time_zone", sa.String(64), nullable=False),
         sa.Column("upload_id", sa.String(36), nullable=False),
         sa.Column("upload_sha256", sa.LargeBinary(32), nullable=False),
         sa.Column("pages", sa.LargeBinary, nullable=False),
@@ -55,6 +56,7 @@ def _create_contracts() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_contracts_sender", "contracts", ["sender_account_id", "contract_id"])
+    op.create_index("ix_contracts_sent", "contracts", ["sender_account_id", "sent_us"])
     op.create_index("ix_contracts_organisation", "contracts", ["sender_organisation_id", "contract_id"])
     _create_partial("ix_contracts_deadline", "contracts", ["deadline_us"], "state IN (3, 4)")
     _create_partial("ix_contracts_drafts", "contracts", ["updated_us"], "state IN (1, 2)")
