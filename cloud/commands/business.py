@@ -18,9 +18,8 @@ from cloud.commands.common import (
     print_values,
     show_maybe,
     show_time,
-    write_output,
 )
-from cloud.commands.listing import FilterOption, PageOption, fetch, tell_next, with_next
+from cloud.commands.listing import FilterOption, PageOption, fetch, keep_document, tell_next, with_next
 from cloud.commands.plots import plot_steps
 from cloud.commands.times import SinceOption, UntilOption, to_stamp, until_stamp
 from verifield.v1 import business_service_pb2 as pb
@@ -122,13 +121,7 @@ def document(
     request = pb.ReadBusinessDocumentRequest(business_id=business_id, document_id=document_id)
     with connect() as client:
         answers = list(client.receive(client.business.ReadBusinessDocument, request))
-    write_output(out, b"".join(answer.content for answer in answers))
-    found = answers[0].document
-    if as_json:
-        told = {"media_type": found.media_type, "sha256": found.sha256.hex()}
-        print_json({"file": str(out), "size_bytes": found.size_bytes} | told)
-    else:
-        err().print(f"Wrote {out}: {found.media_type}, {found.size_bytes} bytes.", markup=False)
+    keep_document(out, answers, as_json=as_json)
 
 
 @app.command()

@@ -1,14 +1,15 @@
-"""What commands that list have in common: a filter, and one page at a time where all would be too many."""
+"""What commands that list have in common: a filter, one page at a time, a document that is kept as a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cloud.client import OperatorClient
-from cloud.commands.common import err
+from cloud.commands.common import err, print_json, write_output
 from cloud.paging import MAX_PAGE_SIZE
 
 FIRST_PAGE = "first"
@@ -52,3 +53,18 @@ def tell_next(next_page: str) -> None:
     """Say how to go on, beside the table."""
     if next_page:
         err().print(f"More: --page {next_page}", markup=False)
+
+
+def keep_document(out: Path, answers: Sequence[Any], *, as_json: bool) -> None:
+    """Write a document that came in parts (``content``; its description in the first one's ``document``).
+
+    Raises:
+        SetupError: OUTPUT_UNWRITABLE.
+    """
+    write_output(out, b"".join(answer.content for answer in answers))
+    found = answers[0].document
+    if as_json:
+        told = {"media_type": found.media_type, "sha256": found.sha256.hex()}
+        print_json({"file": str(out), "size_bytes": found.size_bytes} | told)
+    else:
+        err().print(f"Wrote {out}: {found.media_type}, {found.size_bytes} bytes.", markup=False)

@@ -10,16 +10,14 @@ import typer
 from cloud.commands.common import (
     Connect,
     JsonOption,
-    err,
     operator_command,
     print_json,
     print_table,
     print_values,
     show_maybe,
     show_time,
-    write_output,
 )
-from cloud.commands.listing import PageOption, fetch, tell_next, with_next
+from cloud.commands.listing import PageOption, fetch, keep_document, tell_next, with_next
 from verifield.v1 import organisation_service_pb2 as pb
 
 app = typer.Typer(help="Organisations, and whether they are verified.", no_args_is_help=True)
@@ -129,13 +127,7 @@ def document(
     request = pb.ReadOrganisationDocumentRequest(organisation_id=organisation_id, document_id=document_id)
     with connect() as client:
         answers = list(client.receive(client.organisations.ReadOrganisationDocument, request))
-    write_output(out, b"".join(answer.content for answer in answers))
-    found = answers[0].document
-    if as_json:
-        told = {"media_type": found.media_type, "sha256": found.sha256.hex()}
-        print_json({"file": str(out), "size_bytes": found.size_bytes} | told)
-    else:
-        err().print(f"Wrote {out}: {found.media_type}, {found.size_bytes} bytes.", markup=False)
+    keep_document(out, answers, as_json=as_json)
 
 
 def _outline(one: pb.Organisation) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Faces in a camera's picture, searched in a small one, and those that are small there again up close.
+"""Faces in a camera's picture, searched in a small one, and the largest of them again up close.
 
 A search of a 640x480 picture takes four times that of 320x240. Who may be judged is large enough to be found
-in the small one, and so is whoever could be meant instead (edge.capture.choose). Where a face has only few
-pixels there, a second search of its surroundings, at the camera's resolution, places its five points. What
-that does to templates was measured: docs/matching.md.
+in the small one, and so is whoever could be meant instead (edge.capture.choose). The five points, though,
+depend on the size at which a face is searched: in the small picture a turned head looks less turned, to one
+side more than to the other. So a second search of a face's surroundings places them, always at the same size
+of the face. What that does to templates and to turns was measured: docs/matching.md.
 """
 
 from __future__ import annotations
@@ -18,13 +19,10 @@ from edge.model import Face, Image
 SMALL_SIDE = 320
 """Of the first search, the longer one. A face that may be judged has 40 pixels between the eyes at 640."""
 
-LARGE_ENOUGH = 56.0
-"""Pixels of a face's box, some 25 between the eyes: from there on the first search's points are as good."""
-
-FACE_UP_CLOSE = 88.0
+FACE_UP_CLOSE = 120.0
 """Pixels that a face's box has in the second search, at most: a picture is never enlarged for it."""
 
-CLOSE_SIDE = 160
+CLOSE_SIDE = 224
 """Of the second search's picture: the face and nearly half of its size on each side."""
 
 MOST_UP_CLOSE = 3
@@ -54,8 +52,7 @@ class LiveDetector:
             return self._detector.detect(image)
         faces = [_moved(face, 1.0 / scale, (0.0, 0.0)) for face in found]
         largest = sorted(faces, key=_size, reverse=True)[:MOST_UP_CLOSE]
-        small = [face for face in largest if _size(face) * scale < LARGE_ENOUGH]
-        better = {id(face): self._up_close(image, face) for face in small}
+        better = {id(face): self._up_close(image, face) for face in largest}
         faces = [better.get(id(face), face) for face in faces]
         return sorted(faces, key=lambda face: -face.score)
 
