@@ -19,10 +19,10 @@ from edge.model import Face, Image
 SMALL_SIDE = 320
 """Of the first search, the longer one. A face that may be judged has 40 pixels between the eyes at 640."""
 
-FACE_UP_CLOSE = 120.0
+FACE_UP_CLOSE = 150.0
 """Pixels that a face's box has in the second search, at most: a picture is never enlarged for it."""
 
-CLOSE_SIDE = 224
+CLOSE_SIDE = 288
 """Of the second search's picture: the face and nearly half of its size on each side."""
 
 MOST_UP_CLOSE = 3

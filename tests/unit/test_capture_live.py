@@ -75,8 +75,8 @@ class Recording:
 @pytest.mark.parametrize(
     ("image", "sizes"),
     [
-        (scene(("astronaut", 1.2, (150, 60))), [(240, 320), (224, 224)]),
-        (scene(("astronaut", 0.6, (300, 200))), [(240, 320), (224, 224)]),
+        (scene(("astronaut", 1.2, (150, 60))), [(240, 320), (288, 288)]),
+        (scene(("astronaut", 0.6, (300, 200))), [(240, 320), (288, 288)]),
         (scene(), [(240, 320), (480, 640)]),
         (scene(("astronaut", 0.8, (0, 0)), size=(240, 320)), [(240, 320)]),
     ],

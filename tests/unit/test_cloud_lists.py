@@ -279,7 +279,19 @@ def is_scan(line: str) -> bool:
 # What people do at counters and on their telephones comes by tens a second, from a whole country.
 OF_PEOPLE = {
     name
-    for room in ("accounts", "bank", "business", "certifications", "codes", "verifications")
+    for room in (
+        "accounts",
+        "bank",
+        "business",
+        "certifications",
+        "codes",
+        "contracts",
+        "organisations",
+        "signatures",
+        "signers",
+        "storage",
+        "verifications",
+    )
     for name, table in vars(import_module(f"cloud.store.schema.{room}")).items()
     if isinstance(table, Table)
 }

@@ -63,7 +63,7 @@ class Scene:
             else:
                 bend = float(rng.uniform(8, 18)) if person_kind == "print-bent" else 0.0
                 self._figure = subjects.paper_print(portrait, box, rng, bend_mm=bend)
-        self._turning = Turning(rng, angle_deg=(25, 30) if live else (25, 38))
+        self._turning = Turning(rng, angle_deg=(27, 33) if live else (25, 38))
         sway = (5.0, 2.5, 8.0, 0.02, 0.015, 0.012) if live else (9.0, 7.0, 12.0, 0.04, 0.04, 0.025)
         self._unrest = Unrest(rng, sway, pace_hz=0.25 if live else 0.6)
         self._blinking = Blinking(rng)
