@@ -158,8 +158,21 @@ class Store:
         self._engines.dispose()
 
     def _is_current(self) -> bool:
-        with self.reading() as connection:
-            return _current(connection) == _scripts().get_current_head()
+        """Whether nothing has to be migrated.
+
+        The first look at a file of SQLite may meet another process that turns it into WAL mode, or that
+        clears the log away as the last to close it: those locks are not waited for by the driver.
+        """
+        pauses = self._retries.pauses()
+        while True:
+            try:
+                with self.reading() as connection:
+                    return _current(connection) == _scripts().get_current_head()
+            except DBAPIError as error:
+                pause = next(pauses, None) if may_run_again(error, committing=False) else None
+                if pause is None:
+                    raise
+            self._retries.sleep(pause)
 
 
 def migrate(connection: Connection) -> None:
