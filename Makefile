@@ -64,7 +64,7 @@ test: .venv/dev.stamp ## set up, then run every check
 	scripts/protolint.sh
 	scripts/protogen.sh --check
 	$(BIN)/python scripts/trace.py --check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	scripts/tests.sh
 
 SOAK ?= 10
 SOAK_RECORDS ?= 100000
