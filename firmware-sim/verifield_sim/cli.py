@@ -40,7 +40,7 @@ def serve(
     ] = 0,
     list: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
 ) -> None:
-    """Simulate an ID-card reader and a camera until interrupted.
+    """Simulate an ID-card reader, a camera and a secure element until interrupted.
 
     Example: verifield-sim --scenario impostor
     """
@@ -78,8 +78,9 @@ def _serve(scenario: Scenario, *, folder: Path, port: int, beside: Path | None) 
         world.close()
 
 
-def _endpoints(world: World, server: SimServer, scenario: Scenario) -> dict[str, str | int]:
+def _endpoints(world: World, server: SimServer, scenario: Scenario) -> dict[str, str | int | dict[str, str]]:
     base = f"http://127.0.0.1:{server.port}"
+    element = {} if world.element is None else {"element": world.element.endpoint()}
     return {
         "scenario": scenario.name,
         "reader": str(world.reader.path),
@@ -88,6 +89,7 @@ def _endpoints(world: World, server: SimServer, scenario: Scenario) -> dict[str,
         "screen": f"{base}/screen",
         "control": f"{base}/control",
         "sam_id": scenario.reader.sam_id,
+        **element,
     }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -94,9 +95,17 @@ def face_box(image: Image) -> tuple[int, int, int, int]:
     Local binary patterns after Liao et al., "Learning Multi-scale Block LBP for Face Recognition", 2007,
     with the cascade that scikit-image ships.
 
+    The newest few answers are remembered, for many scenes show one portrait.
+
     Raises:
         SimError: no face was found.
     """
+    return _face_box(image.tobytes(), image.shape)
+
+
+@lru_cache(maxsize=4)
+def _face_box(data: bytes, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    image = np.frombuffer(data, np.uint8).reshape(shape)
     scale = min(1.0, _DETECT_SIDE_PX / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     short_side = min(small.shape[:2])

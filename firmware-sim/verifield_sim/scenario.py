@@ -8,7 +8,8 @@
     placed = true               # false: it is laid down when the screen asks for it
 
     [person]
-    kind = "live"               # or another of the camera's kinds; "none" for nobody
+    kind = "live"               # an attack: print, print_bent, cutout, phone, tablet, monitor, replay_turns,
+                                # mask, injection; "none" for nobody
     portrait = "astronaut"
     start = "ready"             # far, turned, dark: until the screen says what to do against it
 
@@ -19,6 +20,9 @@
 
     [camera]                    # times in seconds after the scenario began; two numbers: drawn between them
     faults = [{ kind = "unplug", at_s = [3, 5], lasts_s = 4 }]  # freeze, black, busy; no lasts_s: for ever
+
+    [element]                   # the secure element; it stays the same when the scenario is switched
+    kind = "none"               # tpm (swtpm), pkcs11 (SoftHSM2)
 
 Unknown keys are refused, so that a slip of the pen does not pass as a default.
 """
@@ -34,6 +38,8 @@ from typing import Any, get_args
 from verifield_sim import portraits
 from verifield_sim.camera import CameraFault, CameraFaultKind, PersonKind, PersonStart
 from verifield_sim.cards import CARD_TYPES
+from verifield_sim.element import KINDS as ELEMENT_KINDS
+from verifield_sim.element import ElementKind
 from verifield_sim.errors import SimError
 from verifield_sim.reader_faults import Content, Fault, FaultKind, Target
 from verifield_sim.reader_pty import BAUDS
@@ -74,6 +80,11 @@ class CameraSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ElementSpec:
+    kind: ElementKind = "none"
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     name: str
     seed: int = 0
@@ -81,6 +92,7 @@ class Scenario:
     person: PersonSpec = field(default_factory=PersonSpec)
     reader: ReaderSpec = field(default_factory=ReaderSpec)
     camera: CameraSpec = field(default_factory=CameraSpec)
+    element: ElementSpec = field(default_factory=ElementSpec)
 
 
 def scenario_names() -> list[str]:
@@ -128,6 +140,7 @@ def parse_scenario(text: str, *, name: str, folder: Path) -> Scenario:
         person=_person(root.table("person"), folder),
         reader=_reader(root.table("reader")),
         camera=_camera(root.table("camera")),
+        element=_element(root.table("element")),
     )
     root.check_all_taken()
     return scenario
@@ -166,6 +179,12 @@ def _reader(table: _Table) -> ReaderSpec:
 
 def _camera(table: _Table) -> CameraSpec:
     spec = CameraSpec(faults=tuple(_camera_fault(fault) for fault in table.tables("faults")))
+    table.check_all_taken()
+    return spec
+
+
+def _element(table: _Table) -> ElementSpec:
+    spec = ElementSpec(kind=table.choose("kind", ELEMENT_KINDS, "none"))
     table.check_all_taken()
     return spec
 

@@ -2,10 +2,11 @@
 
 GET  /health            {"scenario": ..., "card_present": ...}
 GET  /camera            multipart/x-mixed-replace, JPEG pictures
-POST /screen            {"prompt": "TURN_LEFT"}
+POST /screen            {"prompt": "TURN_LEFT"} or {"light": "#RRGGBB" | null}, or both
 POST /control/scenario  {"name": "impostor"}
 POST /control/card      {"action": "place" | "lift", "portrait": "grace_hopper"}
 POST /control/camera    {"action": "unplug" | "busy" | "freeze" | "black" | "replug"}
+POST /control/element   {"action": "unplug" | "plug"}
 
 A camera that is unplugged answers 404, one that is busy 503.
 """
@@ -13,6 +14,7 @@ A camera that is unplugged answers 404, one that is busy 503.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -77,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/control/scenario": self._switch,
             "/control/card": self._move_card,
             "/control/camera": self._move_camera,
+            "/control/element": self._move_element,
         }.get(self.path)
         if act is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
@@ -92,7 +95,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet: standard output belongs to the endpoints."""
 
     def _screen(self, body: dict[str, Any]) -> None:
-        self.server.world.show(_text(body, "prompt"))
+        if not body.keys() & {"prompt", "light"}:
+            raise SimError("a screen is given a prompt or a light")
+        colour = _colour(body["light"]) if "light" in body else None  # refused before anything is shown
+        if "prompt" in body:
+            self.server.world.show(_text(body, "prompt"))
+        if "light" in body:
+            self.server.world.light(colour)
 
     def _switch(self, body: dict[str, Any]) -> None:
         self.server.world.switch(_text(body, "name"))
@@ -112,6 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
         if action != "replug" and action not in kinds:
             raise SimError(f"action is replug or one of {', '.join(kinds)}")
         self.server.world.set_camera_fault(kinds.get(action))
+
+    def _move_element(self, body: dict[str, Any]) -> None:
+        if (action := _text(body, "action")) not in ("plug", "unplug"):
+            raise SimError("action is plug or unplug")
+        self.server.world.plug_element(there=action == "plug")
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
@@ -169,6 +183,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self._answer({"error": why}, status)
+
+
+def _colour(value: object) -> tuple[int, int, int] | None:
+    """``#RRGGBB`` as three numbers; null as None."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or re.fullmatch(r"#[0-9A-Fa-f]{6}", value) is None:
+        raise SimError("light is #RRGGBB or null")
+    red, green, blue = bytes.fromhex(value[1:])
+    return red, green, blue
 
 
 def _text(body: dict[str, Any], key: str) -> str:

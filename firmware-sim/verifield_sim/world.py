@@ -1,4 +1,4 @@
-"""Everything that one simulator holds: the reader, a card, a person before the camera."""
+"""Everything that one simulator holds: the reader, a card, a secure element, a person before the camera."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from typing import Self
 from verifield_sim import portraits
 from verifield_sim.camera import CameraFaultKind, FaultyCamera, Scene
 from verifield_sim.cards import Card, card_for
+from verifield_sim.element import Element, open_element
 from verifield_sim.errors import SimError
 from verifield_sim.portraits import Image
 from verifield_sim.reader import ReaderModule
 from verifield_sim.reader_pty import ReaderPty
 from verifield_sim.scenario import Scenario, open_scenario, scenario_names
 
+ELEMENT_FOLDER = "element"  # beside the reader's link
+
 
 class World:
-    """Safe for several threads. The reader stays the same when the scenario is switched."""
+    """Safe for several threads. Reader and secure element stay the same when the scenario is switched."""
 
-    def __init__(self, reader: ReaderPty, beside: Path | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reader: ReaderPty,
+        element: Element | None,
+        beside: Path | None,
+        clock: Callable[[], float],
+    ) -> None:
         self.reader = reader
+        self.element = element
         self._clock = clock
         self._beside = beside
         self._lock = threading.Lock()
@@ -50,10 +60,17 @@ class World:
         Raises:
             SimError: something that the scenario names cannot be had.
         """
+        element = open_element(scenario.element.kind, link.parent / ELEMENT_FOLDER)
         module = ReaderModule(
             sam_id=scenario.reader.sam_id, faults=scenario.reader.faults, seed=scenario.seed
         )
-        world = cls(ReaderPty.open(module, link=link, baud=scenario.reader.baud), beside, clock)
+        try:
+            reader = ReaderPty.open(module, link=link, baud=scenario.reader.baud)
+        except BaseException:
+            if element is not None:
+                element.close()
+            raise
+        world = cls(reader, element, beside, clock)
         try:
             world._set(scenario)
         except BaseException:
@@ -89,6 +106,15 @@ class World:
                 self.reader.lift()
             elif prompt == "PLACE_CARD" and self._card is not None and not self.reader.card_present:
                 self.reader.place(self._card)
+
+    def light(self, colour: tuple[int, int, int] | None) -> None:
+        """Let the screen that the person looks at shine in ``colour`` (sRGB 0..255); None: no more.
+
+        Raises:
+            SimError: no such colour.
+        """
+        with self._lock:
+            self._scene.light(colour, self._now())
 
     def place(self, portrait: str | None = None) -> None:
         """Lay down the scenario's card, or one of the ``portrait`` by name.
@@ -127,8 +153,24 @@ class World:
         with self._lock:
             self._camera.set(kind)
 
+    def plug_element(self, *, there: bool) -> None:
+        """Pull the secure element out, or put it back.
+
+        Raises:
+            SimError: the scenario has none, or it does not start.
+        """
+        if self.element is None:
+            raise SimError("this scenario has no secure element")
+        with self._lock:
+            if there:
+                self.element.plug()
+            else:
+                self.element.unplug()
+
     def close(self) -> None:
         self.reader.close()
+        if self.element is not None:
+            self.element.close()
 
     def _now(self) -> float:
         return self._clock() - self._scene_from

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,24 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from edge.attest.keystore_pkcs11 import Pkcs11KeyStore
+from edge.attest.keystore_tpm import TpmKeyStore
 from edge.model import Prompt
+from edge.ports import KeyStore
 from edge.reader.photo import SimulatorPhotoDecoder
 from edge.reader.reader import SamVReader
+from tests.support.hardware import missing
 from tests.support.id_reader import RecordingScreen
+from verifield_sim.scenario import SHIPPED
 from verifield_sim.server import MAX_BODY_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
+PAPER = ("cutout", "mask", "print", "print-bent")
+DISPLAYS = ("monitor", "phone", "replay-turns", "tablet")
 TIMEOUT_S = 60  # a busy machine takes seconds to import everything
 
 
@@ -101,6 +113,7 @@ def simulator() -> Iterator[Simulator]:
         process.communicate(timeout=TIMEOUT_S)
 
 
+@pytest.mark.req("E067")
 def test_the_endpoints_are_whole(simulator: Simulator) -> None:
     endpoints = simulator.endpoints
     assert set(endpoints) == {"scenario", "reader", "baud", "camera", "screen", "control", "sam_id"}
@@ -151,6 +164,8 @@ def test_the_card_can_be_lifted_and_replaced(simulator: Simulator) -> None:
         ("/screen", b"[]", 400),
         ("/screen", b"{", 400),
         ("/screen", b'{"prompt": 3}', 400),
+        ("/screen", b'{"light": "red"}', 400),
+        ("/screen", b'{"light": 3}', 400),
         ("/control/scenario", b'{"name": "/etc/passwd"}', 400),
         ("/control/card", b'{"action": "eat"}', 400),
         ("/control/card", b'{"action": "place", "portrait": "/etc/passwd"}', 400),
@@ -185,7 +200,85 @@ def test_it_ends_cleanly_and_takes_its_link_along(tmp_path: Path, number: signal
 def test_the_scenarios_are_listed() -> None:
     process = start("--list")
     out, _ = process.communicate(timeout=TIMEOUT_S)
-    assert out.split() == ["empty", "happy", "happy-hopper", "impostor", "print"]
+    people = ("empty", "happy", "happy-hopper", "impostor")
+    assert out.split() == sorted([*people, *PAPER, *DISPLAYS, "injection"])
+
+
+def test_every_instrument_can_be_brought_on(simulator: Simulator) -> None:
+    """Each before the camera of the running simulator, under light, and then the right person again."""
+    seen = []
+    for name in (*PAPER, *DISPLAYS, "injection"):
+        assert simulator.request("POST", "/control/scenario", {"name": name}) == (200, {"ok": True})
+        assert simulator.request("POST", "/screen", {"prompt": "TURN_LEFT", "light": "#FF6CFF"})[0] == 200
+        assert simulator.request("GET", "/health")[1]["scenario"] == name
+        seen.append(simulator.pictures(1)[0][1].astype(int))
+    for one, other in itertools.combinations(seen, 2):
+        assert np.abs(one - other).mean() > 2
+    assert simulator.request("POST", "/screen", {"light": None}) == (200, {"ok": True})
+    assert simulator.request("POST", "/control/scenario", {"name": "happy"})[0] == 200
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """The path of a socket has 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="vf-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.req("E067")
+@pytest.mark.parametrize("kind", ["tpm", "pkcs11"])
+def test_all_the_hardware_of_one_appliance(
+    short_folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Card reader, camera, screen and secure element of one process, each used by what its endpoint says."""
+    if why := missing(kind):
+        pytest.skip(why)
+    text = (SHIPPED / "happy.toml").read_text(encoding="utf-8")
+    (short_folder / "happy.toml").write_text(f'{text}\n[element]\nkind = "{kind}"\n', encoding="utf-8")
+    process = start("--scenario", str(short_folder / "happy.toml"), "--dir", str(short_folder))
+    try:
+        assert process.stdout is not None
+        simulator = Simulator(json.loads(process.stdout.readline()))
+        element = simulator.endpoints["element"]
+        assert element.pop("kind") == kind
+        for setting in filter(None, [element.pop("environment", "")]):
+            monkeypatch.setenv(*setting.split("=", 1))
+        store = key_store(kind, short_folder / "keys", element)
+        signer = store.create("device")
+        message = b"what an appliance says"
+        key = load_der_public_key(signer.public_key_der())
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        key.verify(signer.sign(message), message, ec.ECDSA(hashes.SHA256()))
+        assert simulator.card_number() == simulator.card_number()
+        assert simulator.pictures(1)[0][1].shape == (480, 640, 3)
+        for action in ("unplug", "plug"):
+            assert simulator.request("POST", "/control/element", {"action": action}) == (200, {"ok": True})
+        again = key_store(kind, short_folder / "keys", element).open("device")
+        assert again.public_key_der() == signer.public_key_der(), "keys stay in it"
+        assert simulator.request("POST", "/control/element", {"action": "eat"})[0] == 400
+    finally:
+        process.terminate()
+        process.communicate(timeout=TIMEOUT_S)
+    assert not (short_folder / "element").exists()
+
+
+def key_store(kind: str, folder: Path, element: dict[str, str]) -> KeyStore:
+    """What an appliance opens with the settings that the simulator names."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if kind == "tpm":
+        return TpmKeyStore.open_store(folder, tcti=element["tpm_tcti"])
+    return Pkcs11KeyStore.open_store(
+        folder,
+        module=Path(element["pkcs11_module"]),
+        token=element["pkcs11_token"],
+        pin_file=Path(element["pkcs11_pin_file"]),
+    )
+
+
+def test_a_scenario_without_a_secure_element_says_so(simulator: Simulator) -> None:
+    status, answer = simulator.request("POST", "/control/element", {"action": "unplug"})
+    assert status == 400
+    assert "secure element" in answer["error"]
 
 
 def test_an_unknown_scenario_ends_with_status_2_and_says_what_there_is(tmp_path: Path) -> None:

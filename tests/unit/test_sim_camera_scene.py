@@ -14,7 +14,7 @@ def portrait() -> np.ndarray:
     return portraits.load("astronaut")
 
 
-@pytest.mark.parametrize("kind", ["live", "print", "print-bent", "none"])
+@pytest.mark.parametrize("kind", ["live", "print", "print_bent", "none"])
 def test_frames_have_the_size_of_a_webcam_and_depend_on_seed_prompts_and_time_alone(kind: str) -> None:
     picture = None if kind == "none" else portrait()
     first, second = Scene(kind, picture, seed=5), Scene(kind, picture, seed=5)

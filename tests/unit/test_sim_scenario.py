@@ -117,7 +117,7 @@ def test_slips_are_refused_by_name(text: str) -> None:
 
 
 def test_an_unknown_scenario_is_answered_with_those_there_are() -> None:
-    with pytest.raises(SimError, match=r"empty, happy, happy-hopper, impostor, print"):
+    with pytest.raises(SimError, match=r"cutout, empty, happy, happy-hopper, impostor, injection"):
         open_scenario("nope")
 
 

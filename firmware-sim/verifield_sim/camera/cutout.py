@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,16 @@ _ROUNDS = 4
 
 
 def cut_out(portrait: Image, box: Box) -> Image:
+    """As :func:`_cut_out`; the newest few are remembered, for many scenes show one portrait."""
+    return _remembered(portrait.tobytes(), portrait.shape, box).copy()
+
+
+@lru_cache(maxsize=4)
+def _remembered(data: bytes, shape: tuple[int, ...], box: Box) -> Image:
+    return _cut_out(np.frombuffer(data, np.uint8).reshape(shape), box)
+
+
+def _cut_out(portrait: Image, box: Box) -> Image:
     """Return uint8 [height, width] cover 0..255 of the person in ``portrait`` (BGR), soft at the edge.
 
     GrabCut (Rother et al. 2004), told by the face ``box`` where head and chest must be and where they

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 # What the screen may ask, and the way the nose goes in the unmirrored picture.
 TURNS = {"TURN_LEFT": 1.0, "TURN_RIGHT": -1.0}
+_SHUT_S, _FALLING_S, _RISING_S = 0.15, 0.06, 0.09
+_TALKERS = 0.35  # of people who are looked at by a machine
 STRAIGHT = frozenset({"LOOK_STRAIGHT", "LOOK_AT_CAMERA"})
 
 
@@ -93,11 +96,54 @@ class Unrest:
 
 
 class Blinking:
-    """Whether the eyes are shut: every three to six seconds for 0.15 seconds."""
+    """The lids: every three to six seconds they fall, stay shut for 0.15 seconds, and rise."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._every = float(rng.uniform(3.0, 6.0))
         self._first = float(rng.uniform(0.0, self._every))
 
     def shut(self, now: float) -> bool:
-        return (now + self._first) % self._every < 0.15
+        return (now + self._first) % self._every < _SHUT_S
+
+    def half_shut(self, now: float) -> bool:
+        """On the way down or up."""
+        since = (now + self._first) % self._every
+        return _SHUT_S <= since < _SHUT_S + _RISING_S or since >= self._every - _FALLING_S
+
+
+class Talking:
+    """How far the jaw is open, in mm: hardly ever quite still, and some people talk now and then."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._talks = bool(rng.random() < _TALKERS)
+        self._wide = float(rng.uniform(2.0, 5.0))
+        self._idle = float(rng.uniform(0.2, 0.8))
+        self._syllables = rng.uniform(2.5, 5.5, 3)  # a second
+        self._phases = rng.uniform(0, 2 * np.pi, 5)
+        self._episode = float(rng.uniform(4.0, 9.0)), float(rng.uniform(0.25, 0.6))  # period, share of it
+
+    def at(self, now: float) -> float:
+        """Millimetres, 0 or more."""
+        slow = float(np.sin(2 * np.pi * 0.31 * now + float(self._phases[3])))
+        idle = self._idle * (0.5 + 0.5 * slow)
+        period, share = self._episode
+        place = float(now / period + self._phases[4]) % 1.0
+        if not self._talks or place > share:
+            return idle
+        waves = np.sin(2 * np.pi * self._syllables * now + self._phases[:3])
+        # Words begin and end softly.
+        swell = math.sqrt(math.sin(math.pi * place / share))
+        return idle + self._wide * swell * max(0.0, 0.45 + float(waves.mean()))
+
+
+class Drift:
+    """The gain of a camera that looks for its exposure, around 1."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._size = float(rng.uniform(0.002, 0.012))
+        self._rates = rng.uniform(0.05, 0.35, 2)
+        self._phases = rng.uniform(0, 2 * np.pi, 2)
+
+    def at(self, now: float) -> float:
+        waves = np.sin(2 * np.pi * self._rates * now + self._phases)
+        return 1.0 + self._size * float(waves.mean())

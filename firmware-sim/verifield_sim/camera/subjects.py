@@ -17,6 +17,7 @@ _NOSE_BELOW_EYES, _MOUTH_BELOW_EYES, _CHIN_BELOW_EYES = 31.0, 52.0, 100.0
 _HEAD_HALF_WIDTH, _HEAD_HALF_HEIGHT, _HEAD_HALF_DEPTH = 80.0, 130.0, 92.0
 _HEAD_CENTRE = -88.0  # behind the plane of the eyes
 _NECK_AXIS = -90.0
+_MOUTH_INSIDE = (36.0, 30.0, 62.0)
 _TWIST = (108.0, 90.0)  # the neck takes up the turn below the chin; the chest stays
 
 _HEIGHT_RASTER_MM, _HEIGHT_RASTER = 2.5, 257  # +-320 mm
@@ -31,7 +32,7 @@ def head(portrait: Image, box: Box) -> Relief:
     four = _u8(np.dstack([texture, cover]))
     if (missing := round(origin[1] + 360 / mm_per_px) - four.shape[0]) > 0:
         four = _u8(cv2.copyMakeBorder(four, 0, missing, 0, 0, cv2.BORDER_REPLICATE))
-    return Relief(four, _head_height(), origin, mm_per_px, _HEIGHT_RASTER_MM, _NECK_AXIS, _TWIST)
+    return Relief(four, head_height(), origin, mm_per_px, _HEIGHT_RASTER_MM, _NECK_AXIS, _TWIST)
 
 
 def closed_eyes(figure: Relief, eye_distance_mm: float = 60.0) -> Image:
@@ -48,13 +49,43 @@ def closed_eyes(figure: Relief, eye_distance_mm: float = 60.0) -> Image:
     return _u8(np.dstack([lids, figure.texture[..., 3]]))
 
 
+def half_closed_eyes(figure: Relief, closed: Image) -> Image:
+    """The texture with its lids half-way down. ``closed``: as ``closed_eyes`` gives it."""
+    texture = figure.texture.copy()
+    row = round(figure.origin[1])  # of the pupils
+    texture[:row] = closed[:row]
+    return texture
+
+
+def jaw_down(figure: Relief, texture: Image, opening_mm: float) -> tuple[slice, slice, Image]:
+    """The part of ``texture`` that changes when the jaw sinks by ``opening_mm``, and where it lies.
+
+    The skin below the lips goes down, least at the chin's edge and the corners of the mouth; behind the lips
+    it is dark.
+    """
+    px = 1.0 / figure.mm_per_px
+    centre_x, line = figure.origin[0], figure.origin[1] + _MOUTH_BELOW_EYES * px
+    rows = slice(round(line - 4 * px), round(line + 46 * px))
+    cols = slice(max(0, round(centre_x - 40 * px)), round(centre_x + 40 * px))
+    y, x = np.mgrid[rows, cols].astype(np.float32)[:, : texture.shape[0], : texture.shape[1]]
+    across = np.exp(-0.5 * ((x - centre_x) / (13 * px)) ** 2)
+    down = np.clip((y - line) / px, 0, None)
+    shift = opening_mm * px * across * np.clip(1.0 - down / 44.0, 0.0, 1.0)
+    source = np.where(y >= line, np.maximum(y - shift, line), y).astype(np.float32)
+    moved = cv2.remap(texture, x, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    gap = np.clip((shift - (y - line)) / px, 0.0, 1.0) * (y >= line)
+    dark = np.clip(cv2.GaussianBlur(gap.astype(np.float32), (0, 0), 0.8), 0.0, 1.0)[..., None]
+    moved[..., :3] = moved[..., :3] * (1.0 - dark) + np.array(_MOUTH_INSIDE) * dark
+    return rows, cols, _u8(moved)
+
+
 def paper_print(portrait: Image, box: Box, rng: np.random.Generator, *, bend_mm: float = 0.0) -> Relief:
     """A printed photograph with a white border; ``bend_mm`` is how far its sides curl away."""
     picture, mm_per_px, origin = _rescaled(portrait, box)
     half = round(125 / mm_per_px), round(150 / mm_per_px)
     centre = round(origin[0]), round(origin[1] + 25 / mm_per_px)
     sheet = _crop(picture, centre, half)
-    sheet = _printed(sheet, rng)
+    sheet = printed(sheet, rng)
     b = round(12 / mm_per_px)
     bordered = cv2.copyMakeBorder(sheet, b, b, b, b, cv2.BORDER_CONSTANT, value=(228, 234, 236))
     grain = cv2.GaussianBlur(rng.normal(0, 6, bordered.shape[:2]).astype(np.float32), (0, 0), 0.9)
@@ -110,7 +141,7 @@ def _crop(picture: Image, centre: tuple[int, int], half: tuple[int, int]) -> Ima
     return wide[y - half[1] : y + half[1], x - half[0] : x + half[0]].astype(np.uint8)
 
 
-def _printed(picture: Image, rng: np.random.Generator) -> Image:
+def printed(picture: Image, rng: np.random.Generator) -> Image:
     """Ink on paper: less contrast, a halftone screen at 45 degrees, softened."""
     ink = picture.astype(np.float32) * 0.78 + 38.0
     rows, cols = np.indices(picture.shape[:2], dtype=np.float32)
@@ -129,18 +160,21 @@ def _thumbs(sheet: npt.NDArray[np.uint8], mm_per_px: float) -> None:
         cv2.ellipse(sheet, centre, axes, tilt, 0, 360, (92, 116, 166, 255), 2, cv2.LINE_AA)
 
 
-def _head_height() -> Field:
-    """Height over the eye plane in mm: an ellipsoid for the skull, features on it, neck and chest behind."""
+def head_height(*, broad: float = 1.0, features: float = 1.0) -> Field:
+    """Height over the eye plane in mm: an ellipsoid for the skull, features on it, neck and chest behind.
+
+    ``broad`` widens the skull, ``features`` raises nose, mouth and chin: another head.
+    """
     reach = (np.arange(_HEIGHT_RASTER, dtype=np.float32) - _HEIGHT_RASTER // 2) * _HEIGHT_RASTER_MM
     x, y = np.meshgrid(reach, reach)
-    r2 = (x / _HEAD_HALF_WIDTH) ** 2 + (y / _HEAD_HALF_HEIGHT) ** 2
+    r2 = (x / (_HEAD_HALF_WIDTH * broad)) ** 2 + (y / _HEAD_HALF_HEIGHT) ** 2
     skull = _HEAD_CENTRE + _HEAD_HALF_DEPTH * np.sqrt(np.maximum(1.0 - r2, 0.0))
-    skull += _bump(x, y, below=0, half=(34, 12)) * -5.0
-    skull += _bump(x, y, below=_MOUTH_BELOW_EYES, half=(22, 16)) * 6.0
-    skull += _bump(x, y, below=_CHIN_BELOW_EYES - 8, half=(20, 14)) * 9.0
+    skull += _bump(x, y, below=0, half=(34, 12)) * (-5.0 * features)
+    skull += _bump(x, y, below=_MOUTH_BELOW_EYES, half=(22, 16)) * (6.0 * features)
+    skull += _bump(x, y, below=_CHIN_BELOW_EYES - 8, half=(20, 14)) * (9.0 * features)
     above = _bump(x, y, below=_NOSE_BELOW_EYES, half=(9, 20)) * (y <= _NOSE_BELOW_EYES)
     below = _bump(x, y, below=_NOSE_BELOW_EYES, half=(11, 8)) * (y > _NOSE_BELOW_EYES)
-    skull += (above + below) * 25.0
+    skull += (above + below) * (25.0 * features)
     rise = np.clip((y - 120.0) / 110.0, 0.0, 1.0)
     body = -74.0 + 40.0 * rise * rise * (3 - 2 * rise) - 0.0006 * x * x
     # A soft maximum: no step between head and neck, which would tear the picture.
