@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from edge.answers import Accommodation
 from edge.capture.choose import Chosen, FaceChooser, MultipleFaces
 from edge.capture.quality import SHARPNESS, assess, crowd
 from edge.capture.run_up import RUN_AFTER_BREAK_S, RUN_S, GoodRun
@@ -17,9 +18,20 @@ from edge.capture.steady import CAMERA_ENDED
 from edge.errors import CameraLost
 from edge.geometry import yaw_ratio
 from edge.liveness.fusion import with_identity_continuity
+from edge.liveness.plan import plan_challenge
 from edge.liveness.session import LivenessSession
 from edge.match.score import match
-from edge.model import CaptureRecord, Embedding, Face, Frame, LivenessResult, Prompt, QualityComponent
+from edge.model import (
+    CameraAssurance,
+    CaptureRecord,
+    Colour,
+    Embedding,
+    Face,
+    Frame,
+    LivenessResult,
+    Prompt,
+    QualityComponent,
+)
 from edge.policy import LIVE_LIVE, Policy
 from edge.ports import Camera, Screen
 from edge.vision import Vision
@@ -32,13 +44,25 @@ MAX_INTERRUPTIONS = 5  # then the camera is broken, or somebody pulls its plug t
 
 @dataclass(frozen=True, slots=True)
 class Eyes:
-    """What looks. ``monotonic``: seconds, of the clock that stamps the frames."""
+    """What looks. ``monotonic``: seconds, of the clock that stamps the frames.
+
+    ``allow_simulated``: whether frames may come from a file or a simulator.
+    """
 
     camera: Camera
     vision: Vision
     screen: Screen
     policy: Policy
     monotonic: Callable[[], float]
+    allow_simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """For whom the challenge is. ``attempt``: 1 for the first with this document of late."""
+
+    accommodation: Accommodation = field(default_factory=Accommodation)
+    attempt: int = 1
 
 
 def capture_face(
@@ -48,18 +72,25 @@ def capture_face(
     timeout_s: float,
     patience_s: float,
     stop_code: Callable[[], str],
+    asking: Asking | None = None,
 ) -> tuple[FaceCapture, str]:
     """Have one challenge answered, and why it was stopped if it was.
 
     A camera that is lost pauses the capture with a word to whoever stands there. When it is back, all that
     was seen is forgotten and a challenge of a fresh nonce begins: what was interrupted is no answer, neither
-    passed nor an attack. ``timeout_s``: for one challenge; ``patience_s``: for all of it, with the pauses.
+    passed nor an attack. ``timeout_s``: for one challenge, longer where the person was given more time;
+    ``patience_s``: for all of it, with the pauses.
 
     Raises:
         CameraLost: the camera did not come back in that time, or was lost too often.
     """
+    asking = asking or Asking()
+    if asking.accommodation.more_time:
+        timeout_s, patience_s = (
+            eyes.policy.liveness.more_time_factor * seconds for seconds in (timeout_s, patience_s)
+        )
     deadline = eyes.monotonic() + patience_s
-    face = FaceCapture(eyes, nonce=fresh_nonce())
+    face = FaceCapture(eyes, nonce=fresh_nonce(), asking=asking)
     while True:
         try:
             stopped = face.run(min(timeout_s, deadline - eyes.monotonic()), stop_code=stop_code)
@@ -96,10 +127,17 @@ class FaceCapture:
     by itself.
     """
 
-    def __init__(self, eyes: Eyes, *, nonce: bytes, shots: _BestShot | None = None) -> None:
+    def __init__(
+        self, eyes: Eyes, *, nonce: bytes, asking: Asking | None = None, shots: _BestShot | None = None
+    ) -> None:
         self._eyes = eyes
         self._nonce = nonce
-        self._liveness = LivenessSession(nonce, eyes.policy.liveness)
+        self._asking = asking = asking or Asking()
+        self._plan = plan_challenge(
+            eyes.policy.liveness, asking.accommodation, can_light=eyes.screen.can_light
+        )
+        self._lit: Colour | None = None
+        self._liveness = self._fresh_session()
         self._shots = shots or _BestShot()
         self._chooser = FaceChooser()
         self._run_up = GoodRun(
@@ -116,7 +154,7 @@ class FaceCapture:
 
     def afresh(self, nonce: bytes) -> FaceCapture:
         """Begin again after an interruption: of what was seen only the counts stay."""
-        return FaceCapture(self._eyes, nonce=nonce, shots=self._shots.afresh())
+        return FaceCapture(self._eyes, nonce=nonce, asking=self._asking, shots=self._shots.afresh())
 
     def run(self, timeout_s: float, *, stop_code: Callable[[], str]) -> str:
         """Feed frames until the challenge is over, time is up, or ``stop_code`` says why to stop: returned.
@@ -126,8 +164,11 @@ class FaceCapture:
         """
         eyes, guide = self._eyes, _Guide(self._eyes.screen)
         deadline = eyes.monotonic() + timeout_s
-        with ThreadPoolExecutor(1, "motion") as beside:
-            return self._look(guide, beside, deadline, stop_code)
+        try:
+            with ThreadPoolExecutor(1, "motion") as beside:
+                return self._look(guide, beside, deadline, stop_code)
+        finally:
+            eyes.screen.light(None)
 
     def _look(
         self, guide: _Guide, beside: ThreadPoolExecutor, deadline: float, stop_code: Callable[[], str]
@@ -149,12 +190,35 @@ class FaceCapture:
                 quality = (crowd(choice.count),)
             self._shots.offer(frame, face, quality)
             guide.tell(self._ask(frame, face, quality), quality)
+            self._show_light()
         return ""
+
+    def _show_light(self) -> None:
+        """Let the screen be as the challenge wants it; the time is that of the order, before it is obeyed."""
+        colour = self._liveness.light
+        if colour == self._lit:
+            return
+        self._lit = colour
+        ordered_at = self._eyes.monotonic()
+        self._eyes.screen.light(colour)
+        if colour is not None and self._eyes.screen.can_light:
+            self._liveness.lit(ordered_at)
+
+    def _fresh_session(self) -> LivenessSession:
+        eyes = self._eyes
+        return LivenessSession(
+            self._nonce,
+            eyes.policy.liveness,
+            plan=self._plan,
+            passive=eyes.vision.passive(),
+            made_up_frames_pass=eyes.allow_simulated,
+            attempt=self._asking.attempt,
+        )
 
     def _ask(self, frame: Frame, face: Face | None, quality: tuple[QualityComponent, ...]) -> Prompt | None:
         """Let the challenge see the frame once it has begun; until then only how long nobody is there."""
         if not self._begun and (face is not None or quality):
-            self._liveness = LivenessSession(self._nonce, self._eyes.policy.liveness)
+            self._liveness = self._fresh_session()
             self._begun = self._run_up.offer(face, quality, frame.captured_at)
             if not self._begun:
                 return Prompt.LOOK_AT_CAMERA if face is None or self._straight(face) else Prompt.LOOK_STRAIGHT
@@ -172,7 +236,10 @@ class FaceCapture:
 
     def record(self) -> CaptureRecord:
         """What was seen."""
-        return self._shots.record(self._eyes.camera, crowded=self._crowded)
+        record = self._shots.record(self._eyes.camera, crowded=self._crowded)
+        if self._liveness.injection_signs:  # whatever the camera says it is
+            record = replace(record, assurance=CameraAssurance.SIMULATED)
+        return record
 
     def judge(self) -> LivenessResult:
         """Judge the challenge; the face that answered it must be the one that will be matched."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.answers import GalleryResult, PrivateField, SessionAnswers
+from edge.answers import ChallengeKind, ChallengeVariant, GalleryResult, PrivateField, SessionAnswers
 
 Image = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]  # red, green, blue as sRGB, 0..255
 
 
 class Outcome(StrEnum):
@@ -112,6 +113,7 @@ class Prompt(StrEnum):
     TURN_LEFT = "TURN_LEFT"  # towards the person's own left: the nose moves right in the picture
     TURN_RIGHT = "TURN_RIGHT"
     LOOK_STRAIGHT = "LOOK_STRAIGHT"
+    WATCH_SCREEN = "WATCH_SCREEN"  # it changes colour, and the face is lit by it
     CAMERA_LOST = "CAMERA_LOST"
     CAMERA_FROZEN = "CAMERA_FROZEN"
     CAMERA_BLACK = "CAMERA_BLACK"
@@ -149,65 +151,6 @@ class Hole:
     last_seq: int
     last_sha256: bytes
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Where the device's own clock stood when the cloud's word arrived. ``monotonic_ns``: since boot."""
-
-    boot_id: str
-    monotonic_ns: int
-
-
-BY_HAND = Arrival("by-hand", 0)
-"""Of a word that lay on a stick: it says nothing about when this boot's clock stood where."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClockMark:
-    """What the clocks showed together at the newest record whose time was not SUSPECT. ``wall``: aware."""
-
-    boot_id: str
-    monotonic_ns: int
-    wall: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """The cloud's newest word. ``server_time``: None where the device has none since it was enrolled.
-
-    ``arrival``: when that word came. ``uptime_ns``: how long the device was certainly on since, up to
-    the moment ``mark``, which may be of a later boot.
-    """
-
-    server_time: datetime | None
-    arrival: Arrival
-    mark: Arrival
-    uptime_ns: int = 0
-
-    def elapsed(self, now: Arrival) -> timedelta:
-        """At least this long ago: time switched off is not known, time switched on is."""
-        return timedelta(microseconds=self._elapsed_ns(now) // 1000)
-
-    def until(self, now: Arrival) -> Contact:
-        """The same word, with the time until ``now`` counted."""
-        return Contact(self.server_time, self.arrival, now, self._elapsed_ns(now))
-
-    def after_word_by_hand(self, server_time: datetime, now: Arrival) -> Contact:
-        """What is known once a word was read that had lain on a stick, for nobody knows how long.
-
-        One that is not newer is no new word, and the time that was certain before stays so.
-        """
-        if self.server_time is None:
-            return Contact(server_time, BY_HAND, now)
-        if server_time <= self.server_time:
-            return self.until(now)
-        since = self.server_time + self.elapsed(now) - server_time
-        return Contact(server_time, BY_HAND, now, max(0, since // timedelta(microseconds=1)) * 1000)
-
-    def _elapsed_ns(self, now: Arrival) -> int:
-        counted_ns = self.mark.monotonic_ns if self.mark.boot_id == now.boot_id else 0
-        return self.uptime_ns + max(0, now.monotonic_ns - counted_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +224,18 @@ class LivenessDecision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExpertScore:
-    """One signal. ``score`` None means the expert could not judge, which is never a pass."""
+    """One signal. ``score`` None means the expert could not judge, which is never a pass.
+
+    ``advisory``: it is shown and may accuse, but does not pass or fail by itself, since others judge what it
+    sees as well, or since the policy does without it.
+    """
 
     name: str
     score: float | None
     threshold: float
     reason: str = ""
     model_sha256: str = ""
+    advisory: bool = False
 
     @property
     def passed(self) -> bool:
@@ -296,19 +244,52 @@ class ExpertScore:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeRecord:
-    """``actions`` derive from ``nonce`` (16 bytes); ``completed`` counts those answered in order."""
+    """``actions`` derive from ``nonce`` (16 bytes); ``completed`` counts those answered in order.
+
+    ``kinds``: in the order asked. ``light``: sequence and response, where there was one. ``turns``: how far
+    each answered turn went, as a change of the yaw ratio. ``time_factor``: of the time limits.
+    ``attempt``: 1 for the first with this document of late.
+    """
 
     nonce: bytes
     actions: tuple[Prompt, ...]
     completed: int
+    kinds: tuple[ChallengeKind, ...] = ()
+    variant: ChallengeVariant = ChallengeVariant.STANDARD
+    light: LightRecord | None = None
+    turns: tuple[float, ...] = ()
+    time_factor: float = 1.0
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LightRecord:
+    """What the screen showed and how the face answered.
+
+    ``shown_ms``: when each colour came, after the first. ``response``: per colour, how much brighter the
+    face became in red, green and blue against the background, as a natural logarithm around its mean; empty
+    where it could not be measured. ``lag_ms``: from screen to picture.
+    """
+
+    colours: tuple[Colour, ...]
+    shown_ms: tuple[int, ...] = ()
+    response: tuple[tuple[float, float, float], ...] = ()
+    lag_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LivenessResult:
+    """``score``: all signals as one number, 0..1, higher is more alive; None where one is missing.
+
+    LIVE needs ``score`` >= ``threshold``, and every expert that is not advisory to pass.
+    """
+
     decision: LivenessDecision
     experts: tuple[ExpertScore, ...]
     challenge: ChallengeRecord
     reasons: tuple[str, ...]
+    score: float | None = None
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,16 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from edge.answers import SessionText, Step
+from edge.answers import ChallengeKind, SessionText, Step
 from verifield.policy import check_floors, policy_sha256
 from verifield.v1 import policy_pb2 as pb
+from verifield.v1.attestation_pb2 import ChallengeKind as KindNumber
 
 BUILT_IN_VERSION = 0
 """Below every version that a cloud may sign."""
 
 _STEP_PREFIX = "SESSION_STEP_"
+_KIND_PREFIX = "CHALLENGE_KIND_"
 
 LIVE_LIVE = "live/live"
 LIVE_CHIP_PHOTO = "live/chip_photo"
@@ -73,8 +75,25 @@ class QualityPolicy:
 
 @dataclass(frozen=True, slots=True)
 class LivenessPolicy:
-    """Limits of the first liveness, calibrated on the simulator's heads and prints (docs: see each line)."""
+    """Limits of liveness; where each comes from is said with it, the whole in docs/liveness.md."""
 
+    # What is asked for, light first. It is left out where no screen can show it, unless it is required; the
+    # record says so.
+    challenges: tuple[ChallengeKind, ...] = (ChallengeKind.LIGHT, ChallengeKind.TURNS)
+    require_light: bool = False
+    refuse_variants: bool = False  # then nobody is excused from light or turns
+    more_time_factor: float = 2.0  # of the time limits, for people who need longer
+    max_attempts: int = 5  # failed ones with one document within a quarter of an hour
+    # All signals as one number (edge.liveness.fusion): 0.5 is the operating point that was calibrated.
+    min_score: float = 0.5
+    passive_floor: float = 0.2  # of the passive signals alone: no answer to a challenge makes up for less
+    max_passive_spoof: float = 0.02  # at or under it they accuse
+    # Light. Of replays of another session's answer one in 300 reaches 8 bits; simulated heads lit by a small
+    # screen in a bright room (4 to 12 % of its light) show 11 to 13, which is the most that can be measured.
+    min_light_bits: float = 9.0
+    min_light_strength: float = 0.012
+    # Simulated heads show 0.08 to 0.56 (24 sessions), displays -0.33 to 0.06, prints mostly less than 0.
+    min_light_shape: float = 0.0
     # Head turn. A head turned by 25 degrees changes its yaw ratio by 0.16 to 0.38; a print tilted by up to
     # 38 degrees, flat or bent, by 0.14 at most, because the ratio hardly changes under affine motion.
     challenge_turns: int = 3
@@ -215,8 +234,21 @@ def _match(message: pb.MatchPolicy) -> MatchPolicy:
 
 
 def _liveness(message: pb.LivenessPolicy) -> LivenessPolicy:
+    """What the message leaves out is as built in."""
+    built_in = LivenessPolicy()
+    names = [KindNumber.Name(number).removeprefix(_KIND_PREFIX) for number in message.challenges]
+    has = message.HasField
     return replace(
-        LivenessPolicy(), min_planar_relief=message.relief_threshold, challenge_turns=message.turns
+        built_in,
+        min_planar_relief=message.relief_threshold,
+        challenge_turns=message.turns,
+        challenges=tuple(map(ChallengeKind, names)) or built_in.challenges,
+        require_light=message.require_light,
+        refuse_variants=message.refuse_variants,
+        min_score=message.score_threshold if has("score_threshold") else built_in.min_score,
+        passive_floor=message.passive_threshold if has("passive_threshold") else built_in.passive_floor,
+        max_attempts=message.max_attempts if has("max_attempts") else built_in.max_attempts,
+        more_time_factor=(message.more_time_factor if has("more_time_factor") else built_in.more_time_factor),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from edge.answers import EarlierRecord, GalleryResult, SessionText, SignedIn, Stop, TextShown
 from edge.model import (
     CameraAssurance,
+    Colour,
     DocumentType,
     Embedding,
     Face,
@@ -71,9 +72,19 @@ class PhotoDecoder(Protocol):
 
 
 class Screen(Protocol):
-    """Tells the person what to do."""
+    """Tells the person what to do, and lights the face where it can."""
+
+    @property
+    def can_light(self) -> bool:
+        """Whether it can fill itself with one colour, as far as it knows now."""
 
     def show(self, prompt: Prompt) -> None: ...
+
+    def light(self, colour: Colour | None) -> None:
+        """Fill the screen with ``colour`` (sRGB, 0..255 each) until told otherwise; None: back to normal.
+
+        Returns once the colour was handed over; the prompt stays readable on it.
+        """
 
 
 class Desk(Protocol):
@@ -125,6 +136,26 @@ class GallerySearch(Protocol):
 class FaceDetector(Protocol):
     def detect(self, image: Image) -> list[Face]:
         """All faces, best score first."""
+
+
+class FrameExpert(Protocol):
+    """Judges from one picture whether a face is alive. Safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, under which its score is recorded."""
+
+    @property
+    def model_sha256(self) -> str:
+        """Digest of the file that judges, 64 lower-case hexadecimal digits."""
+
+    def live(self, image: Image, face: Face) -> float:
+        """Return 0..1, higher is more alive; ``image``: uint8 [height, width, 3], BGR.
+
+        Raises:
+            ValueError: the picture, the face or the network's answer is not usable. That is no score,
+                and never a pass.
+        """
 
 
 class Signer(Protocol):

@@ -75,6 +75,11 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
         "en": "→ Turn your head to your right.",
     },
     Prompt.LOOK_STRAIGHT: {"zh": "请正视镜头。", "es": "Mire al frente.", "en": "Look straight ahead."},
+    Prompt.WATCH_SCREEN: {
+        "zh": "☀ 请看屏幕并保持不动：屏幕会变换颜色。",
+        "es": "☀ Mire la pantalla sin moverse: cambiará de color.",
+        "en": "☀ Keep looking at the screen and hold still: it changes colour.",
+    },
     Prompt.CAMERA_LOST: {
         "zh": "摄像头已断开，请重新插好。",
         "es": "La cámara se ha desconectado: vuelva a enchufarla.",

@@ -10,9 +10,14 @@ from edge.capture.choose import choose_portrait
 from edge.capture.detector import YuNetDetector
 from edge.capture.live import LiveDetector
 from edge.errors import InputError
+from edge.liveness.calibration import PassiveCalibration
+from edge.liveness.minifasnet import open_minifasnet
+from edge.liveness.passive import PassiveEvidence
+from edge.liveness.texture import TextureExpert
 from edge.match.embedder import SFaceEmbedder
 from edge.model import Embedding, Face, Image
 from edge.models.store import ModelStore
+from edge.ports import FrameExpert
 
 DETECTOR_MODEL = "yunet-int8bq"
 EMBEDDING_MODEL = "sface-int8bq"
@@ -20,18 +25,23 @@ EMBEDDING_MODEL = "sface-int8bq"
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """Opened with ``Vision.open``. Pictures are uint8 [height, width, 3], BGR."""
+    """Opened with ``Vision.open``. Pictures are uint8 [height, width, 3], BGR.
+
+    ``experts``: what judges from one picture whether a face lives; ``calibration``: of all passive signals.
+    """
 
     detector: YuNetDetector
     embedder: SFaceEmbedder
     live: LiveDetector
+    experts: tuple[FrameExpert, ...]
+    calibration: PassiveCalibration
 
     @classmethod
     def open(cls, store: ModelStore, *, threads: int) -> Vision:
         """Load the default models.
 
         Raises:
-            SetupError: MODEL_MISSING or MODEL_DIGEST.
+            SetupError: MODEL_MISSING, MODEL_DIGEST or MODEL_UNREADABLE.
         """
         embedding = store.entry(EMBEDDING_MODEL)
         path = store.path(DETECTOR_MODEL)
@@ -47,6 +57,8 @@ class Vision:
                 threads=threads,
             ),
             LiveDetector(quick),
+            _open_experts(store),
+            PassiveCalibration.built_in(),
         )
 
     def detect(self, image: Image) -> list[Face]:
@@ -56,6 +68,10 @@ class Vision:
     def watch(self, image: Image) -> list[Face]:
         """As :meth:`detect`, for pictures of a camera, where time counts: see ``edge.capture.live``."""
         return self.live.detect(image)
+
+    def passive(self) -> PassiveEvidence:
+        """Fresh passive signals, for one person."""
+        return PassiveEvidence(self.experts, self.calibration)
 
     def embed(self, image: Image, face: Face) -> Embedding:
         """The template of one face of ``image``."""
@@ -76,3 +92,10 @@ class Vision:
                 hint="Read the card again; if it stays so, the case needs a clerk.",
             )
         return self.embed(portrait, face)
+
+
+def _open_experts(store: ModelStore) -> tuple[FrameExpert, ...]:
+    """The product's own network, and MiniFASNet where it was fetched; with one thread each."""
+    own = TextureExpert.open(threads=1)
+    optional = open_minifasnet(store, threads=1)
+    return (own,) if optional is None else (own, optional)

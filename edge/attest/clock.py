@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
 
+from edge.contact import Arrival, ClockMark, Contact
 from edge.errors import HardwareError
-from edge.model import Arrival, ClockMark, Contact, Validity
+from edge.model import Validity
 from edge.ports import Clock
 from verifield.v1.attestation_pb2 import (
     TIME_QUALITY_BOUNDED,

@@ -6,15 +6,30 @@ import hashlib
 import math
 from collections.abc import Iterable
 
-from edge.answers import GalleryResult, ManualVerdict, SessionAnswers, SignedIn, TextShown
+from edge.answers import ChallengeVariant, GalleryResult, ManualVerdict, SessionAnswers, SignedIn, TextShown
 from edge.attest.disclosures import commitments, encode_picture
-from edge.model import CaptureRecord, ExpertScore, IdDocument, LivenessResult, MatchResult, PhotoOrigin
+from edge.model import (
+    CaptureRecord,
+    ChallengeRecord,
+    ExpertScore,
+    IdDocument,
+    LightRecord,
+    LivenessResult,
+    MatchResult,
+    PhotoOrigin,
+)
 from verifield.commitments import Disclosure
 from verifield.v1 import attestation_pb2 as pb
 
 _PHOTO_ORIGINS = {
     PhotoOrigin.SAME: pb.PHOTO_ORIGIN_UNSPECIFIED,
     PhotoOrigin.PRINTED: pb.PHOTO_ORIGIN_PRINTED,
+}
+
+_VARIANTS = {
+    ChallengeVariant.STANDARD: pb.CHALLENGE_VARIANT_UNSPECIFIED,
+    ChallengeVariant.NO_SCREEN: pb.CHALLENGE_VARIANT_NO_SCREEN,
+    ChallengeVariant.NO_TURN: pb.CHALLENGE_VARIANT_NO_TURN,
 }
 
 
@@ -55,15 +70,36 @@ def capture_part(capture: CaptureRecord) -> pb.Capture:
 
 def liveness_part(liveness: LivenessResult) -> pb.Liveness:
     """Scores, thresholds and the challenge with its answer."""
-    challenge = liveness.challenge
+    scored = liveness.score is not None and math.isfinite(liveness.score)
     return pb.Liveness(
         decision=pb.LivenessDecision.Value(f"LIVENESS_DECISION_{liveness.decision.value}"),
         experts=[_expert(item) for item in liveness.experts],
-        challenge=pb.Challenge(
-            nonce=challenge.nonce,
-            actions=[action.value for action in challenge.actions],
-            completed=challenge.completed,
-        ),
+        challenge=_challenge(liveness.challenge),
+        score=liveness.score if scored else None,
+        threshold=liveness.threshold,
+    )
+
+
+def _challenge(challenge: ChallengeRecord) -> pb.Challenge:
+    return pb.Challenge(
+        nonce=challenge.nonce,
+        actions=[action.value for action in challenge.actions],
+        completed=challenge.completed,
+        kinds=[pb.ChallengeKind.Value(f"CHALLENGE_KIND_{kind.value}") for kind in challenge.kinds],
+        variant=_VARIANTS[challenge.variant],
+        light=None if challenge.light is None else _light(challenge.light),
+        turns=challenge.turns,
+        time_factor=challenge.time_factor,
+        attempt=challenge.attempt,
+    )
+
+
+def _light(light: LightRecord) -> pb.LightChallenge:
+    return pb.LightChallenge(
+        colours=["#{:02X}{:02X}{:02X}".format(*colour) for colour in light.colours],
+        shown_ms=light.shown_ms,
+        response=[pb.LightResponse(red=red, green=green, blue=blue) for red, green, blue in light.response],
+        lag_ms=light.lag_ms,
     )
 
 
@@ -124,6 +160,8 @@ def _expert(expert: ExpertScore) -> pb.LivenessExpert:
         threshold=expert.threshold,
         passed=scored and expert.passed,
         model_sha256=bytes.fromhex(expert.model_sha256),
+        advisory=expert.advisory,
+        reason=expert.reason,
     )
 
 

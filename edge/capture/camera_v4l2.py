@@ -17,9 +17,11 @@ import numpy as np
 
 from edge.capture.latest import LatestSlot
 from edge.capture.video_devices import (
+    VIDEO_CLASS,
     UsbIdentity,
     choose_by_serial,
     find_again,
+    is_virtual,
     list_video_devices,
     parse_serial,
     stable_identity,
@@ -129,7 +131,7 @@ class Machine:
     """Where a machine keeps its cameras, and how one is opened and asked whether somebody else has it."""
 
     devices: Path = Path("/dev")
-    video_class: Path = Path("/sys/class/video4linux")
+    video_class: Path = VIDEO_CLASS
     open_source: Callable[[Path], VideoSource | None] = open_v4l2
     is_busy: Callable[[Path], bool] = is_busy
 
@@ -184,7 +186,7 @@ class HostCameras:
 def assurance_of(name: str, video_class: Path) -> CameraAssurance:
     """HOST for a device on a bus; a loopback is made by software, and any program can feed it frames."""
     place = video_class / name
-    if not place.exists() or "virtual" in place.resolve().parts:
+    if not place.exists() or is_virtual(place):
         return CameraAssurance.SIMULATED
     return CameraAssurance.HOST
 

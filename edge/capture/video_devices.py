@@ -13,8 +13,27 @@ from pathlib import Path
 
 from edge.errors import HardwareError
 
+VIDEO_CLASS = Path("/sys/class/video4linux")
+"""Where Linux tells of its cameras."""
+
 MAX_WORD_CHARS = 64
 """Of a name or serial; USB strings have at most 126 characters, and a camera chooses its own."""
+
+
+VIRTUAL_DRIVERS = frozenset({"v4l2loopback", "vivid", "vimc", "akvcam", "dummy_hcd", "vhci_hcd"})
+"""Of the kernel, that make pictures or pass on those of a program: loopbacks, test sources, and USB buses
+whose devices are somewhere else or made up (USB over a network, gadgets on a dummy controller)."""
+
+VIRTUAL_NAMES = (
+    "obs virtual",
+    "droidcam",
+    "iriun",
+    "manycam",
+    "dummy video device",
+    "virtual camera",
+    "vivid",
+)
+"""How programs that feed pictures call their device, in lower case; a name proves nothing in favour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +116,25 @@ def _device(entry: Path) -> VideoDevice:
         node=entry.name,
         name=_word(entry / "name"),
         identity=_identity(place / "device"),
-        virtual="virtual" in place.parts,
+        virtual=is_virtual(entry),
+    )
+
+
+def is_virtual(entry: Path) -> bool:
+    """Whether the node ``entry`` of ``/sys/class/video4linux`` is made by software, as the kernel tells it.
+
+    A device on no bus lies under ``devices/virtual``; others tell by their driver, by the controller that
+    they hang on, or by their name.
+    """
+    place = entry.resolve()
+    parts = {part.split(".")[0] for part in place.parts}
+    driver = place / "device" / "driver"
+    drivers = {driver.resolve().name} if driver.exists() else set()
+    name = _word(entry / "name").lower()
+    return (
+        "virtual" in parts
+        or bool((parts | drivers) & VIRTUAL_DRIVERS)
+        or any(known in name for known in VIRTUAL_NAMES)
     )
 
 

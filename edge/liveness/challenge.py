@@ -24,10 +24,10 @@ import math
 import statistics
 from enum import StrEnum
 
+from edge.liveness.nonce import NONCE_BYTES
 from edge.model import Prompt
 from edge.policy import LivenessPolicy
 
-NONCE_BYTES = 16
 DOMAIN = b"verifield head-turn v1"  # keeps this use of the nonce apart from any other
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.3, 1.3  # longer tries patience, shorter leaves a replay in step
 FINAL_PAUSE_S = 0.2  # the last look straight ahead has nothing to hide
@@ -77,14 +77,18 @@ def _stream(nonce: bytes, policy: LivenessPolicy) -> bytes:
 
 
 class HeadTurnChallenge:
-    """Fed with one yaw ratio per frame; see the table at the top of this file."""
+    """Fed with one yaw ratio per frame; see the table at the top of this file.
 
-    def __init__(self, nonce: bytes, policy: LivenessPolicy) -> None:
+    ``time_factor``: of the time limits, never of what a human can do at the soonest.
+    """
+
+    def __init__(self, nonce: bytes, policy: LivenessPolicy, *, time_factor: float = 1.0) -> None:
         self.actions = new_challenge(nonce, policy)
         self.state = State.SETTLING
         self.completed = 0  # actions answered in order
         self.failure = ""  # a reason code once FAILED
         self._policy = policy
+        self._time_factor = time_factor
         self._pauses = (*new_pauses(nonce, policy), FINAL_PAUSE_S)
         self._step_began: float | None = None
         self._last_seen: float | None = None
@@ -104,6 +108,11 @@ class HeadTurnChallenge:
         return min(self._peaks, default=None)
 
     @property
+    def answered(self) -> tuple[float, ...]:
+        """How far each answered turn went, in order."""
+        return tuple(self._peaks)
+
+    @property
     def begun(self) -> bool:
         """Whether a turn was asked for already."""
         return self.completed > 0 or self.state is not State.SETTLING
@@ -114,7 +123,8 @@ class HeadTurnChallenge:
             return None
         began = self._step_began = now if self._step_began is None else self._step_began
         policy = self._policy
-        if now - began > (policy.turn_time_limit_s if self.begun else policy.first_look_time_limit_s):
+        limit = policy.turn_time_limit_s if self.begun else policy.first_look_time_limit_s
+        if now - began > limit * self._time_factor:
             self.fail("LIVENESS_NO_FACE" if self._last_seen is None else "LIVENESS_TIMEOUT")
             return None
         if yaw is None or not math.isfinite(yaw):

@@ -1,50 +1,119 @@
-"""One liveness session: the challenge, the tracks of each turn, and the face that must stay the same."""
+"""One liveness session: light, then turns, the passive signals beside them, and one face that stays the same.
+
+    phase   what is fed                                        ends when
+    light   LightSession, where the plan asks for it           all colours were shown, or it failed
+    turns   HeadTurnChallenge and TurnMotion, where asked for  the last turn was answered, or it failed
+
+All frames go to the passive signals and to the watch for injected frames, whatever the phase.
+"""
 
 from __future__ import annotations
 
-import statistics
+import logging
+from typing import Protocol
 
-import cv2
-
+from edge.answers import ChallengeKind
 from edge.geometry import yaw_ratio
 from edge.liveness.challenge import HeadTurnChallenge, State
 from edge.liveness.continuity import FaceContinuity
-from edge.liveness.fusion import HEAD_TURN, PLANAR_MOTION, judge_liveness
-from edge.liveness.planar import PlanarReading, PlanarTrack
-from edge.model import ChallengeRecord, ExpertScore, Face, Image, LivenessResult, Prompt
+from edge.liveness.fusion import CAMERA_ORIGIN, HEAD_TURN, LIGHT, PASSIVE, judge_liveness
+from edge.liveness.injection import InjectionWatch
+from edge.liveness.light import LightState
+from edge.liveness.lit import LightSession
+from edge.liveness.nonce import NONCE_BYTES
+from edge.liveness.passive import PassiveResult
+from edge.liveness.plan import ChallengePlan, plan_challenge
+from edge.liveness.turns import TurnMotion
+from edge.model import ChallengeRecord, Colour, ExpertScore, Face, Image, LivenessResult, Prompt
 from edge.policy import LivenessPolicy
+
+_log = logging.getLogger(__name__)
+
+MAX_KEYFRAMES = 12
+"""More than any policy has turns; each is a picture in memory."""
+
+
+class Passive(Protocol):
+    """``edge.liveness.passive.PassiveEvidence`` is one."""
+
+    def observe(self, image: Image, face: Face | None, at: float) -> None: ...
+
+    def result(self) -> PassiveResult: ...
 
 
 class LivenessSession:
-    """Fed with every frame until ``done``; holds a few key frames and small grey pictures, no video."""
+    """Fed with every frame until ``done``; holds a few key frames and small grey pictures, no video.
 
-    def __init__(self, nonce: bytes, policy: LivenessPolicy) -> None:
+    ``plan``: what is asked for; as for a screen that can light where it is left out. ``passive``: fresh; None
+    never passes. ``made_up_frames_pass``: whether frames may come from a file or a simulator here.
+    ``attempt``: 1 for the first with this document of late.
+    """
+
+    def __init__(
+        self,
+        nonce: bytes,
+        policy: LivenessPolicy,
+        *,
+        plan: ChallengePlan | None = None,
+        passive: Passive | None = None,
+        made_up_frames_pass: bool = False,
+        attempt: int = 1,
+    ) -> None:
+        if len(nonce) != NONCE_BYTES:
+            raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
         self._nonce = nonce
         self._policy = policy
-        self._challenge = HeadTurnChallenge(nonce, policy)
+        self._plan = plan = plan or plan_challenge(policy, can_light=True)
+        self._attempt = attempt
+        self._passive = passive
+        self._passive_broken = False
+        self._injection = InjectionWatch()
+        self._made_up_frames_pass = made_up_frames_pass
+        factor = plan.time_factor
+        lit, turned = (kind in plan.kinds for kind in (ChallengeKind.LIGHT, ChallengeKind.TURNS))
+        self._light = LightSession(nonce, policy, time_factor=factor) if lit else None
+        self._turns = HeadTurnChallenge(nonce, policy, time_factor=factor) if turned else None
+        self._motion = TurnMotion(policy)
         self._continuity = FaceContinuity(policy.min_face_overlap)
+        self._failure = plan.refusal
         self._frames = 0
         self._last_at: float | None = None
         self._followed_at: float | None = None
-        self._greeted = False
+        self._prompt: Prompt | None = None
         self._keyframes: list[tuple[Image, Face]] = []
-        self._track: PlanarTrack | None = None
-        self._turns: list[list[PlanarReading]] = []  # usable readings of each turn that was asked for
-        self._broken = False
 
     @property
     def done(self) -> bool:
-        return self._challenge.done
+        if self._failure or not self._plan.kinds:
+            return True
+        if self._light is not None and self._light.challenge.state is not LightState.WATCHED:
+            return self._light.challenge.state is LightState.FAILED
+        return self._turns is None or self._turns.done
 
     @property
     def passed(self) -> bool:
-        """Whether every turn was answered; what the answers are worth is said by ``result``."""
-        return self._challenge.state is State.PASSED
+        """Whether every challenge was answered; what the answers are worth is said by ``result``."""
+        return self.done and self._asked > 0 and self._completed == self._asked
+
+    @property
+    def light(self) -> Colour | None:
+        """What the screen should show now; whoever shows it says so to :meth:`lit`."""
+        return None if self.done or self._light is None else self._light.challenge.colour
 
     @property
     def keyframes(self) -> list[tuple[Image, Face]]:
-        """Frontal frames, one before each turn and one after the last: all must show the matched face."""
+        """Frontal frames, before, between and after the answers: all must show the matched face."""
         return list(self._keyframes)
+
+    @property
+    def injection_signs(self) -> tuple[str, ...]:
+        """Stable codes of what no camera does with its frames."""
+        return self._injection.signs()
+
+    def lit(self, at: float) -> None:
+        """Say that the screen shows ``light`` since ``at``, monotonic seconds."""
+        if self._light is not None:
+            self._light.challenge.lit(at)
 
     def follow(self, image: Image, now: float) -> None:
         """Follow the motion into the next frame before ``observe`` is told of it: faces need not be known.
@@ -53,100 +122,191 @@ class LivenessSession:
         """
         if not self.done and (self._last_at is None or now > self._last_at) and now != self._followed_at:
             self._followed_at = now
-            self._advance_track(image)
+            self._motion.follow(image)
 
     def observe(self, image: Image, face: Face | None, now: float) -> Prompt | None:
         """Take the next frame (uint8 BGR) and the one face in it; return the prompt to show if it changes.
 
-        ``now``: monotonic seconds of the frame; a frame that is not newer than the last is ignored.
+        ``now``: monotonic seconds of the frame. One that is not newer than the last answers no challenge;
+        that time ran backwards is for the passive signals to say.
         """
-        if self.done or (self._last_at is not None and now <= self._last_at):
+        if self.done:
+            return None
+        self._look_passively(image, face, now)
+        if self._last_at is not None and now <= self._last_at:
             return None
         self.follow(image, now)
         self._last_at = now
         if face is not None:
             self._frames += 1
             self._check_continuity(face)
-        prompt = self._challenge.handle(None if face is None else yaw_ratio(face), now)
-        if face is not None:
-            self._note_frontal(image, face)
-        if not self._greeted:
-            self._greeted = True
-            return prompt or Prompt.LOOK_AT_CAMERA
-        return prompt
+        prompt = self._challenge(image, face, now) or self._prompt or Prompt.LOOK_AT_CAMERA
+        changed, self._prompt = prompt is not self._prompt, prompt
+        return prompt if changed else None
 
     def result(self, now: float) -> LivenessResult:
         """Judge what was seen until ``now``; a session that is not done is never LIVE."""
-        self._challenge.handle(None, now)
-        challenge = self._challenge
-        failure = challenge.failure or ("" if challenge.done else "LIVENESS_UNFINISHED")
-        record = ChallengeRecord(self._nonce, challenge.actions, challenge.completed)
-        return judge_liveness((self._head_turn(), self._planar_motion()), record, failure=failure)
+        self._time_out(now)
+        failure = self._failure or next((part.failure for part in self._parts() if part.failure), "")
+        if not failure and not self.done:
+            failure = "LIVENESS_UNFINISHED"
+        experts = [*self._challenge_experts(), *self._passive_experts(), self._camera_origin()]
+        return judge_liveness(experts, self._record(), self._policy, failure=failure)
+
+    def _challenge(self, image: Image, face: Face | None, now: float) -> Prompt | None:
+        if self._light is not None and not self._light.challenge.done:
+            begun = self._light.challenge.begun
+            self._light.observe(image, face, now)
+            challenge = self._light.challenge
+            if face is not None and (challenge.begun != begun or challenge.state is LightState.WATCHED):
+                self._keep(image, face)
+            if challenge.state is LightState.WATCHED:
+                return Prompt.LOOK_STRAIGHT
+            return Prompt.WATCH_SCREEN if challenge.begun else None
+        if self._turns is None:
+            return None
+        prompt = self._turns.handle(None if face is None else yaw_ratio(face), now)
+        if face is not None:
+            self._note_frontal(image, face)
+        return prompt
+
+    def _look_passively(self, image: Image, face: Face | None, now: float) -> None:
+        self._injection.observe(image, face, now)
+        if self._passive is None or self._passive_broken:
+            return
+        try:
+            self._passive.observe(image, face, now)
+        except Exception:
+            # whatever a signal trips over: it is missing from here on, which is never a pass
+            _log.exception("a passive signal failed")
+            self._passive_broken = True
 
     def _check_continuity(self, face: Face) -> None:
         if not self._continuity.switched(face):
             return
-        if self._challenge.begun:
-            self._challenge.fail("FACE_SWITCHED")
-        else:
-            self._challenge.restart_pause()
+        if any(part.begun for part in self._parts()):
+            self._failure = self._failure or "FACE_SWITCHED"
+        elif self._light is not None:
+            self._light.challenge.restart()
+        elif self._turns is not None:
+            self._turns.restart_pause()
 
     def _note_frontal(self, image: Image, face: Face) -> None:
         """A turn was just asked for, or the last one is over: this frame shows the face straight ahead."""
-        state, asked = self._challenge.state, self._challenge.completed // 2 + 1
-        if state is State.TURNING and len(self._turns) < asked:
-            self._turns.append([])
-            self._keyframes.append((image, face))
-            self._start_track(image, face)
+        if self._turns is None:
+            return
+        state, asked = self._turns.state, self._turns.completed // 2 + 1
+        if state is State.TURNING and self._motion.begun < asked:
+            self._keep(image, face)
+            self._motion.begin(image, face)
         elif state is State.PASSED:
+            self._keep(image, face)
+
+    def _keep(self, image: Image, face: Face) -> None:
+        if len(self._keyframes) < MAX_KEYFRAMES:
             self._keyframes.append((image, face))
 
-    def _start_track(self, image: Image, face: Face) -> None:
-        self._track = None
-        if not face.inter_eye >= self._policy.min_planar_inter_eye_px:
+    def _time_out(self, now: float) -> None:
+        """Let the challenge that is under way see that time has passed."""
+        if self.done:
             return
-        try:
-            self._track = PlanarTrack(image, face)
-        except cv2.error:
-            self._broken = True
+        if self._light is not None and not self._light.challenge.done:
+            self._light.challenge.handle(None, now, seen=False)
+        elif self._turns is not None:
+            self._turns.handle(None, now)
 
-    def _advance_track(self, image: Image) -> None:
-        if self._track is None:
-            return
-        try:
-            reading = self._track.advance(image)
-        except cv2.error:  # a frame of another size, say: the expert is broken, which is never a pass
-            self._track, self._broken = None, True
-            return
-        if reading is None or reading.points < self._policy.min_planar_points:
-            self._track = None  # lost points do not come back
-        elif reading.tilt_deg >= self._policy.min_tilt_deg:
-            self._turns[-1].append(reading)
+    def _parts(self) -> list[_Part]:
+        parts: list[_Part] = [] if self._light is None else [self._light.challenge]
+        return parts if self._turns is None else [*parts, self._turns]
 
-    def _head_turn(self) -> ExpertScore:
-        challenge, limit = self._challenge, self._policy.turn_yaw_ratio
-        if self._frames < self._policy.min_frames:
-            return ExpertScore(HEAD_TURN, None, limit, challenge.failure or "LIVENESS_TOO_FEW_FRAMES")
-        if challenge.state is not State.PASSED:
-            return ExpertScore(HEAD_TURN, None, limit, challenge.failure)
-        return ExpertScore(HEAD_TURN, challenge.weakest_turn, limit)
+    @property
+    def _asked(self) -> int:
+        return len(self._actions)
 
-    def _planar_motion(self) -> ExpertScore:
-        """The flattest turn counts; with a turn that could not be judged only flatness gives a score."""
-        policy = self._policy
-        limit = policy.min_planar_relief
-        if self._broken:
-            return ExpertScore(PLANAR_MOTION, None, limit, "LIVENESS_EXPERT_FAILED")
-        judged = [
-            statistics.median(reading.relief for reading in turn)
-            for turn in self._turns
-            if len(turn) >= policy.min_planar_readings
-        ]
-        flattest = min(judged, default=None)
-        if flattest is not None and flattest < policy.max_flat_relief:
-            return ExpertScore(PLANAR_MOTION, flattest, limit, "SPOOF_PLANAR_MOTION")
-        if flattest is None or len(judged) < policy.challenge_turns:
-            return ExpertScore(PLANAR_MOTION, None, limit, "LIVENESS_TOO_LITTLE_MOTION")
-        return ExpertScore(
-            PLANAR_MOTION, flattest, limit, "" if flattest >= limit else "LIVENESS_NEARLY_FLAT"
+    @property
+    def _actions(self) -> tuple[Prompt, ...]:
+        lit = () if self._light is None else (Prompt.WATCH_SCREEN,)
+        return lit + (() if self._turns is None else self._turns.actions)
+
+    @property
+    def _completed(self) -> int:
+        watched = self._light is not None and self._light.challenge.state is LightState.WATCHED
+        return int(watched) + (0 if self._turns is None else self._turns.completed)
+
+    def _record(self) -> ChallengeRecord:
+        return ChallengeRecord(
+            nonce=self._nonce,
+            actions=self._actions,
+            completed=self._completed,
+            kinds=self._plan.kinds,
+            variant=self._plan.variant,
+            light=None if self._light is None else self._light.record(),
+            turns=() if self._turns is None else self._turns.answered,
+            time_factor=self._plan.time_factor,
+            attempt=self._attempt,
         )
+
+    def _challenge_experts(self) -> list[ExpertScore]:
+        policy = self._policy
+        experts: list[ExpertScore] = []
+        if self._light is not None:
+            experts += self._light.judge()
+        elif self._plan.light_missing:
+            why = "LIVENESS_LIGHT_UNAVAILABLE"
+            experts.append(ExpertScore(LIGHT, None, policy.min_light_bits, why, advisory=True))
+        if self._turns is not None:
+            experts += [self._head_turn(self._turns), self._motion.judge()]
+        return experts
+
+    def _head_turn(self, turns: HeadTurnChallenge) -> ExpertScore:
+        limit = self._policy.turn_yaw_ratio
+        if self._frames < self._policy.min_frames:
+            return ExpertScore(HEAD_TURN, None, limit, turns.failure or "LIVENESS_TOO_FEW_FRAMES")
+        if turns.state is not State.PASSED:
+            return ExpertScore(HEAD_TURN, None, limit, turns.failure)
+        return ExpertScore(HEAD_TURN, turns.weakest_turn, limit)
+
+    def _passive_experts(self) -> list[ExpertScore]:
+        """The passive score, which decides, and each signal in it, which is shown."""
+        policy, result = self._policy, PassiveResult(None, (), "LIVENESS_NO_PASSIVE")
+        if self._passive is not None and not self._passive_broken:
+            try:
+                result = self._passive.result()
+            except Exception:
+                _log.exception("the passive signals could not be judged")
+                self._passive_broken = True
+        if self._passive_broken:
+            result = PassiveResult(None, (), "LIVENESS_EXPERT_FAILED")
+        score, reason = result.score, result.reason
+        if score is not None and not reason and not score >= policy.passive_floor:
+            reason = "LIVENESS_PASSIVE_LOW"
+        if score is not None and score <= policy.max_passive_spoof:
+            reason = "SPOOF_PASSIVE"
+        parts = [_advisory(expert) for expert in result.experts]
+        return [ExpertScore(PASSIVE, score, policy.passive_floor, reason), *parts]
+
+    def _camera_origin(self) -> ExpertScore:
+        """1 where nothing speaks against a sensor; what is seen decides unless made-up frames are allowed."""
+        signs = self.injection_signs
+        return ExpertScore(
+            CAMERA_ORIGIN,
+            0.0 if signs else 1.0,
+            0.5,
+            signs[0] if signs else "",
+            advisory=bool(signs) and self._made_up_frames_pass,
+        )
+
+
+class _Part(Protocol):
+    """What both challenges have in common."""
+
+    failure: str
+
+    @property
+    def begun(self) -> bool: ...
+
+
+def _advisory(expert: ExpertScore) -> ExpertScore:
+    return ExpertScore(
+        expert.name, expert.score, expert.threshold, expert.reason, expert.model_sha256, advisory=True
+    )

@@ -42,8 +42,19 @@ Source = WheelSource | HttpsSource
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """Another file with the same network, which a folder may hold in place of the published one."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model. ``sha256`` (which identifies it) and ``size`` in bytes are the published file's."""
+    """One model. ``sha256`` (which identifies it) and ``size`` in bytes are the published file's.
+
+    ``exports``: other files that are as good; only of a model that is used as it is.
+    """
 
     name: str
     role: Role
@@ -55,6 +66,12 @@ class ModelEntry:
     preparation: Preparation
     prepared_sha256: str
     sources: tuple[Source, ...]
+    exports: tuple[Export, ...] = ()
+
+    @property
+    def usable_sha256(self) -> frozenset[str]:
+        """Digests that the usable file may have."""
+        return frozenset({self.prepared_sha256, *(export.sha256 for export in self.exports)})
 
 
 def load_manifest() -> tuple[ModelEntry, ...]:
@@ -82,6 +99,9 @@ def _parse_entry(table: dict[str, Any]) -> ModelEntry:
     sources = tuple(_parse_source(dict(source)) for source in table.pop("source", []))
     preparation = Preparation(table.pop("preparation"))
     sha256 = table.pop("sha256")
+    exports = tuple(Export(**export) for export in table.pop("export", []))
+    if exports and preparation is not Preparation.NONE:
+        raise ValueError("manifest: only a model that is used as it is has other exports")
     prepared_sha256 = sha256 if preparation is Preparation.NONE else table.pop("prepared_sha256")
     entry = ModelEntry(
         role=Role(table.pop("role")),
@@ -89,14 +109,15 @@ def _parse_entry(table: dict[str, Any]) -> ModelEntry:
         sha256=sha256,
         prepared_sha256=prepared_sha256,
         sources=sources,
+        exports=exports,
         **table,
     )
-    for digest in (entry.sha256, entry.prepared_sha256):
+    for digest in (entry.sha256, *entry.usable_sha256):
         if not _SHA256.fullmatch(digest):
             raise ValueError(f"manifest: {entry.name}: not a SHA-256")
     if not (_PLAIN_NAME.fullmatch(entry.name) and _PLAIN_NAME.fullmatch(entry.file)):
         raise ValueError(f"manifest: {entry.name}: not a plain name")
-    if entry.size <= 0:
+    if entry.size <= 0 or any(export.size <= 0 for export in entry.exports):
         raise ValueError(f"manifest: {entry.name}: size must be positive")
     return entry
 

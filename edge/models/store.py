@@ -91,7 +91,7 @@ class ModelStore:
         """As ``list``, with every file that is there read and its digest checked."""
         with _reading():
             return tuple(
-                self._status(entry, damaged=not _has_digest(self._path(entry), entry.prepared_sha256))
+                self._status(entry, damaged=not _has_digest(self._path(entry), entry.usable_sha256))
                 for entry in self._entries.values()
             )
 
@@ -107,7 +107,7 @@ class ModelStore:
         with _reading():
             if not path.is_file():
                 raise SetupError("MODEL_MISSING", f"The model {name} is not on this device.", hint=PULL_HINT)
-            if not _has_digest(path, entry.prepared_sha256):
+            if not _has_digest(path, entry.usable_sha256):
                 raise SetupError("MODEL_DIGEST", f"The file of the model {name} is damaged.", hint=PULL_HINT)
         return path
 
@@ -128,7 +128,7 @@ class ModelStore:
             self._cache_dir.mkdir(parents=True, exist_ok=True)
             with locked(self._cache_dir / ".lock"), Fetcher(folder=self._folder, progress=tell) as fetcher:
                 for entry in wanted:
-                    if not _has_digest(self._path(entry), entry.prepared_sha256):
+                    if not _has_digest(self._path(entry), entry.usable_sha256):
                         self._prepare(entry, self._published(entry, fetcher))
                     tell(entry.name, entry.size, entry.size)
         except OSError as error:
@@ -195,8 +195,8 @@ def _keep(path: Path, data: bytes) -> None:
     write_private(path, data)
 
 
-def _has_digest(path: Path, sha256: str) -> bool:
+def _has_digest(path: Path, wanted: frozenset[str]) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+        return hashlib.file_digest(stream, "sha256").hexdigest() in wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from verifield.challenges import check_challenge
 from verifield.media import MAX_MEDIA_BYTES
 from verifield.rules import (
     CODE,
@@ -26,6 +27,9 @@ MAX_COSIGNER_KEY_BYTES = 128
 
 MEDIA_PREFIX = "media."
 """A file called best_shot is committed to under the field media.best_shot."""
+
+ACCUSES = "SPOOF_"
+"""How the reason of an expert begins that saw an attack."""
 
 _JUDGED = {pb.OUTCOME_VERIFIED, pb.OUTCOME_NOT_MATCHED, pb.OUTCOME_SPOOF}
 """Outcomes that rest on the person's face."""
@@ -92,25 +96,23 @@ def _check_liveness(liveness: pb.Liveness) -> None:
     require(bool(decision), "liveness.decision is missing")
     require(len(experts) <= MAX_ITEMS, "liveness.experts has too many entries")
     check_names(*[expert.name for expert in experts], what="liveness.experts.name")
-    all_passed = True
+    check_finite((liveness.score, liveness.threshold))
+    all_passed = not liveness.HasField("score") or liveness.score >= liveness.threshold
     for expert in experts:
         score, threshold, passed = expert.score, expert.threshold, expert.passed
         check_finite((score, threshold))
         check_digest(expert.model_sha256, what="an expert's model_sha256", required=False)
         scored = score >= threshold and expert.HasField("score")
         require(passed == scored, "an expert's decision contradicts its score")
-        all_passed = all_passed and passed
+        require(not expert.reason or CODE.fullmatch(expert.reason) is not None, "a reason is not a code")
+        all_passed = all_passed and (passed or (expert.advisory and not expert.reason.startswith(ACCUSES)))
     asked = completed = 0
     if liveness.HasField("challenge"):
-        challenge = liveness.challenge
-        actions, completed = list(challenge.actions), challenge.completed
-        asked = len(actions)
-        require(len(challenge.nonce) == NONCE_BYTES, "challenge.nonce has not 16 bytes")
-        require(asked <= MAX_ITEMS, "challenge.actions has too many entries")
-        require(all(map(CODE.fullmatch, actions)), "an action is not a code")
-        require(completed <= asked, "more actions completed than asked for")
+        check_challenge(liveness.challenge)
+        asked, completed = len(liveness.challenge.actions), liveness.challenge.completed
     if decision == pb.LIVENESS_DECISION_LIVE:
-        require(all_passed and bool(experts), "LIVE with an expert that did not pass, or none")
+        decisive = any(not expert.advisory for expert in experts)
+        require(all_passed and decisive, "LIVE with a score or an expert that did not pass, or none")
         require(completed == asked, "LIVE with a challenge that was not answered")
     if decision == pb.LIVENESS_DECISION_ATTACK:
         require(not all_passed, "ATTACK although every expert passed")

@@ -18,6 +18,7 @@ from verifield.media import KEY_BYTES
 from verifield.rules import FIELD, MAX_COUNTER, MAX_ITEMS, check_device_id, check_uuid7
 from verifield.signed import check_signed
 from verifield.v1 import policy_pb2 as pb
+from verifield.v1.attestation_pb2 import CHALLENGE_KIND_LIGHT, CHALLENGE_KIND_TURNS
 from verifield.v1.policy_pb2 import Directive, Policy
 from verifield.wire import check_all_known, parse_message, parse_time
 
@@ -62,6 +63,18 @@ MAX_FALSE_MATCH_RATE = 1e-4
 
 FLOOR_RELIEF = 0.026
 """Flat things show up to 0.016, and from here down the signal accuses: it cannot vouch there as well."""
+
+FLOOR_LIVENESS_SCORE = 0.4
+"""0.5 is the calibrated operating point; from here down more attacks pass than any use could bear."""
+
+FLOOR_PASSIVE_SCORE = 0.1
+"""Of the passive signals alone, beside answered challenges: nine attacks to one living face."""
+
+MAX_ATTEMPTS = 10
+"""Failed attempts that may be allowed with one document: more is trying out."""
+
+MAX_TIME_FACTOR = 5.0
+"""By which time limits may be multiplied: half a minute for one turn of the head."""
 
 _DIGITS = re.compile(rf"[0-9]{{1,{MAX_DIGITS}}}")
 
@@ -126,6 +139,7 @@ def check_floors(policy: Policy) -> None:
         "match.live_live_threshold": match.live_live_threshold >= FLOOR_MATCH_THRESHOLD,
         "match.live_live_false_match_rate": match.live_live_false_match_rate <= MAX_FALSE_MATCH_RATE,
         "liveness.relief_threshold": policy.liveness.relief_threshold > FLOOR_RELIEF,
+        **_liveness_floors(policy.liveness),
     }
     for name, holds_here in holds.items():
         if not holds_here:
@@ -134,6 +148,18 @@ def check_floors(policy: Policy) -> None:
                 f"The policy would loosen a check of people too far: {name}.",
                 hint="Publish a stricter one; the one before it stays in force meanwhile.",
             )
+
+
+def _liveness_floors(liveness: pb.LivenessPolicy) -> dict[str, bool]:
+    """By field, whether it holds. A field that is left out is as the device has it."""
+    kinds = list(liveness.challenges)
+    return {
+        "liveness.score_threshold": not liveness.HasField("score_threshold")
+        or liveness.score_threshold >= FLOOR_LIVENESS_SCORE,
+        "liveness.passive_threshold": not liveness.HasField("passive_threshold")
+        or liveness.passive_threshold >= FLOOR_PASSIVE_SCORE,
+        "liveness.challenges": not kinds or CHALLENGE_KIND_TURNS in kinds,
+    }
 
 
 def policy_sha256(payload: bytes) -> bytes:
@@ -209,6 +235,22 @@ def _check_thresholds(policy: Policy) -> None:
     sound = all(math.isfinite(value) and 0 < value < 1 for value in values)
     _require(sound, "a threshold or a rate is not between 0 and 1")
     _require(MIN_TURNS <= policy.liveness.turns <= MAX_TURNS, "liveness.turns is out of range")
+    _check_challenges(policy.liveness)
+
+
+def _check_challenges(liveness: pb.LivenessPolicy) -> None:
+    for name in ("score_threshold", "passive_threshold"):
+        value = getattr(liveness, name)
+        sound = math.isfinite(value) and 0 < value < 1
+        _require(sound or not liveness.HasField(name), f"liveness.{name} is not between 0 and 1")
+    kinds = list(liveness.challenges)
+    _require(0 not in kinds and len(set(kinds)) == len(kinds), "liveness.challenges has one twice, or none")
+    lit = not kinds or CHALLENGE_KIND_LIGHT in kinds
+    _require(lit or not liveness.require_light, "liveness.require_light asks for what challenges leave out")
+    attempts = 1 <= liveness.max_attempts <= MAX_ATTEMPTS
+    _require(attempts or not liveness.HasField("max_attempts"), "liveness.max_attempts is out of range")
+    factor = 1 <= liveness.more_time_factor <= MAX_TIME_FACTOR
+    _require(factor or not liveness.HasField("more_time_factor"), "liveness.more_time_factor is out of range")
 
 
 def _check_session(session: pb.SessionPolicy) -> None:

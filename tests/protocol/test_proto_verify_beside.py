@@ -85,6 +85,14 @@ def compare_live_faces(statement: pb.Statement) -> None:
         (lambda s: setattr(s.document, "photo_origin", pb.PHOTO_ORIGIN_PRINTED), "POLICY_PHOTO"),
         (lambda s: s.liveness.challenge.actions.remove("TURN_LEFT"), "POLICY_THRESHOLD"),
         (lambda s: s.liveness.challenge.actions.append("LOOK_STRAIGHT"), None),
+        (lambda s: s.liveness.challenge.kinds.append(pb.CHALLENGE_KIND_TURNS), None),
+        (lambda s: s.liveness.challenge.kinds.append(pb.CHALLENGE_KIND_LIGHT), "POLICY_THRESHOLD"),
+        (lambda s: setattr(s.liveness.challenge, "variant", pb.CHALLENGE_VARIANT_NO_SCREEN), None),
+        (
+            lambda s: setattr(s.liveness.challenge, "variant", pb.CHALLENGE_VARIANT_NO_TURN),
+            "POLICY_THRESHOLD",
+        ),
+        (lambda s: s.liveness.challenge.ClearField("actions"), "POLICY_THRESHOLD"),
     ],
 )
 def test_a_device_that_did_not_keep_its_policy_is_caught(

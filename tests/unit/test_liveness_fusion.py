@@ -1,21 +1,43 @@
 """Fusion fails closed: each thing that can be missing keeps a session from being LIVE."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from edge.liveness.fusion import judge_liveness, with_identity_continuity
+from edge.answers import ChallengeKind
+from edge.liveness import fusion
+from edge.liveness.fusion import with_identity_continuity
 from edge.model import ChallengeRecord, ExpertScore, LivenessDecision, LivenessResult, Prompt
+from edge.policy import LivenessPolicy
 
+POLICY = LivenessPolicy()
 ACTIONS = (Prompt.TURN_LEFT, Prompt.LOOK_STRAIGHT)
-DONE = ChallengeRecord(bytes(16), ACTIONS, 2)
+TURNS = (ChallengeKind.TURNS,)
+LIT_TURNS = (ChallengeKind.LIGHT, ChallengeKind.TURNS)
+DONE = ChallengeRecord(bytes(16), ACTIONS, 2, TURNS)
+PASSIVE = ExpertScore("passive", 0.8, 0.2)
+ORIGIN = ExpertScore("camera_origin", 1.0, 0.5)
+ALWAYS = (PASSIVE, ORIGIN)
 TURN = ExpertScore("head_turn", 0.3, 0.15)
 PLANAR = ExpertScore("planar_motion", 0.08, 0.035)
+LIGHT = ExpertScore("light", 13.0, 9.0)
+SHAPE = ExpertScore("light_shape", 0.3, 0.0)
+
+
+def judge_liveness(
+    experts: Sequence[ExpertScore], challenge: ChallengeRecord, *, failure: str = "", beside: bool = True
+) -> LivenessResult:
+    """With what every session has beside its challenges, unless told otherwise."""
+    return fusion.judge_liveness((*experts, *(ALWAYS if beside else ())), challenge, POLICY, failure=failure)
 
 
 def test_all_required_experts_and_the_whole_challenge_make_live() -> None:
     result = judge_liveness((TURN, PLANAR), DONE)
     assert result.decision is LivenessDecision.LIVE
     assert result.reasons == ()
-    assert result.experts == (TURN, PLANAR)
+    assert result.experts == (TURN, PLANAR, *ALWAYS)
+    assert result.score is not None
+    assert result.score >= result.threshold == POLICY.min_score
 
 
 @pytest.mark.parametrize("score", [None, 0.0349, float("nan"), float("inf"), float("-inf")])
@@ -25,7 +47,7 @@ def test_no_score_or_a_low_one_is_never_a_pass(score: float | None, which: int) 
     experts[which] = ExpertScore(experts[which].name, score, experts[which].threshold)
     result = judge_liveness(experts, DONE)
     assert result.decision is LivenessDecision.INSUFFICIENT
-    assert result.reasons == (f"LIVENESS_{experts[which].name.upper()}_NOT_SHOWN",)
+    assert result.reasons[0] == f"LIVENESS_{experts[which].name.upper()}_NOT_SHOWN"
 
 
 @pytest.mark.parametrize("experts", [(), (TURN,), (PLANAR,), (TURN, TURN)])
@@ -36,10 +58,10 @@ def test_a_missing_expert_is_never_a_pass(experts: tuple[ExpertScore, ...]) -> N
 @pytest.mark.parametrize(
     "challenge",
     [
-        ChallengeRecord(bytes(16), ACTIONS, 1),
-        ChallengeRecord(bytes(16), ACTIONS, 0),
-        ChallengeRecord(bytes(16), ACTIONS, 3),
-        ChallengeRecord(bytes(16), (), 0),
+        ChallengeRecord(bytes(16), ACTIONS, 1, TURNS),
+        ChallengeRecord(bytes(16), ACTIONS, 0, TURNS),
+        ChallengeRecord(bytes(16), ACTIONS, 3, TURNS),
+        ChallengeRecord(bytes(16), (), 0, TURNS),
     ],
 )
 def test_a_challenge_that_was_not_completed_is_never_a_pass(challenge: ChallengeRecord) -> None:
@@ -67,6 +89,63 @@ def test_a_further_expert_counts_too() -> None:
     result = judge_liveness((TURN, PLANAR, ExpertScore("texture", None, 0.5, "MODEL_MISSING")), DONE)
     assert result.decision is LivenessDecision.INSUFFICIENT
     assert result.reasons == ("MODEL_MISSING",)
+
+
+def test_one_that_is_advisory_neither_passes_nor_fails_but_may_accuse() -> None:
+    missing = ExpertScore("minifasnet", None, 0.5, "MODEL_NOT_PULLED", advisory=True)
+    low = ExpertScore("texture", 0.1, 0.5, "", advisory=True)
+    assert judge_liveness((TURN, PLANAR, missing, low), DONE).decision is LivenessDecision.LIVE
+    accusing = ExpertScore("texture", 0.1, 0.5, "SPOOF_TEXTURE", advisory=True)
+    assert judge_liveness((TURN, PLANAR, accusing), DONE).reasons == ("SPOOF_TEXTURE",)
+
+
+@pytest.mark.parametrize("beside", [(), (PASSIVE,), (ORIGIN,)])
+def test_the_passive_signals_and_the_origin_of_the_frames_belong_to_every_session(
+    beside: tuple[ExpertScore, ...],
+) -> None:
+    result = judge_liveness((TURN, PLANAR, *beside), DONE, beside=False)
+    assert result.decision is LivenessDecision.INSUFFICIENT
+    assert result.score is None
+
+
+def test_light_that_was_asked_for_must_have_judged() -> None:
+    lit = ChallengeRecord(bytes(16), (Prompt.WATCH_SCREEN, *ACTIONS), 3, LIT_TURNS)
+    assert judge_liveness((TURN, PLANAR, LIGHT, SHAPE), lit).decision is LivenessDecision.LIVE
+    assert judge_liveness((TURN, PLANAR, SHAPE), lit).reasons == ("LIVENESS_NO_LIGHT",)
+    assert judge_liveness((TURN, PLANAR, LIGHT), lit).reasons == ("LIVENESS_NO_LIGHT_SHAPE",)
+    weak = ExpertScore("light", None, 9.0, "LIVENESS_LIGHT_TOO_WEAK")
+    assert judge_liveness((TURN, PLANAR, weak, SHAPE), lit).reasons == ("LIVENESS_LIGHT_TOO_WEAK",)
+
+
+def test_without_any_challenge_nobody_is_live() -> None:
+    none = ChallengeRecord(bytes(16), (), 0)
+    assert "LIVENESS_NO_CHALLENGE" in judge_liveness((TURN, PLANAR), none).reasons
+
+
+def score_of(passive: float, *experts: ExpertScore, kinds: tuple[ChallengeKind, ...] = TURNS) -> float:
+    score = fusion.fuse((ExpertScore("passive", passive, 0.2), ORIGIN, *experts), kinds)
+    assert score is not None
+    return score
+
+
+def test_the_score_rises_with_every_signal_and_answers_make_up_for_some_doubt_only() -> None:
+    assert score_of(0.6, TURN, PLANAR) > score_of(0.5, TURN, PLANAR) > 0.5
+    deeper = ExpertScore("planar_motion", 0.05, 0.035), ExpertScore("planar_motion", 0.036, 0.035)
+    assert score_of(0.5, TURN, deeper[0]) >= score_of(0.5, TURN, deeper[1])
+    both = (TURN, PLANAR, LIGHT, SHAPE)
+    assert score_of(0.19, *both, kinds=LIT_TURNS) < 0.5 < score_of(0.21, *both, kinds=LIT_TURNS)
+    assert score_of(0.32, TURN, PLANAR) < 0.5 < score_of(0.34, TURN, PLANAR)
+    assert score_of(1.0, TURN, PLANAR) < 1.0
+    assert score_of(0.0, *both, kinds=LIT_TURNS) > 0.0
+
+
+def test_a_score_below_the_operating_point_is_not_live() -> None:
+    doubtful = (ExpertScore("passive", 0.25, 0.2), ORIGIN)
+    result = judge_liveness((TURN, PLANAR, *doubtful), DONE, beside=False)
+    assert result.decision is LivenessDecision.INSUFFICIENT
+    assert result.reasons == ("LIVENESS_SCORE_LOW",)
+    assert result.score is not None
+    assert result.score < result.threshold
 
 
 @pytest.fixture

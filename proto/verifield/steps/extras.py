@@ -16,6 +16,9 @@ from verifield.v1.policy_pb2 import LivenessPolicy, MatchPolicy, Policy
 RELIEF_EXPERT = "planar_motion"
 """The expert to which the policy's relief threshold belongs."""
 
+PASSIVE_EXPERT = "passive"
+"""The expert to which the policy's passive threshold belongs."""
+
 TURN = "TURN_"
 """How the actions of a challenge begin that the policy counts as turns."""
 
@@ -107,11 +110,33 @@ def _match_keeps(statement: pb.Statement, policy: MatchPolicy) -> bool:
 def _liveness_keeps(liveness: pb.Liveness, policy: LivenessPolicy) -> bool:
     """A face that counts as live had the policy's challenge, and passed the expert of its threshold."""
     relief = [expert.threshold for expert in liveness.experts if expert.name == RELIEF_EXPERT]
-    turns = [action for action in liveness.challenge.actions if action.startswith(TURN)]
+    passive = [expert.threshold for expert in liveness.experts if expert.name == PASSIVE_EXPERT]
+    challenge = liveness.challenge
+    turns = sum(action.startswith(TURN) for action in challenge.actions)
+    turned = challenge.variant != pb.CHALLENGE_VARIANT_NO_TURN
     live = liveness.decision == pb.LIVENESS_DECISION_LIVE
     asked = liveness.HasField("challenge")
-    if live and not (relief and asked):
+    if live and not (asked and (relief or not turned) and _kinds_keep(challenge, policy)):
         return False
-    return all(threshold == policy.relief_threshold for threshold in relief) and (
-        not asked or len(turns) == policy.turns
-    )
+    holds = [threshold == policy.relief_threshold for threshold in relief]
+    if policy.HasField("passive_threshold"):
+        holds += [threshold == policy.passive_threshold for threshold in passive]
+        holds.append(bool(passive) or not live)
+    if policy.HasField("score_threshold"):
+        holds.append(liveness.threshold == policy.score_threshold)
+    if asked and turned and (live or challenge.actions):  # a challenge that was refused asked for nothing
+        holds.append(turns == policy.turns)
+    return all(holds)
+
+
+def _kinds_keep(challenge: pb.Challenge, policy: LivenessPolicy) -> bool:
+    """Whether the policy lets somebody pass by this. Earlier versions asked for turns, and said no kind."""
+    kinds = set(challenge.kinds) or {pb.CHALLENGE_KIND_TURNS}
+    if challenge.variant == pb.CHALLENGE_VARIANT_NO_SCREEN:
+        return not policy.refuse_variants and kinds == {pb.CHALLENGE_KIND_TURNS}
+    if challenge.variant == pb.CHALLENGE_VARIANT_NO_TURN:
+        return not policy.refuse_variants and kinds == {pb.CHALLENGE_KIND_LIGHT}
+    wanted = set(policy.challenges) or {pb.CHALLENGE_KIND_LIGHT, pb.CHALLENGE_KIND_TURNS}
+    if not policy.require_light:
+        wanted.discard(pb.CHALLENGE_KIND_LIGHT)
+    return wanted <= kinds

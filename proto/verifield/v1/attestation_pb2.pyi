@@ -329,6 +329,50 @@ LIVENESS_DECISION_ATTACK: LivenessDecision.ValueType  # 2
 LIVENESS_DECISION_INSUFFICIENT: LivenessDecision.ValueType  # 3
 Global___LivenessDecision: _TypeAlias = LivenessDecision  # noqa: Y015
 
+class _ChallengeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChallengeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChallengeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHALLENGE_KIND_UNSPECIFIED: _ChallengeKind.ValueType  # 0
+    CHALLENGE_KIND_LIGHT: _ChallengeKind.ValueType  # 1
+    """The screen shows a sequence of colours that the face must reflect."""
+    CHALLENGE_KIND_TURNS: _ChallengeKind.ValueType  # 2
+    """The head is turned as asked."""
+
+class ChallengeKind(_ChallengeKind, metaclass=_ChallengeKindEnumTypeWrapper): ...
+
+CHALLENGE_KIND_UNSPECIFIED: ChallengeKind.ValueType  # 0
+CHALLENGE_KIND_LIGHT: ChallengeKind.ValueType  # 1
+"""The screen shows a sequence of colours that the face must reflect."""
+CHALLENGE_KIND_TURNS: ChallengeKind.ValueType  # 2
+"""The head is turned as asked."""
+Global___ChallengeKind: _TypeAlias = ChallengeKind  # noqa: Y015
+
+class _ChallengeVariant:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChallengeVariantEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChallengeVariant.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHALLENGE_VARIANT_UNSPECIFIED: _ChallengeVariant.ValueType  # 0
+    """All kinds that the policy asks for."""
+    CHALLENGE_VARIANT_NO_SCREEN: _ChallengeVariant.ValueType  # 1
+    """For somebody who cannot see the screen, or must not look at one that flickers: turns alone."""
+    CHALLENGE_VARIANT_NO_TURN: _ChallengeVariant.ValueType  # 2
+    """For somebody who cannot turn the head: light alone."""
+
+class ChallengeVariant(_ChallengeVariant, metaclass=_ChallengeVariantEnumTypeWrapper): ...
+
+CHALLENGE_VARIANT_UNSPECIFIED: ChallengeVariant.ValueType  # 0
+"""All kinds that the policy asks for."""
+CHALLENGE_VARIANT_NO_SCREEN: ChallengeVariant.ValueType  # 1
+"""For somebody who cannot see the screen, or must not look at one that flickers: turns alone."""
+CHALLENGE_VARIANT_NO_TURN: ChallengeVariant.ValueType  # 2
+"""For somebody who cannot turn the head: light alone."""
+Global___ChallengeVariant: _TypeAlias = ChallengeVariant  # noqa: Y015
+
 class _MatchDecision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1164,7 +1208,13 @@ class Liveness(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     EXPERTS_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
     decision: Global___LivenessDecision.ValueType
+    score: _builtins.float
+    """All signals as one number, 0 to 1, higher is more alive. Absent when one that counts is missing."""
+    threshold: _builtins.float
+    """From which score on a person may count as live."""
     @_builtins.property
     def experts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LivenessExpert]: ...
     @_builtins.property
@@ -1175,12 +1225,16 @@ class Liveness(_message.Message):
         decision: Global___LivenessDecision.ValueType = ...,
         experts: _abc.Iterable[Global___LivenessExpert] | None = ...,
         challenge: Global___Challenge | None = ...,
+        score: _builtins.float | None = ...,
+        threshold: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "challenge", b"challenge", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "decision", b"decision", "experts", b"experts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "challenge", b"challenge", "decision", b"decision", "experts", b"experts", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___Liveness: _TypeAlias = Liveness  # noqa: Y015
 
@@ -1193,6 +1247,8 @@ class LivenessExpert(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     MODEL_SHA256_FIELD_NUMBER: _builtins.int
+    ADVISORY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """For example planar_motion, head_turn."""
     score: _builtins.float
@@ -1201,6 +1257,10 @@ class LivenessExpert(_message.Message):
     passed: _builtins.bool
     model_sha256: _builtins.bytes
     """SHA-256 of the expert's model file; empty for rules."""
+    advisory: _builtins.bool
+    """It is shown and may accuse, but does not pass or fail by itself."""
+    reason: _builtins.str
+    """Stable code: why there is no score, or why it did not pass; empty when it passed."""
     def __init__(
         self,
         *,
@@ -1209,10 +1269,12 @@ class LivenessExpert(_message.Message):
         threshold: _builtins.float = ...,
         passed: _builtins.bool = ...,
         model_sha256: _builtins.bytes = ...,
+        advisory: _builtins.bool = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "model_sha256", b"model_sha256", "name", b"name", "passed", b"passed", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "advisory", b"advisory", "model_sha256", b"model_sha256", "name", b"name", "passed", b"passed", "reason", b"reason", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
@@ -1227,13 +1289,36 @@ class Challenge(_message.Message):
     NONCE_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    LIGHT_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    TIME_FACTOR_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """16 random bytes; the sequence of actions is derived from it."""
     completed: _builtins.int
     """How many of them were answered in order and in time."""
+    variant: Global___ChallengeVariant.ValueType
+    time_factor: _builtins.float
+    """By which the time limits were multiplied for this person; 0 is read as 1."""
+    attempt: _builtins.int
+    """1 for the first attempt with this document of late, 2 for the second; 0 when nobody counted."""
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Asked for, in order, for example TURN_LEFT."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ChallengeKind.ValueType]:
+        """In the order asked; empty in records before version 0.2, which asked for turns."""
+
+    @_builtins.property
+    def light(self) -> Global___LightChallenge:
+        """Set when the screen lit the face."""
+
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """How far each answered turn went: nose tip against the eyes, in eye distances."""
 
     def __init__(
         self,
@@ -1241,14 +1326,85 @@ class Challenge(_message.Message):
         nonce: _builtins.bytes = ...,
         actions: _abc.Iterable[_builtins.str] | None = ...,
         completed: _builtins.int = ...,
+        kinds: _abc.Iterable[Global___ChallengeKind.ValueType] | None = ...,
+        variant: Global___ChallengeVariant.ValueType = ...,
+        light: Global___LightChallenge | None = ...,
+        turns: _abc.Iterable[_builtins.float] | None = ...,
+        time_factor: _builtins.float = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["light", b"light"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "completed", b"completed", "nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "attempt", b"attempt", "completed", b"completed", "kinds", b"kinds", "light", b"light", "nonce", b"nonce", "time_factor", b"time_factor", "turns", b"turns", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Challenge: _TypeAlias = Challenge  # noqa: Y015
+
+@_typing.final
+class LightChallenge(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLOURS_FIELD_NUMBER: _builtins.int
+    SHOWN_MS_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    lag_ms: _builtins.int
+    """From the screen to the picture, the same for the whole sequence."""
+    @_builtins.property
+    def colours(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Derived from the nonce, in order, as #RRGGBB (sRGB)."""
+
+    @_builtins.property
+    def shown_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When each of them came, in milliseconds after the first."""
+
+    @_builtins.property
+    def response(self) -> _containers.RepeatedCompositeFieldContainer[Global___LightResponse]:
+        """What the face answered, one entry for each colour; empty when it could not be measured."""
+
+    def __init__(
+        self,
+        *,
+        colours: _abc.Iterable[_builtins.str] | None = ...,
+        shown_ms: _abc.Iterable[_builtins.int] | None = ...,
+        response: _abc.Iterable[Global___LightResponse] | None = ...,
+        lag_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colours", b"colours", "lag_ms", b"lag_ms", "response", b"response", "shown_ms", b"shown_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LightChallenge: _TypeAlias = LightChallenge  # noqa: Y015
+
+@_typing.final
+class LightResponse(_message.Message):
+    """LightResponse says how much brighter the face was than on average, against the background: natural logarithms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RED_FIELD_NUMBER: _builtins.int
+    GREEN_FIELD_NUMBER: _builtins.int
+    BLUE_FIELD_NUMBER: _builtins.int
+    red: _builtins.float
+    green: _builtins.float
+    blue: _builtins.float
+    def __init__(
+        self,
+        *,
+        red: _builtins.float = ...,
+        green: _builtins.float = ...,
+        blue: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blue", b"blue", "green", b"green", "red", b"red"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LightResponse: _TypeAlias = LightResponse  # noqa: Y015
 
 @_typing.final
 class Match(_message.Message):

@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from verifield.v1 import attestation_pb2 as _attestation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -180,21 +181,68 @@ class LivenessPolicy(_message.Message):
 
     RELIEF_THRESHOLD_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
+    SCORE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    PASSIVE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    CHALLENGES_FIELD_NUMBER: _builtins.int
+    REQUIRE_LIGHT_FIELD_NUMBER: _builtins.int
+    REFUSE_VARIANTS_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    MORE_TIME_FACTOR_FIELD_NUMBER: _builtins.int
     relief_threshold: _builtins.float
     """Relief of a head turn from which on a face counts as solid."""
     turns: _builtins.int
     """Head turns asked for, 2 to 8."""
+    score_threshold: _builtins.float
+    """Score of all signals together from which on a person counts as live, 0 to 1; absent: the device's own."""
+    passive_threshold: _builtins.float
+    """Of the passive signals alone; absent: the device's own."""
+    require_light: _builtins.bool
+    """A device whose screen cannot light a face lets nobody pass, instead of going on without."""
+    refuse_variants: _builtins.bool
+    """No challenge for people who cannot see the screen or cannot turn the head: two people decide about them."""
+    max_attempts: _builtins.int
+    """Failed attempts with one document within a quarter of an hour, 1 to 10; absent: the device's own."""
+    more_time_factor: _builtins.float
+    """Of the time limits, for people who need longer, 1 to 5; absent: the device's own."""
+    @_builtins.property
+    def challenges(self) -> _containers.RepeatedScalarFieldContainer[_attestation_pb2.ChallengeKind.ValueType]:
+        """What is asked for; empty asks for light, where the screen can show it, and turns. Light may be left
+        out, turns may not.
+        """
+
     def __init__(
         self,
         *,
         relief_threshold: _builtins.float = ...,
         turns: _builtins.int = ...,
+        score_threshold: _builtins.float | None = ...,
+        passive_threshold: _builtins.float | None = ...,
+        challenges: _abc.Iterable[_attestation_pb2.ChallengeKind.ValueType] | None = ...,
+        require_light: _builtins.bool = ...,
+        refuse_variants: _builtins.bool = ...,
+        max_attempts: _builtins.int | None = ...,
+        more_time_factor: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_more_time_factor", b"_more_time_factor", "_passive_threshold", b"_passive_threshold", "_score_threshold", b"_score_threshold", "max_attempts", b"max_attempts", "more_time_factor", b"more_time_factor", "passive_threshold", b"passive_threshold", "score_threshold", b"score_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["relief_threshold", b"relief_threshold", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_more_time_factor", b"_more_time_factor", "_passive_threshold", b"_passive_threshold", "_score_threshold", b"_score_threshold", "challenges", b"challenges", "max_attempts", b"max_attempts", "more_time_factor", b"more_time_factor", "passive_threshold", b"passive_threshold", "refuse_variants", b"refuse_variants", "relief_threshold", b"relief_threshold", "require_light", b"require_light", "score_threshold", b"score_threshold", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
+    _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__more_time_factor: _TypeAlias = _typing.Literal["more_time_factor"]  # noqa: Y015
+    _WhichOneofArgType__more_time_factor: _TypeAlias = _typing.Literal["_more_time_factor", b"_more_time_factor"]  # noqa: Y015
+    _WhichOneofReturnType__passive_threshold: _TypeAlias = _typing.Literal["passive_threshold"]  # noqa: Y015
+    _WhichOneofArgType__passive_threshold: _TypeAlias = _typing.Literal["_passive_threshold", b"_passive_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__score_threshold: _TypeAlias = _typing.Literal["score_threshold"]  # noqa: Y015
+    _WhichOneofArgType__score_threshold: _TypeAlias = _typing.Literal["_score_threshold", b"_score_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__more_time_factor) -> _WhichOneofReturnType__more_time_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__passive_threshold) -> _WhichOneofReturnType__passive_threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_threshold) -> _WhichOneofReturnType__score_threshold | None: ...
 
 Global___LivenessPolicy: _TypeAlias = LivenessPolicy  # noqa: Y015
 
