@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,16 +19,28 @@ from edge.commands.common import (
     out,
     print_json,
 )
+from edge.commands.evaluate_parts import tell_liveness
 from edge.commands.gallery_parts import progress
 from edge.config import load_config
 from edge.errors import InputError
+from edge.evaluation.pad_examiner import open_examiner
+from edge.evaluation.pad_figures import judge_figures
+from edge.evaluation.pad_judging import MAX_JOBS, MAX_WINDOW_S, WINDOW_S
+from edge.evaluation.pad_judging import judge_all as judge_presentations
+from edge.evaluation.pad_manifest import read_manifest
+from edge.evaluation.pad_media import without_words
+from edge.evaluation.pad_report import About, notes_of, save_scores
 from edge.evaluation.pairs import PairList, read_pairs
 from edge.evaluation.report import PLOT_NAME, save_report, to_json, to_markdown
 from edge.evaluation.templates import Maker, Templates, make_templates
 from edge.evaluation.trial import Figures, judge_all, judge_pairs
+from edge.interrupts import obey_stops
 from edge.policy import LIVE_CHIP_PHOTO, LIVE_LIVE, Policy
 from edge.station import open_vision
 from edge.vision import DETECTOR_MODEL, Vision
+
+DEFAULT_JOBS = 4
+"""Processes at most, unless somebody asks for more: each holds networks of its own."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -118,3 +132,63 @@ def _tell(figures: Figures, about: dict[str, Any], report: Path | None, *, as_js
         print_json(to_json(figures, about=about))
     else:
         out().print(to_markdown(figures, about=about), soft_wrap=True)
+
+
+@app.command()
+@ends_with_exit_code
+def liveness(
+    manifest: Annotated[
+        Path, typer.Option(help="CSV file with the header path,label,instrument,subject,fps.")
+    ],
+    report: Annotated[
+        Path | None, typer.Option(help="Write report.md, report.json and drawings into this folder.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="Write each presentation's score, and its cues', into this CSV file."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=MAX_WINDOW_S, help="How long a face in view is looked at.")
+    ] = WINDOW_S,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_JOBS, help="Processes; default: one for each core, at most four."),
+    ] = None,
+    show_progress: Annotated[
+        bool, typer.Option("--progress/--no-progress", help="Show a bar on standard error.")
+    ] = True,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how well presentation attacks are refused (ISO/IEC 30107-3): APCER, BPCER and operating points.
+
+    Each line of the list names a picture, a folder of frames or a video; its label is bona_fide or attack.
+    Paths start from the list's folder. Instrument, subject and fps may be left out.
+
+    Recordings answer no challenge, so they are judged by the passive part alone.
+
+    Example: verifield-edge evaluate liveness --manifest presentations.csv --report liveness-report
+    """
+    listed = read_manifest(manifest)
+    settings = load_config(config, data_dir=data)
+    without_words()
+    obey_stops()  # so that processes end with the first one
+    opener = functools.partial(open_examiner, settings.models_dir)
+    examiner = opener()
+    count = jobs or min(DEFAULT_JOBS, len(os.sched_getaffinity(0)))
+    begin = (lambda: examiner) if count == 1 else opener
+    with progress("presentations", quiet=not show_progress) as tell:
+        judged = judge_presentations(listed.presentations, begin, seconds=seconds, jobs=count, tell=tell)
+    figures = judge_figures(judged, Policy().liveness.min_score)
+    about = About(
+        manifest=manifest.name,
+        seconds=seconds,
+        software=f"verifield {version('verifield')}",
+        threshold_from="min_score of the policy that is built in",
+        models=dict(examiner.models),
+        notes=(*listed.notes, *notes_of(figures)),
+    )
+    if scores is not None:
+        save_scores(scores, figures)
+    tell_liveness(figures, about, report, as_json=as_json)
