@@ -1,0 +1,276 @@
+"""Accounts: registering, activating and signing in at the device."""
+
+from __future__ import annotations
+
+from edge.texts import Language
+
+TEXTS: dict[str, dict[Language, str]] = {
+    "session.account": {
+        "zh": "账户本人核验",
+        "es": "Su cuenta y su cara",
+        "en": "Your account and your face",
+    },
+    "accounts.title": {"zh": "账户", "es": "Cuentas", "en": "Accounts"},
+    "accounts.which": {"zh": "您想办理什么？", "es": "¿Qué desea hacer?", "en": "What would you like to do?"},
+    "accounts.simple_phone": {
+        "zh": "不需要智能手机：能收短信的手机即可，手机号也可以登记在他人名下。",
+        "es": "No hace falta un teléfono inteligente: basta con uno que reciba SMS, aunque esté a nombre de otra persona.",
+        "en": "No smartphone is needed: any telephone that gets text messages will do, also one in somebody else's name.",
+    },
+    "accounts.begin.register": {"zh": "注册新账户", "es": "Abrir una cuenta", "en": "Register an account"},
+    "accounts.begin.activate": {
+        "zh": "激活原有账户",
+        "es": "Activar una cuenta anterior",
+        "en": "Activate an earlier account",
+    },
+    "accounts.begin.login": {"zh": "登录并继续办理", "es": "Entrar y continuar", "en": "Sign in and go on"},
+    "accounts.leave": {"zh": "结束并清除", "es": "Terminar y borrar", "en": "End and clear"},
+    "accounts.elements": {"zh": "请出示身份证", "es": "Muestre su documento", "en": "Show your ID card"},
+    "accounts.elements.lead": {
+        "zh": "把身份证放在读卡器上，然后按“读取身份证”。读不出时，请照着证件输入四项信息。",
+        "es": "Ponga el documento en el lector y pulse «Leer». Si no se puede leer, escriba los cuatro datos tal como figuran.",
+        "en": "Lay the card on the reader and press the button. Where it cannot be read, type the four elements as they stand on it.",
+    },
+    "accounts.elements.again": {
+        "zh": "请核对四要素",
+        "es": "Compruebe los cuatro datos",
+        "en": "Check the four elements",
+    },
+    "accounts.read_card": {"zh": "读取身份证", "es": "Leer el documento", "en": "Read the card"},
+    "accounts.type": {"zh": "或者输入", "es": "O escríbalos", "en": "Or type them"},
+    "accounts.element.name": {"zh": "姓名", "es": "Nombre", "en": "Name"},
+    "accounts.element.id_number": {"zh": "身份证号码", "es": "Número de identidad", "en": "ID number"},
+    "accounts.element.valid_from": {"zh": "有效期起始日期", "es": "Válido desde", "en": "Valid from"},
+    "accounts.element.valid_to": {"zh": "有效期截止日期", "es": "Válido hasta", "en": "Valid to"},
+    "accounts.day": {"zh": "例如 2020-01-31", "es": "Por ejemplo 2020-01-31", "en": "For example 2020-01-31"},
+    "accounts.long_term": {"zh": "长期有效", "es": "Validez permanente", "en": "Long-term, no end"},
+    "accounts.portrait": {"zh": "请看摄像头", "es": "Mire a la cámara", "en": "Look into the camera"},
+    "accounts.portrait.lead": {
+        "zh": "注册需要一张您的面部照片。请独自正对摄像头。",
+        "es": "Para la cuenta hace falta una foto de su cara. Mire de frente, sin nadie más.",
+        "en": "An account needs a picture of your face. Look straight ahead, alone.",
+    },
+    "accounts.portrait.take": {"zh": "拍照", "es": "Hacer la foto", "en": "Take the picture"},
+    "accounts.contact": {"zh": "手机号与密码", "es": "Teléfono y contraseña", "en": "Telephone and password"},
+    "accounts.phone": {"zh": "手机号码", "es": "Número de teléfono", "en": "Telephone number"},
+    "accounts.password": {"zh": "密码", "es": "Contraseña", "en": "Password"},
+    "accounts.password.new": {"zh": "新密码", "es": "Contraseña nueva", "en": "New password"},
+    "accounts.password.rule": {
+        "zh": "8 至 128 个字符，不含姓名、号码等个人信息。",
+        "es": "De 8 a 128 caracteres, sin datos personales.",
+        "en": "8 to 128 characters, nothing personal.",
+    },
+    "accounts.send": {
+        "zh": "注册并发送验证码",
+        "es": "Abrir la cuenta y enviar el código",
+        "en": "Register and send a code",
+    },
+    "accounts.send.only": {"zh": "发送验证码", "es": "Enviar el código", "en": "Send a code"},
+    "accounts.code": {
+        "zh": "请输入短信验证码",
+        "es": "Escriba el código del SMS",
+        "en": "Type the code from the message",
+    },
+    "accounts.code.to": {
+        "zh": "验证码已发送至 {phone}，五分钟内有效。",
+        "es": "El código se envió a {phone} y vale cinco minutos.",
+        "en": "The code went to {phone} and counts for five minutes.",
+    },
+    "accounts.code.label": {"zh": "六位验证码", "es": "Código de seis cifras", "en": "Code of six digits"},
+    "accounts.code.go": {"zh": "确认验证码", "es": "Comprobar el código", "en": "Check the code"},
+    "accounts.code.none": {"zh": "没有收到短信？", "es": "¿No llegó el mensaje?", "en": "No message came?"},
+    "accounts.code.hint": {
+        "zh": "请到信号良好的地方再试，等待时间过后重新获取。",
+        "es": "Vaya a un lugar con buena cobertura y, pasada la espera, pida otro.",
+        "en": "Go to a place with good signal, and ask for another one after the wait.",
+    },
+    "accounts.code.wait": {
+        "zh": "还需等待（分:秒）{time} 才能重新获取。不会自动发送。",
+        "es": "Podrá pedir otro dentro de {time} (min:s). No se envía ninguno solo.",
+        "en": "You may ask for another one in {time} (min:s). None is sent by itself.",
+    },
+    "accounts.code.now": {
+        "zh": "现在可以重新获取。不会自动发送。",
+        "es": "Ya puede pedir otro. No se envía ninguno solo.",
+        "en": "You may ask for another one now. None is sent by itself.",
+    },
+    "accounts.code.again": {"zh": "重新获取验证码", "es": "Pedir otro código", "en": "Ask for another code"},
+    "accounts.code.change": {"zh": "换一个手机号", "es": "Usar otro número", "en": "Use another number"},
+    "accounts.face": {"zh": "最后一步：本人核验", "es": "Último paso: su cara", "en": "Last step: your face"},
+    "accounts.face.lead": {
+        "zh": "手机号和四要素已通过。请再次放上身份证并看摄像头。",
+        "es": "El teléfono y los cuatro datos son correctos. Ponga otra vez el documento y mire a la cámara.",
+        "en": "Telephone and four elements are right. Lay the card down once more and look into the camera.",
+    },
+    "accounts.face.go": {"zh": "开始本人核验", "es": "Empezar", "en": "Begin"},
+    "accounts.number": {
+        "zh": "请输入身份证号码",
+        "es": "Escriba su número de identidad",
+        "en": "Type your ID number",
+    },
+    "accounts.old_phone": {
+        "zh": "请输入原登记的手机号",
+        "es": "Escriba el teléfono registrado",
+        "en": "Type the registered telephone",
+    },
+    "accounts.old_phone.lead": {
+        "zh": "您的账户已登记但尚未激活。请输入当时登记的手机号。",
+        "es": "Su cuenta ya está registrada, pero no activada. Escriba el número que dio entonces.",
+        "en": "Your account is registered but not active. Type the number that you gave then.",
+    },
+    "accounts.new_password": {
+        "zh": "请设置新密码",
+        "es": "Elija una contraseña nueva",
+        "en": "Choose a new password",
+    },
+    "accounts.activate": {"zh": "激活", "es": "Activar", "en": "Activate"},
+    "accounts.login": {"zh": "登录账户", "es": "Entrar en su cuenta", "en": "Sign in to your account"},
+    "accounts.identifier": {
+        "zh": "身份证号码、手机号或登录名",
+        "es": "Número de identidad, teléfono o nombre de acceso",
+        "en": "ID number, telephone or login name",
+    },
+    "accounts.login.go": {"zh": "登录", "es": "Entrar", "en": "Sign in"},
+    "accounts.done": {"zh": "账户已开通", "es": "Su cuenta está activa", "en": "Your account is active"},
+    "accounts.done.signed_in": {
+        "zh": "已登录账户",
+        "es": "Ha entrado en su cuenta",
+        "en": "You are signed in",
+    },
+    "accounts.done.lead": {
+        "zh": "请按“结束并清除”：您的信息会从本设备上消失。",
+        "es": "Pulse «Terminar y borrar»: sus datos desaparecen de este dispositivo.",
+        "en": "Press the button: what you gave leaves this device.",
+    },
+    "accounts.refused": {
+        "zh": "服务没有接受",
+        "es": "El servicio no lo aceptó",
+        "en": "The service did not accept this",
+    },
+    "accounts.refused.LOGIN_USER_NOT_FOUND": {
+        "zh": "用户不存在：输入的账户信息不准确",
+        "es": "El usuario no existe: los datos no son exactos",
+        "en": "The user does not exist: what was entered is not accurate",
+    },
+    "accounts.refused.BAD_PASSWORD": {
+        "zh": "密码错误",
+        "es": "Contraseña incorrecta",
+        "en": "Wrong password",
+    },
+    "accounts.refused.CODE_WRONG": {
+        "zh": "验证码不对",
+        "es": "El código no es correcto",
+        "en": "The code is wrong",
+    },
+    "accounts.refused.SMS_TOO_OFTEN": {
+        "zh": "还不能发送验证码",
+        "es": "Todavía no se puede enviar un código",
+        "en": "No code can be sent yet",
+    },
+    "accounts.refused.VERIFICATION_DATA_MISSING": {
+        "zh": "核验数据缺失",
+        "es": "Faltan datos de verificación",
+        "en": "Verification data missing",
+    },
+    "accounts.refused.ACTIVATION_REQUIRED": {
+        "zh": "账户已登记，尚未激活",
+        "es": "La cuenta está registrada, pero no activada",
+        "en": "The account is registered, but not active",
+    },
+    "accounts.remedies": {"zh": "请按顺序尝试：", "es": "Pruebe en este orden:", "en": "Try in this order:"},
+    "accounts.remedy.CONFIRM_REGISTERED": {
+        "zh": "确认账户已经注册。",
+        "es": "Compruebe que la cuenta está registrada.",
+        "en": "Make sure that the account is registered.",
+    },
+    "accounts.remedy.CHECK_IDENTIFIER_KIND": {
+        "zh": "核对输入的是身份证号码、手机号还是登录名。",
+        "es": "Revise cuál de los tres escribió: número de identidad, teléfono o nombre de acceso.",
+        "en": "Check which of the three you entered: ID number, telephone or login name.",
+    },
+    "accounts.remedy.USE_ID_NUMBER": {
+        "zh": "最后，请用注册时填写的身份证号码登录。",
+        "es": "Por último, entre con el número de identidad que dio al registrarse.",
+        "en": "Finally, sign in with the ID number given at registration.",
+    },
+    "accounts.remedy.CHANGE_PHONE": {
+        "zh": "换一个手机号后继续。",
+        "es": "Use otro número y continúe.",
+        "en": "Use another number and go on.",
+    },
+    "accounts.remedy.WAIT_FOR_SEGMENT": {
+        "zh": "或等待该号段开通。",
+        "es": "O espere a que se abra ese rango de números.",
+        "en": "Or wait until that range of numbers is opened.",
+    },
+    "accounts.remedy.CHECK_ELEMENTS": {
+        "zh": "对照身份证核对四要素。",
+        "es": "Compare los cuatro datos con el documento.",
+        "en": "Check the four elements against the card.",
+    },
+    "accounts.remedy.TICKET_FOUR_ELEMENTS": {
+        "zh": "或请窗口人员把四要素提交信息中心。",
+        "es": "O pida en una ventanilla que los envíen al centro de información.",
+        "en": "Or ask a window to send the four elements to the information centre.",
+    },
+    "accounts.remedy.RETRY": {"zh": "再试一次。", "es": "Inténtelo otra vez.", "en": "Try once more."},
+    "accounts.remedy.FACE": {
+        "zh": "在本设备核验人脸。",
+        "es": "Verifique la cara en este dispositivo.",
+        "en": "Verify the face at this device.",
+    },
+    "accounts.remedy.CTID": {
+        "zh": "用网络身份认证凭证。",
+        "es": "Use el certificado de identidad en red.",
+        "en": "Use the network certificate.",
+    },
+    "accounts.remedy.MANUAL": {
+        "zh": "请到窗口办理。",
+        "es": "Acuda a una ventanilla.",
+        "en": "Go to a window.",
+    },
+    "accounts.remedy.WINDOW": {
+        "zh": "请到窗口办理。",
+        "es": "Acuda a una ventanilla.",
+        "en": "Go to a window.",
+    },
+    "accounts.remedy.UPDATE_IDENTITY": {
+        "zh": "请先更新证件信息。",
+        "es": "Actualice antes los datos del documento.",
+        "en": "Tell the new card first.",
+    },
+    "accounts.check": {"zh": "请逐项核对：", "es": "Compruebe cada uno:", "en": "Check each of them:"},
+    "accounts.away": {"zh": "网络不通", "es": "No hay red", "en": "The network is away"},
+    "accounts.away.lead": {
+        "zh": "账户业务需要网络。您已输入的内容还在，网络恢复后再按一次即可。",
+        "es": "Las cuentas necesitan la red. Lo que escribió sigue aquí: pulse otra vez cuando vuelva.",
+        "en": "Accounts need the network. What you gave is still here: press again when it is back.",
+    },
+    "accounts.away.works": {
+        "zh": "没有网络仍可办理：核验身份、签署已到本机的合同、人工核定、U 盘传送。",
+        "es": "Sin red sí se puede: verificar a una persona, firmar contratos que ya están aquí, decidir a mano, usar una memoria USB.",
+        "en": "This works without it: verifying a person, signing contracts that are here, deciding by hand, USB sticks.",
+    },
+    "reason.VISIT_OVER": {"zh": "这一步已经结束", "es": "Este paso ya terminó", "en": "This step is over"},
+    "hint.VISIT_OVER": {
+        "zh": "请重新打开账户页面。",
+        "es": "Abra otra vez la página de cuentas.",
+        "en": "Open the page of accounts again.",
+    },
+    "reason.FIELD_EMPTY": {"zh": "有一项没有填写", "es": "Falta rellenar un campo", "en": "A field is empty"},
+    "hint.FIELD_EMPTY": {
+        "zh": "请填写每一项。",
+        "es": "Rellene todos los campos.",
+        "en": "Fill in every field.",
+    },
+    "reason.NO_FACE": {
+        "zh": "没有看清一张人脸",
+        "es": "No se vio bien una sola cara",
+        "en": "No single face was seen well",
+    },
+    "hint.NO_FACE": {
+        "zh": "请独自正对摄像头，再拍一次。",
+        "es": "Mire de frente, sin nadie más, y repita.",
+        "en": "Look straight into the camera, alone, and repeat.",
+    },
+}

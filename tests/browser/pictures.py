@@ -1,0 +1,147 @@
+"""Makes the pictures of the guides: ``python -m tests.browser.pictures docs/kiosk`` (a few minutes).
+
+Real screens of the real kiosk in Chromium, with the simulator as hardware and people who do not exist. Each
+picture is called ``<name>.<language>.png``. Look at them before they are kept.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from edge.kiosk import health, sessions
+from edge.kiosk.hints import Battery
+from edge.kiosk.sticks import Stick
+from edge.kiosk.texts import LANGUAGES
+from edge.texts import Language
+from tests.browser.conftest import CHROMIUM, WAIT_MS
+from tests.support.booth_session import booth_pipeline
+from tests.support.local_device import AGENT, CLERK, PINS, LocalDevice
+from tests.support.local_hardware import Hardware, simulated_hardware
+from tests.support.local_kiosk import LocalKiosk, local_kiosk
+from tests.support.screen_checks import sign_in
+
+SIZE = {"width": 1120, "height": 760}
+SMALL = {"width": 360, "height": 680}
+COLOURS = 128  # of a picture: a quarter of the bytes, and nobody sees it
+OWNER = "astronaut"
+
+Take = Callable[[str], None]
+
+
+def main(folder: Path) -> None:
+    """Make all pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        with simulated_hardware(Path(work) / "hardware") as hardware:
+            for language in LANGUAGES:
+                _office(browser, hardware, Path(work) / language, folder, language)
+        for language in LANGUAGES:
+            _field(browser, Path(work) / f"field-{language}", folder, language)
+        browser.close()
+
+
+def _office(browser: Browser, hardware: Hardware, work: Path, folder: Path, language: Language) -> None:
+    device = LocalDevice.open(work, **hardware.settings, language=language, capture_timeout_s=120.0)
+    device.add_operators()
+    device.spoof()
+    device.verified()
+    attempt, contract = device.attempt().attestation_id, device.send_contract().task_id
+    device.expect_account()
+    with local_kiosk(device, watch=True, sticks=[Stick("USB", work, 14_900_000_000)]) as local:
+        page, take = _page(browser, local, folder, language, SIZE)
+        take("sign-in")
+        sign_in(page, local.origin, CLERK, PINS[CLERK])
+        take("home")
+        for name, path in {
+            "queue": "/queue",
+            "health": "/health",
+            "manual": "/manual",
+            "manual-question": f"/manual/{attempt}",
+            "manual-second": f"/manual/{attempt}/accept",
+            "expected": "/tasks",
+            "contracts": "/contracts",
+            "stick": "/stick",
+        }.items():
+            page.goto(local.origin + path, wait_until="load")
+            take(name)
+        page.goto(f"{local.origin}/contracts/{contract}/page/3", wait_until="load")
+        page.wait_for_function("document.getElementById('picture').complete")
+        page.locator("#frame").focus()
+        page.keyboard.press("End")
+        page.wait_for_selector("#reader[data-seen=yes]")
+        take("contract")
+        _verification(page, local, hardware, take)
+        page.context.close()
+
+
+def _verification(page: Page, local: LocalKiosk, hardware: Hardware, take: Take) -> None:
+    hardware.comes(card=OWNER, person=OWNER)
+    hardware.card("lift")
+    page.goto(f"{local.origin}/verify", wait_until="load")
+    take("verify")
+    page.locator("#begin").click()
+    page.wait_for_url("**/session")
+    page.wait_for_selector(".figure")
+    take("card")
+    hardware.card("place")
+    page.wait_for_selector(".picture canvas")
+    page.wait_for_timeout(2500)  # until the picture has come and the first prompt stands
+    take("capture")
+    page.wait_for_selector("[data-outcome]", timeout=300_000)
+    page.get_by_role("main").get_by_role("button").last.click()
+    with patch.object(sessions, "open_pipeline", booth_pipeline):  # a busy machine decides nothing
+        page.goto(f"{local.origin}/verify", wait_until="load")
+        page.locator("#begin").click()
+        page.wait_for_selector("[data-outcome=VERIFIED]", timeout=300_000)
+    take("result")
+
+
+def _field(browser: Browser, work: Path, folder: Path, language: Language) -> None:
+    """An agent's small device."""
+    before = health.read_battery
+    health.read_battery = lambda: Battery(64, plugged=False)
+    try:
+        device = LocalDevice.open(work, language=language)
+        device.add_operators()
+        device.verified()
+        with local_kiosk(device, portable=True, watch=True) as local:
+            page, take = _page(browser, local, folder, language, SMALL)
+            sign_in(page, local.origin, AGENT, PINS[AGENT])
+            page.wait_for_selector("#hints:not([hidden])")
+            take("portable-home")
+            page.goto(f"{local.origin}/queue", wait_until="load")
+            page.wait_for_selector("#hints:not([hidden])")
+            take("portable-queue")
+            page.context.close()
+    finally:
+        health.read_battery = before
+
+
+def _page(
+    browser: Browser, local: LocalKiosk, folder: Path, language: Language, size: dict[str, int]
+) -> tuple[Page, Take]:
+    context = browser.new_context(viewport={"width": size["width"], "height": size["height"]})
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.goto(local.url, wait_until="load")
+
+    def take(name: str) -> None:
+        page.wait_for_timeout(400)  # what moves comes to rest
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(folder / f"{name}.{language}.png", optimize=True)
+
+    return page, take
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
