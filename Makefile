@@ -66,8 +66,17 @@ test: .venv/dev.stamp ## set up, then run every check
 	$(BIN)/python scripts/trace.py --check
 	scripts/tests.sh
 
+.PHONY: deb
+deb: .venv/run.stamp ## build the appliance's Debian package into dist/ (minutes; 260 MB)
+	$(BIN)/python -m scripts.deb
+
+.PHONY: deb-test
+deb-test: .venv/dev.stamp ## build that package, install it into a folder and run it there (as root)
+	VERIFIELD_SOAK=1 $(BIN)/python -m pytest --timeout 3600 tests/integration/test_edge_deploy.py
+
 SOAK ?= 10
 SOAK_RECORDS ?= 100000
+SOAK_MINUTES ?= 60
 
 .PHONY: soak
 soak: .venv/dev.stamp ## hours of faults: kills, power cuts, bad disks and links, SOAK times as long as in `make test`
@@ -76,6 +85,7 @@ soak: .venv/dev.stamp ## hours of faults: kills, power cuts, bad disks and links
 	  tests/protocol tests/integration/test_outbox_*.py tests/integration/test_queue_*.py \
 	  tests/integration/test_sync_*.py tests/integration/test_session_rules.py tests/unit/test_cloud_ingest.py
 	$(BIN)/python -m benchmarks.soak --records $(SOAK_RECORDS) --no-keep
+	$(BIN)/python -m benchmarks.soak_edge --minutes $(SOAK_MINUTES)
 
 .PHONY: trace
 trace: .venv/dev.stamp ## write docs/requirements.md from the marks in the tests

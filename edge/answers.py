@@ -170,3 +170,26 @@ class ManualVerdict:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
+
+
+class ChallengeKind(StrEnum):
+    """Names equal those of verifield.v1.ChallengeKind without the prefix."""
+
+    LIGHT = "LIGHT"
+    TURNS = "TURNS"
+
+
+class ChallengeVariant(StrEnum):
+    """For whom the challenge was made. Names equal those of verifield.v1.ChallengeVariant."""
+
+    STANDARD = "STANDARD"
+    NO_SCREEN = "NO_SCREEN"  # the person cannot see the screen, or must not look at flicker: turns, by word
+    NO_TURN = "NO_TURN"  # the person cannot turn the head: light alone
+
+
+@dataclass(frozen=True, slots=True)
+class Accommodation:
+    """What a person needs so that the challenge can be answered. ``more_time``: longer limits."""
+
+    variant: ChallengeVariant = ChallengeVariant.STANDARD
+    more_time: bool = False

@@ -22,6 +22,8 @@ COMMANDS = (
     "status",
     "tasks",
     "verify",
+    "run",
+    "kiosk",
     "contract",
     "manual",
     "compare",
@@ -35,6 +37,7 @@ COMMANDS = (
     "import",
     "outbox",
     "models",
+    "bench",
     "wipe",
     "version",
 )

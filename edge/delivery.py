@@ -118,6 +118,7 @@ def run_sync(
     accept_log: bool,
     on_trouble: Callable[[State, Trouble], None],
     on_news: Callable[[PullOutcome], None],
+    on_turn: Callable[[State, Trouble | None], None] = lambda _state, _trouble: None,
 ) -> SyncReport:
     """Deliver as ``edge.sync.daemon.run`` says, for whoever the device is now and after a new enrolment."""
     clock = SystemClock()
@@ -138,6 +139,7 @@ def run_sync(
         clock=clock,
         jitter=secrets.SystemRandom().random,
         on_trouble=on_trouble,
+        on_turn=on_turn,
     )
     with _courier(config, stop):
         report = run(setting, stop=stop, once=once, accept_log=accept_log)

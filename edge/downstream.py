@@ -8,8 +8,8 @@ from datetime import datetime
 from cryptography import x509
 
 from edge.attest.clock import arrival_now, bounded_now
+from edge.contact import Arrival
 from edge.errors import CloudError
-from edge.model import Arrival
 from edge.ports import Clock
 from edge.state.records import PullOutcome
 from edge.state.store import StateStore

@@ -19,8 +19,9 @@ from datetime import timedelta
 from cryptography import x509
 
 from edge.attest.clock import TimeBounds, arrival_now, bounded_now
+from edge.contact import Arrival, Contact
 from edge.errors import SetupError, StorageError
-from edge.model import Arrival, Contact, Standing
+from edge.model import Standing
 from edge.policy import Policy
 from edge.ports import Clock
 from edge.state.records import ItemKind, LockState

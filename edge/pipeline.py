@@ -6,12 +6,13 @@ Every rule it applies lives in a stage or in the session; this file only moves v
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from edge.answers import EarlierRecord, PrivateField, SessionAnswers, SignedIn, Step
+from edge.answers import Accommodation, EarlierRecord, PrivateField, SessionAnswers, SignedIn, Step
+from edge.attempts import ATTEMPTS_USED_UP
 from edge.capture.stills import encode_portrait, encode_shot
 from edge.errors import EdgeError, SetupError
-from edge.face_capture import Eyes, FaceCapture, capture_face
+from edge.face_capture import Asking, Eyes, FaceCapture, capture_face
 from edge.interrupts import stops_held_back
 from edge.interview import Interview
 from edge.match.score import match as match_faces
@@ -79,6 +80,7 @@ class Guard:
     session has begun, so that even a power cut leaves a record of it. ``judge_document``: whether a document
     counts today, as far as the device knows the time.
     ``awaits``: whether the session is for this document's holder; without a task it is for anybody.
+    ``failed_lately``: attempts with this document that came to no yes, within the last quarter of an hour.
     ``note_activity``: that something has happened in the operator's session; False where the operator is
     signed out, for having been idle or otherwise. ``is_applicant``: whether the face is the operator's own.
     """
@@ -89,6 +91,7 @@ class Guard:
     judge_document: Callable[[IdDocument], Validity]
     note_activity: Callable[[SignedIn], bool]
     awaits: Callable[[IdDocument], bool] = lambda _document: True
+    failed_lately: Callable[[IdDocument], int] = lambda _document: 0
     is_applicant: Callable[[SignedIn, Embedding], bool] = lambda _operator, _probe: False
 
 
@@ -98,6 +101,7 @@ class Pipeline:
 
     ``attest`` signs and stores; when it returns, the record is durable. ``random``: returns so many fresh
     random bytes. ``gallery``: None where nobody is enrolled. ``purpose``: what the records are made for.
+    ``accommodation``: what the person needs to answer a challenge.
     """
 
     reader: CardReader
@@ -111,6 +115,7 @@ class Pipeline:
     card_timeout_s: float
     capture_timeout_s: float
     purpose: Purpose | None = None
+    accommodation: Accommodation = field(default_factory=Accommodation)
 
     def run(self) -> Verification:
         """Run one session to its record. A fault on the way becomes an ABORTED outcome.
@@ -197,6 +202,7 @@ class _Run:
         self.fault: EdgeError | None = None
         self._locked_at = session.since  # when the lock was looked at last
         self._begun = False  # the durable mark is there
+        self._failed_before = 0  # attempts with this document of late
         self._face: FaceCapture | None = None
         self._reference: Embedding | None = None  # of the card's photo
         self._probe: Embedding | None = None  # of the best shot
@@ -279,6 +285,7 @@ class _Run:
         if document.photo is not None:  # judged now: a person need not pose for a photo that is no use
             self._reference = parts.eyes.vision.embed_chip_photo(document.photo)
         guard = parts.guard
+        self._failed_before = guard.failed_lately(document)
         return DocumentRead(document, guard.judge_document(document), guard.awaits(document))
 
     def _show_earlier(self) -> Event:
@@ -289,12 +296,15 @@ class _Run:
 
     def _capture(self) -> Event:
         parts = self._parts
+        if self._failed_before >= parts.eyes.policy.liveness.max_attempts:
+            return Abort(ATTEMPTS_USED_UP)
         self._face, stopped = capture_face(
             parts.eyes,
             fresh_nonce=lambda: parts.random(ID_BYTES),
             timeout_s=parts.capture_timeout_s,
             patience_s=max(parts.capture_timeout_s, self._remaining() - NETWORKS_S),
             stop_code=self._stop_code,
+            asking=Asking(parts.accommodation, self._failed_before + 1),
         )
         return Abort(stopped) if stopped else FaceCaptured(self._face.record())
 

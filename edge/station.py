@@ -6,11 +6,13 @@ import dataclasses
 import logging
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
-from edge.answers import NotSignedIn, SessionAnswers, SignedIn, Step
+from edge.answers import Accommodation, NotSignedIn, SessionAnswers, SignedIn, Step
+from edge.attempts import count_failed
 from edge.attest.clock import bounded_now, judge_validity
 from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
@@ -37,7 +39,7 @@ from edge.operators.service import Operators
 from edge.outbox.records import BegunSession, StoredRecord
 from edge.pipeline import ID_BYTES, Guard, Pipeline
 from edge.policy import Policy
-from edge.ports import Camera, CardReader, Clock, Desk, GallerySearch
+from edge.ports import Camera, CardReader, Clock, Desk, GallerySearch, Screen
 from edge.readiness import check_ready, forget_earlier, note_peripheral
 from edge.recorder import Recorder
 from edge.screen import open_screens
@@ -55,6 +57,20 @@ def open_vision(config: EdgeConfig) -> Vision:
     return Vision.open(ModelStore.open(config.models_dir), threads=config.threads)
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Where people are served instead of the terminal that a command runs in.
+
+    ``operators``: who may be signed in already. ``watch``: wraps the camera, to show what it sees.
+    """
+
+    desk: Desk
+    screen: Screen
+    operators: Operators
+    vision: Vision
+    watch: Callable[[Camera], Camera]
+
+
 @contextmanager
 def open_pipeline(
     config: EdgeConfig,
@@ -65,31 +81,33 @@ def open_pipeline(
     given: Given | None = None,
     task: WaitingTask | None = None,
     nonce: bytes = b"",
+    counter: Counter | None = None,
+    accommodation: Accommodation | None = None,
 ) -> Iterator[Pipeline]:
     """Open models, camera and reader; what they find is attested by ``recorder``.
 
     ``operator``: who signs in at the terminal, also where the policy asks for nobody. ``given``: what
     stands in the place of the card reader, or completes what it reads. ``task``: whom the session is for,
     with the steps that it asks for beside the policy's. ``nonce``: of a request that has no task.
+    ``counter``: where people are served instead of the terminal. ``accommodation``: what the person needs.
 
     Raises:
-        SetupError: MODEL_MISSING and the like, CAMERA_NOT_ALLOWED, PRINTED_PHOTO_NOT_ACCEPTED, or
-            POLICY_INCOMPLETE.
+        SetupError: MODEL_MISSING, CAMERA_NOT_ALLOWED, PRINTED_PHOTO_NOT_ACCEPTED, POLICY_INCOMPLETE...
         HardwareError: NO_CAMERA, NO_READER and the like.
     """
     policy, clock = recorder.policy, recorder.clock
     check_given(given, policy)
     card_timeout_s = TYPING_S if isinstance(given, Typed) else config.card_timeout_s
     plan = _plan(config, recorder, operator, task, card_timeout_s=card_timeout_s)
-    vision = open_vision(config)
+    vision = open_vision(config) if counter is None else counter.vision
     with (
-        closing(_open_allowed_camera(config, clock)) as camera,
+        closing(_open_allowed_camera(config, clock, counter)) as camera,
         recorder.outbox.open_for_sessions(),
         ExitStack() as opened,
     ):
-        eyes = _open_eyes(config, policy, clock, camera, vision)
-        operators = _open_operators(recorder, state)
-        desk = _open_desk(config, operators, eyes, operator=operator)
+        eyes = _open_eyes(config, policy, clock, camera, vision, counter=counter)
+        operators = _open_operators(recorder, state) if counter is None else counter.operators
+        desk = _open_desk(config, operators, eyes, operator=operator) if counter is None else counter.desk
         pinned = state.pinned(PeripheralKind.READER)
         reader = open_documents(
             config, given, desk=desk, detector=vision.detector, clock=clock, pinned=pinned
@@ -99,10 +117,7 @@ def open_pipeline(
         gallery = None
         if Step.GALLERY in plan.steps and gallery_path(config.data_dir).exists():
             gallery = opened.enter_context(_open_gallery(config, recorder))
-        kept = policy.retention.confirmed_records
-        forget_earlier(
-            recorder, state, retention=timedelta(days=config.retention_days) if kept is None else kept
-        )
+        forget_earlier(recorder, state, retention=_retention(config, policy))
         yield Pipeline(
             reader=reader,
             eyes=eyes,
@@ -115,6 +130,7 @@ def open_pipeline(
             card_timeout_s=card_timeout_s,
             capture_timeout_s=config.capture_timeout_s,
             purpose=_purpose(task, nonce),
+            accommodation=accommodation or Accommodation(),
         )
 
 
@@ -160,6 +176,11 @@ class Station:
         bounds = bounded_now(self._recorder.clock, contact=self._state.contact())
         return judge_validity(document.valid_from, document.valid_to, bounds)
 
+    def failed_lately(self, document: IdDocument) -> int:
+        """Count the failed attempts with this document on this device within the last quarter of an hour."""
+        pseudonym = self._state.pseudonym(document.type, document.number)
+        return count_failed(self._state.earlier(pseudonym), now=self._recorder.clock.wall())
+
     def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
         """Sign and store, as the device stood when the session began."""
         return self._recorder.record(
@@ -198,6 +219,11 @@ class CameraFaceCheck:
         return LiveFace(liveness.decision, face.probe)
 
 
+def _retention(config: EdgeConfig, policy: Policy) -> timedelta:
+    kept = policy.retention.confirmed_records
+    return timedelta(days=config.retention_days) if kept is None else kept
+
+
 def _guard(station: Station, operators: Operators, task: WaitingTask | None) -> Guard:
     return Guard(
         check_ready=station.check_ready,
@@ -207,6 +233,7 @@ def _guard(station: Station, operators: Operators, task: WaitingTask | None) -> 
         note_activity=operators.note_activity,
         is_applicant=operators.is_applicant,
         awaits=lambda document: task is None or task.awaits(document.number),
+        failed_lately=station.failed_lately,
     )
 
 
@@ -270,17 +297,26 @@ def _plan(
     return plan if operator is None else dataclasses.replace(plan, steps=plan.steps | {Step.OPERATOR})
 
 
-def _open_eyes(config: EdgeConfig, policy: Policy, clock: Clock, camera: Camera, vision: Vision) -> Eyes:
+def _open_eyes(
+    config: EdgeConfig,
+    policy: Policy,
+    clock: Clock,
+    camera: Camera,
+    vision: Vision,
+    *,
+    counter: Counter | None = None,
+) -> Eyes:
     return Eyes(
         camera=camera,
         vision=vision,
-        screen=open_screens(config.language, config.screen_url),
+        screen=open_screens(config.language, config.screen_url, page=counter.screen if counter else None),
         policy=policy,
         monotonic=lambda: clock.monotonic_ns() / 1e9,  # the clock that stamps the frames
+        allow_simulated=config.allow_simulated_camera,
     )
 
 
-def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
+def _open_allowed_camera(config: EdgeConfig, clock: Clock, counter: Counter | None = None) -> Camera:
     camera = open_camera(config.camera, clock=clock)
     if camera.assurance is CameraAssurance.SIMULATED and not config.allow_simulated_camera:
         camera.close()
@@ -289,4 +325,4 @@ def _open_allowed_camera(config: EdgeConfig, clock: Clock) -> Camera:
             "This camera is a file, a stream or a simulator, whose pictures could be made up.",
             hint="Use a camera attached to this device; for trials set allow_simulated_camera = true.",
         )
-    return camera
+    return camera if counter is None else counter.watch(camera)

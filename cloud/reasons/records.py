@@ -72,7 +72,7 @@ REMEDIES: Remedies = {
         retry_s=60.0,
     ),
     Reason.DEVICE_REVOKED: Remedy(
-        _S.PERMISSION_DENIED,
+        _S.UNAUTHENTICATED,  # its certificates no longer say who it is
         "It is never let in again: enrol anew, with a new token and new keys.",
         "此设备不会再被接纳：请用新令牌和新密钥重新注册。",
         "Nunca volverá a ser admitido: inscríbalo de nuevo, con un token y claves nuevos.",

@@ -1,31 +1,39 @@
-"""``verifield-edge doctor``: what is wrong with what is plugged in, and what to do about it."""
+"""``verifield-edge doctor``: what is wrong with the device and what is plugged in, and what to do."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from edge.app import identity_folder, open_identity, open_recorder, open_state
+from edge.attest.clock import SystemClock
 from edge.attest.identity import current_folder
 from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
 from edge.config import EdgeConfig, load_config
 from edge.documents import check_up_reader, open_card_reader
 from edge.errors import EdgeError, ExitCode
+from edge.health import NOT_LOOKED_AT, PartLook
+from edge.health_items import HealthState, health_items
 from edge.model import PeripheralKind
 from edge.reader.checkup import Finding, Level
 from edge.reader.traffic import TRAFFIC
 from edge.readiness import note_peripheral
+from edge.remedies import told
+from edge.watch import Parts, look, look_at_key, look_at_models, try_camera
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 _WIDTH = 18
+_LEVELS = {HealthState.OK: Level.OK, HealthState.WARN: Level.WARN, HealthState.BAD: Level.FAIL}
+_PLUGGED_IN = ("CAMERA", "KEY")
+"""Beside the reader, what a person can take in the hand; a key may be a token."""
 
 
 @app.command()
@@ -48,25 +56,74 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the card reader: port, rights, speed, protocol, module, photos; status 4 where one fails.
+    """Look at everything: reader, camera, key, models, clock, certificates, disk, queue, receipts, delivery.
+
+    The camera is opened and must give a picture: end a session first. With an option of the reader it looks
+    at the reader alone: port, rights, speed, protocol, module, photos. Status 4 where a part fails that is
+    plugged in, 1 where anything else is bad, 0 also with warnings.
 
     --pin writes down which module belongs to this device, where nothing fails; the chain of records tells it.
 
-    Example: verifield-edge doctor --reader /dev/serial/by-id/usb-reader
+    Example: verifield-edge doctor --json; verifield-edge doctor --reader /dev/serial/by-id/usb-reader
     """
     if traffic:
         logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
         logging.getLogger("edge.reader.traffic").setLevel(TRAFFIC)
     settings = load_config(config, data_dir=data, reader_port=reader)
-    findings = []
+    reader_alone = reader is not None or pin is not None or traffic
+    plugged_in: list[Finding] = []
+    findings: list[Finding] = []
     for finding in _look(settings, pin=pin):
-        findings.append(finding)
-        if not as_json:
-            _print(finding)
+        plugged_in.append(finding)
+        _tell(finding, as_json=as_json)
+    for finding in () if reader_alone else _look_at_the_rest(settings):
+        (plugged_in if finding.check in _PLUGGED_IN else findings).append(finding)
+        _tell(finding, as_json=as_json)
     if as_json:
-        print_json([asdict(finding) for finding in findings])
-    if any(finding.level is Level.FAIL for finding in findings):
+        print_json([asdict(finding) for finding in (*plugged_in, *findings)])
+    if any(finding.level is Level.FAIL for finding in plugged_in):
         raise typer.Exit(int(ExitCode.HARDWARE))
+    if any(finding.level is Level.FAIL for finding in findings):
+        raise typer.Exit(int(ExitCode.NEGATIVE))
+
+
+def _tell(finding: Finding, *, as_json: bool) -> None:
+    if not as_json:
+        _print(finding)
+
+
+def _look_at_the_rest(settings: EdgeConfig) -> Iterator[Finding]:
+    """Camera and models also of a device that is not enrolled; the rest needs one."""
+    seen = Parts(camera=try_camera(settings), models=look_at_models(settings))
+    try:
+        identity = open_identity(settings)
+        with open_state(settings, identity) as state:
+            seen = replace(seen, key=look_at_key(identity))
+            health = look(settings, identity, state, SystemClock(), parts=seen)
+    except EdgeError as error:
+        yield from (_part("CAMERA", seen.camera), _part("MODELS", seen.models))
+        yield Finding(error.code, Level.FAIL, error.message, error.hint)
+        return
+    for item in health_items(health):
+        if item.name != "reader":
+            value = f" ({item.value})" if item.value else ""
+            what = f"{item.text[settings.language]}{value}"
+            code = f"{item.code}: " if item.code else ""
+            hint = item.what_to_do[settings.language]
+            yield Finding(item.name.upper(), _LEVELS[item.state], code + what, hint)
+
+
+def _part(check: str, seen: PartLook | None) -> Finding:
+    if seen is None or (seen.code and not seen.works):
+        seen = seen or PartLook(NOT_LOOKED_AT)
+        known = told(seen.code)
+        hint = seen.hint or (known.remedy["en"] if known else "")
+        return Finding(
+            check, Level.FAIL, f"{seen.code}: {seen.message or (known.text['en'] if known else '')}", hint
+        )
+    return Finding(
+        check, Level.WARN if seen.code else Level.OK, seen.code or seen.value or "there", seen.hint
+    )
 
 
 def _look(settings: EdgeConfig, *, pin: bool | None) -> Iterator[Finding]:

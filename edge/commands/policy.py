@@ -62,6 +62,13 @@ def _to_json(policy: Policy) -> dict[str, Any]:
         "liveness": {
             "relief_threshold": policy.liveness.min_planar_relief,
             "turns": policy.liveness.challenge_turns,
+            "score_threshold": policy.liveness.min_score,
+            "passive_threshold": policy.liveness.passive_floor,
+            "challenges": [kind.value for kind in policy.liveness.challenges],
+            "require_light": policy.liveness.require_light,
+            "refuse_variants": policy.liveness.refuse_variants,
+            "max_attempts": policy.liveness.max_attempts,
+            "more_time_factor": policy.liveness.more_time_factor,
         },
         "session": {
             "steps": [step.value for step in session.steps],

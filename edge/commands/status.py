@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from cryptography import x509
 
-from edge.app import open_identity, open_outbox, open_state, outbox_path
-from edge.attest.clock import SystemClock, bounded_now
+from edge.app import open_identity, open_state
+from edge.attest.clock import SystemClock
 from edge.attest.identity import DeviceIdentity
 from edge.commands.common import (
     ConfigOption,
@@ -21,17 +20,14 @@ from edge.commands.common import (
     print_json,
     print_values,
 )
-from edge.config import EdgeConfig, load_config
+from edge.config import load_config
 from edge.errors import EdgeError, ExitCode
 from edge.health import Health, Queue, judge_health
-from edge.lease import read_lease
-from edge.outbox.older import undelivered_elsewhere
-from edge.policy import Policy
-from edge.ports import Clock
+from edge.health_items import health_items, worst_state
 from edge.state.records import ItemKind
 from edge.state.store import StateStore
 from edge.texts import STANDINGS
-from verifield.certificates import load_roots, parse_certificate
+from edge.watch import NO_PARTS, look, look_at_parts
 from verifield.v1.attestation_pb2 import TimeQuality
 
 _WIDTH = 34
@@ -44,6 +40,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def status(
     config: ConfigOption = None,
     data: DataOption = None,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="Look at key, camera, reader and models too, disturbing no session."),
+    ] = False,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option("--metrics-file", help="Write all of it there for Prometheus; implies --parts."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing: only the status counts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,13 +56,25 @@ def status(
     Example: verifield-edge status --json
     """
     settings = load_config(config, data_dir=data)
-    identity = open_identity(settings)
-    roots = load_roots(identity.root_pem)
-    with open_state(settings, identity) as state:
-        health = _look(settings, identity, state, roots, SystemClock())
-        waiting = _waiting(state)
+    clock = SystemClock()
+    try:
+        identity = open_identity(settings)
+        with open_state(settings, identity) as state:
+            seen = look_at_parts(settings, identity) if parts or metrics_file else NO_PARTS
+            health = look(settings, identity, state, clock, parts=seen)
+            waiting = _waiting(state)
+    except EdgeError as error:
+        if metrics_file is not None:
+            _write_metrics(metrics_file, None, error, at=clock.wall())
+        raise
+    if metrics_file is not None:
+        _write_metrics(metrics_file, health, None, at=clock.wall())
     problems = judge_health(health)
+    items = health_items(health)
     answer = _to_json(identity, health, waiting) | {"problems": list(problems)}
+    if parts:
+        answer["parts"] = {one.name: f"{one.state} {one.code or one.value}".strip() for one in items}
+        answer["worst"] = worst_state(items).value
     if as_json:
         print_json(answer)
     elif not quiet:
@@ -68,56 +84,10 @@ def status(
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
 
-def _look(
-    config: EdgeConfig,
-    identity: DeviceIdentity,
-    state: StateStore,
-    roots: list[x509.Certificate],
-    clock: Clock,
-) -> Health:
-    policy = _policy(state, roots)
-    lease = read_lease(
-        state,
-        clock,
-        policy=policy or Policy(),
-        certificates=identity.attestation_certificates,
-        roots=roots,
-    )
-    return Health(
-        lease=lease,
-        bounds=bounded_now(clock, contact=state.contact()),
-        policy=policy,
-        certificates=tuple(
-            (name, parse_certificate(chain[0]).not_valid_after_utc)
-            for name, chain in (
-                ("attestation", identity.attestation_certificates),
-                ("tls", identity.tls_certificates),
-            )
-        ),
-        queue=_queue(config, identity),
-        refused=tuple(state.refused()),
-    )
+def _write_metrics(path: Path, health: Health | None, error: EdgeError | None, *, at: datetime) -> None:
+    from edge.metrics import write_metrics  # noqa: PLC0415 - the library is for this option alone
 
-
-def _policy(state: StateStore, roots: list[x509.Certificate]) -> Policy | None:
-    try:
-        return state.policy(roots)
-    except EdgeError as error:
-        if error.code != "STATE_POLICY_DAMAGED":
-            raise
-        return None
-
-
-def _queue(config: EdgeConfig, identity: DeviceIdentity) -> Queue:
-    """A store that cannot be used is an answer here, not the end of the command."""
-    queue = Queue()
-    try:
-        with open_outbox(config, identity) as outbox:
-            queue = Queue(stats=outbox.stats(), space=outbox.space())
-            outbox.check_ready()
-    except EdgeError as error:
-        queue = replace(queue, unusable=error.code)
-    return replace(queue, left=undelivered_elsewhere(outbox_path(config, identity.device_id)))
+    write_metrics(path, health, fault="" if error is None else error.code, at=at)
 
 
 def _waiting(state: StateStore) -> dict[str, int]:
@@ -152,12 +122,20 @@ def _to_json(identity: DeviceIdentity, health: Health, waiting: dict[str, int]) 
             for name, end in health.certificates
         },
         "queue": _queue_json(health.queue),
+        "delivery": _delivery_json(health),
         "waiting": waiting,
         "refused": [
             {"kind": item.kind, "item_id": item.item_id, "code": item.code, "message": item.message}
             for item in health.refused
         ],
     }
+
+
+def _delivery_json(health: Health) -> dict[str, Any]:
+    look = health.delivery
+    if look is None:
+        return {"daemon": "none"}
+    return {"daemon": "alive" if look.alive else "silent", "state": look.state, "trouble": look.code or None}
 
 
 def _queue_json(queue: Queue) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import structlog
 import typer
 
+from edge.attest.clock import SystemClock
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -18,9 +22,11 @@ from edge.commands.common import (
     out,
     print_json,
 )
-from edge.config import load_config
+from edge.config import EdgeConfig, load_config
 from edge.delivery import run_sync
 from edge.errors import CloudError, Interrupted
+from edge.heartbeat import SYNC_BEAT, Heartbeat
+from edge.service import Service
 from edge.state.records import PullOutcome
 from edge.sync.daemon import SyncReport
 from edge.sync.events import Trouble
@@ -64,19 +70,16 @@ def sync(
     def tell_trouble(state: State, trouble: Trouble) -> None:
         log.warning("sync_trouble", state=state.name, code=trouble.code)
 
-    def tell_news(outcome: PullOutcome) -> None:
-        for item in outcome.refused:
-            log.warning("news_refused", kind=item.kind, code=item.code)
-        if outcome.policy is not None:
-            log.info("policy_adopted", version=outcome.policy.version)
-        if outcome.lock is not None:
-            log.warning("device_locked" if outcome.lock.locked else "device_unlocked")
-        if outcome.wiped:
-            log.warning("device_wiped")
-
-    report = run_sync(
-        settings, stop=stop, once=once, accept_log=accept_log, on_trouble=tell_trouble, on_news=tell_news
-    )
+    with _watched(settings, once=once) as on_turn:
+        report = run_sync(
+            settings,
+            stop=stop,
+            once=once,
+            accept_log=accept_log,
+            on_trouble=tell_trouble,
+            on_news=lambda outcome: _tell_news(log, outcome),
+            on_turn=on_turn,
+        )
     if once and stop.is_set():
         raise Interrupted
     if once and report.trouble is not None:
@@ -86,6 +89,42 @@ def sync(
             hint="Delivery has stopped and needs a person; the records are kept.",
         )
     _print(report, as_json)
+
+
+def _tell_news(log: Any, outcome: PullOutcome) -> None:
+    for item in outcome.refused:
+        log.warning("news_refused", kind=item.kind, code=item.code)
+    if outcome.policy is not None:
+        log.info("policy_adopted", version=outcome.policy.version)
+    if outcome.lock is not None:
+        log.warning("device_locked" if outcome.lock.locked else "device_unlocked")
+    if outcome.wiped:
+        log.warning("device_wiped")
+
+
+@contextmanager
+def _watched(settings: EdgeConfig, *, once: bool) -> Iterator[Callable[[State, Trouble | None], None]]:
+    """Tell systemd and the device's health that the daemon's loop turns; one run alone tells nobody."""
+    if once:
+        yield lambda _state, _trouble: None
+        return
+    service = Service.open(os.environ)
+    heart = Heartbeat(settings.run_folder() / SYNC_BEAT, SystemClock())
+    told_ready = False
+
+    def on_turn(state: State, trouble: Trouble | None) -> None:
+        nonlocal told_ready
+        code = trouble.code if trouble is not None else ""
+        if not told_ready:
+            service.ready()
+            told_ready = True
+        service.alive()
+        service.status(f"{state.name} {code}".strip())
+        heart.beat(state=state.name, code=code)
+
+    yield on_turn
+    service.stopping()
+    heart.end()  # not where a fault ended it: who falls silent is missed
 
 
 def _open_log() -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edge.advice import advice_on
+from edge.answers import Accommodation, ChallengeVariant
 from edge.app import open_recorder, open_state
 from edge.attest.clock import SystemClock, bounded_now
 from edge.attest.package import face_evidence, picture_not_kept
@@ -47,6 +50,14 @@ NonceOption = Annotated[
 PackageOption = Annotated[
     Path | None, typer.Option(help="Where to write the evidence for the cloud when VERIFIED. Personal data.")
 ]
+ChallengeOption = Annotated[
+    ChallengeVariant,
+    typer.Option(
+        case_sensitive=False,
+        help="NO_SCREEN: for who cannot see the screen. NO_TURN: for who cannot turn the head.",
+    ),
+]
+MoreTimeOption = Annotated[bool, typer.Option("--more-time", help="Longer time limits, by the policy.")]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -72,6 +83,8 @@ def verify(
         Path | None,
         typer.Option(help="Picture of the card's front, whose portrait stands in for the chip's photo."),
     ] = None,
+    challenge: ChallengeOption = ChallengeVariant.STANDARD,
+    more_time: MoreTimeOption = False,
     task: TaskOption = None,
     nonce: NonceOption = None,
     package: PackageOption = None,
@@ -93,9 +106,9 @@ def verify(
         waiting = find_task(state, task, bounds) if task else None
         if waiting is not None:
             refuse_contract(waiting)
-        with open_pipeline(
-            settings, recorder, state, operator=operator, given=given, task=waiting, nonce=asked
-        ) as pipeline:
+        needs = Accommodation(challenge, more_time=more_time)
+        opener = partial(open_pipeline, settings, recorder, state, operator=operator, given=given)
+        with opener(task=waiting, nonce=asked, accommodation=needs) as pipeline:
             if package is not None and BEST_SHOT not in pipeline.plan.media:
                 raise picture_not_kept()
             verification = pipeline.run()
@@ -169,8 +182,20 @@ def _to_json(verification: Verification) -> dict[str, Any]:
         if liveness is None
         else {
             "decision": liveness.decision.value,
+            "score": liveness.score,
+            "threshold": liveness.threshold,
+            "kinds": [kind.value for kind in liveness.challenge.kinds],
+            "variant": liveness.challenge.variant.value,
+            "attempt": liveness.challenge.attempt,
             "experts": [
-                {"name": e.name, "score": e.score, "threshold": e.threshold, "passed": e.passed}
+                {
+                    "name": e.name,
+                    "score": e.score,
+                    "threshold": e.threshold,
+                    "passed": e.passed,
+                    "advisory": e.advisory,
+                    "reason": e.reason,
+                }
                 for e in liveness.experts
             ],
         },
@@ -185,4 +210,6 @@ def _print(verification: Verification, language: Language) -> None:
     console.print(OUTCOMES[outcome][language], style=f"bold {_COLOURS.get(outcome, 'white')}")
     for reason in verification.decision.reasons:
         console.print(f"  {reason}")
+        if advice := advice_on(reason, language):
+            console.print(f"    {advice}", style="dim")
     console.print(f"Record {record.seq}, attestation {record.attestation_id}", style="dim")

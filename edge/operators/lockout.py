@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.model import Arrival
+from edge.contact import Arrival
 from edge.state.records import Lockout
 
 FREE_FAILURES = 4

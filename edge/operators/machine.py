@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from edge.answers import Refusal
-from edge.model import Arrival
+from edge.contact import Arrival
 from edge.operators.lockout import counted, left_ns
 from edge.state.records import Lockout
 

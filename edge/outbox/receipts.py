@@ -12,8 +12,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from edge.contact import Arrival, ClockMark
 from edge.errors import StorageError
-from edge.model import Arrival, ClockMark, Position
+from edge.model import Position
 from edge.outbox.chain import Chain
 from edge.outbox.database import Store
 from edge.outbox.records import Cited, Witnessed

@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from edge.answers import SessionAnswers
-from edge.model import Arrival, ClockMark, Position, ResetReason, Standing
+from edge.contact import Arrival, ClockMark
+from edge.model import Position, ResetReason, Standing
 from verifield.chain import ChainHead
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from edge.contact import Arrival
 from edge.errors import StorageError
 from edge.files import locked
-from edge.model import Arrival, Hole, Position, ResetReason
+from edge.model import Hole, Position, ResetReason
 from edge.outbox.begun import Begun
 from edge.outbox.chain import ANY_EPOCH, Chain
 from edge.outbox.database import Store

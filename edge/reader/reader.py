@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from edge.errors import EdgeError
-from edge.model import IdDocument, Prompt
+from edge.model import Colour, IdDocument, Prompt
 from edge.ports import PhotoDecoder, Screen
 from edge.reader.cards import parse_newest_address, parse_text, split_base
 from edge.reader.dialogue import Dialogue
@@ -51,7 +51,11 @@ class Transport(Protocol):
 class _NoScreen:
     """Nobody is asked for anything while a reader is being opened."""
 
+    can_light = False
+
     def show(self, prompt: Prompt) -> None: ...
+
+    def light(self, colour: Colour | None) -> None: ...
 
 
 class SamVReader:

@@ -20,8 +20,9 @@ from typing import Any, Self
 from cryptography import x509
 
 from edge.answers import EarlierRecord
+from edge.contact import Arrival, Contact
 from edge.errors import StorageError
-from edge.model import Arrival, Contact, DocumentType, PeripheralKind
+from edge.model import DocumentType, PeripheralKind
 from edge.policy import Policy
 from edge.ports import KeyStore
 from edge.state.database import StateDatabase, text_of, time_of

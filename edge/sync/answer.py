@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.contact import BY_HAND
 from edge.errors import CloudError, InputError
-from edge.model import BY_HAND
 from edge.ports import Clock
 from edge.rpc import RpcFailure
 from edge.sync.batch import marks_of, sort_results

@@ -42,7 +42,8 @@ class SyncDevice:
 @dataclass(frozen=True, slots=True)
 class SyncSetting:
     """``open_device`` opens who the device is now; ``stamp`` changes when that does: a renewed or a
-    replaced identity. ``on_trouble`` is told of each new trouble, and what goes on aside, once.
+    replaced identity. ``on_trouble`` is told of each new trouble, and what goes on aside, once. ``on_turn``
+    is called whenever the loop turns, with where it stands: who watches it knows that it does not hang.
     """
 
     open_device: Callable[[], AbstractContextManager[SyncDevice]]
@@ -51,6 +52,7 @@ class SyncSetting:
     clock: Clock
     jitter: Callable[[], float]
     on_trouble: Callable[[State, Trouble], None]
+    on_turn: Callable[[State, Trouble | None], None] = lambda _state, _trouble: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +192,14 @@ class _Daemon:
     def _round(self, pump: Pump, event: Event) -> None:
         """Handle ``event`` and what comes of it, until there is time to wait."""
         following: Event | None = event
-        with self.setting.turns.turn(self.stop) as ours:
+        with self.setting.turns.turn(self.stop, waits=lambda: self._turned(pump)) as ours:
             while ours and following is not None and not self.stop.is_set():
                 following = pump.handle(following)
                 self._tell(pump)
+                self._turned(pump)
+
+    def _turned(self, pump: Pump) -> None:
+        self.setting.on_turn(pump.machine.state, pump.machine.trouble)
 
     def _tell(self, pump: Pump) -> None:
         machine = pump.machine
@@ -208,6 +214,7 @@ class _Daemon:
         next_renewal_check = 0.0
         while not self.stop.is_set():
             machine, now = pump.machine, pump.now()
+            self._turned(pump)
             if now >= machine.until:
                 return Timer()
             if self.setting.turns.last_call() != seen.call:

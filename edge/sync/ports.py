@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from edge.model import Arrival, Hole, Position, ResetReason
+from edge.contact import Arrival
+from edge.model import Hole, Position, ResetReason
 from edge.rpc import RpcFailure
 from edge.sync.events import CloudChain, RecordResult, Trouble
 from verifield.chain import ChainHead

@@ -12,8 +12,9 @@ from datetime import UTC, timedelta
 
 from cryptography import x509
 
+from edge.contact import BY_HAND, Arrival
 from edge.errors import EdgeError, StorageError
-from edge.model import BY_HAND, Arrival, Position
+from edge.model import Position
 from edge.ports import Clock
 from edge.rpc import FailureKind, RpcFailure
 from edge.sync import says

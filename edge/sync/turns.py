@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,15 @@ class Turns:
     folder: Path
 
     @contextmanager
-    def turn(self, stop: threading.Event) -> Iterator[bool]:
-        """Wait for the turn and hold it for the block; yields False where ``stop`` was set first."""
+    def turn(self, stop: threading.Event, *, waits: Callable[[], None] = lambda: None) -> Iterator[bool]:
+        """Wait for the turn and hold it for the block; yields False where ``stop`` was set first.
+
+        ``waits`` is called each time that it is still somebody else's.
+        """
         make_private_folder(self.folder)
         descriptor = os.open(self.folder / "sync.lock", os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         try:
-            yield self._wait(descriptor, stop)
+            yield self._wait(descriptor, stop, waits)
         finally:
             os.close(descriptor)
 
@@ -52,11 +55,12 @@ class Turns:
             return 0
 
     @staticmethod
-    def _wait(descriptor: int, stop: threading.Event) -> bool:
+    def _wait(descriptor: int, stop: threading.Event, waits: Callable[[], None]) -> bool:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                waits()
                 if stop.wait(RETRY_S):
                     return False
             else:

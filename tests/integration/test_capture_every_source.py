@@ -23,11 +23,12 @@ from edge.capture.sources import POSSIBLE, open_camera
 from edge.errors import HardwareError
 from edge.model import CameraAssurance, Evidence, Frame, Image, Outcome
 from edge.models.store import ModelStore
-from edge.policy import LivenessPolicy, Policy
+from edge.policy import Policy
 from edge.ports import Camera
 from edge.vision import Vision
 from tests.support.booth import Booth, SceneCamera, Watched, nonces_to_the_left
 from tests.support.clocks import ManualClock
+from tests.support.liveness import QUICK
 from tests.support.made_machine import MadeMachine
 from tests.support.rtsp_server import RtspServer
 from verifield_sim import portraits
@@ -37,7 +38,7 @@ from verifield_sim.server import SimServer
 from verifield_sim.world import World
 
 PERSON, SEED = "astronaut", 3
-POLICY = Policy(liveness=LivenessPolicy(challenge_turns=1))
+POLICY = Policy(liveness=QUICK)
 NONCE = next(nonces_to_the_left())
 STEP_S = 1.0 / PICTURES_PER_SECOND
 WAIT_S = 60.0  # far beyond what any picture needs

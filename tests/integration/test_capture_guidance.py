@@ -9,9 +9,10 @@ from edge.capture.run_up import RUN_S
 from edge.liveness.challenge import LONGEST_PAUSE_S
 from edge.model import Image, Outcome, Prompt
 from edge.models.store import ModelStore
-from edge.policy import LivenessPolicy, Policy
+from edge.policy import Policy
 from edge.vision import Vision
 from tests.support.booth import FPS, Booth, SceneCamera, Watched
+from tests.support.liveness import QUICK
 from verifield_sim import portraits
 from verifield_sim.camera import FaultyCamera, PersonStart, Scene
 
@@ -40,7 +41,7 @@ def test_a_person_who_follows_the_guidance_is_captured_with_no_key_press(
 ) -> None:
     scene = Scene("live", portraits.load("astronaut"), seed=3, start=start)
     booth = Booth(scene, card="astronaut")
-    policy = Policy(liveness=LivenessPolicy(challenge_turns=1))
+    policy = Policy(liveness=QUICK)
     verification = booth.pipeline(vision, policy=policy).run()
     assert verification.decision.outcome is Outcome.VERIFIED, verification.decision
     told = booth.told(advice)
@@ -106,7 +107,7 @@ def with_second_person(between: tuple[float, float]) -> Booth:
 
 @pytest.mark.req("E005")
 def test_two_people_stop_the_capture_with_guidance_until_one_is_alone(vision: Vision) -> None:
-    policy = Policy(liveness=LivenessPolicy(challenge_turns=1))
+    policy = Policy(liveness=QUICK)
     booth = with_second_person((0.0, 2.0))
     verification = booth.pipeline(vision, policy=policy).run()
     assert verification.decision.outcome is Outcome.VERIFIED, verification.decision

@@ -304,6 +304,7 @@ def test_batches_in_any_order_end_in_one_chain(who: Victim) -> None:
 # --- not let in -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.req("R181")
 def test_a_revoked_device_is_told_so(who: Victim) -> None:
     device = who.cloud.enroll()
     envelopes = next_envelopes(device, 2)
@@ -316,7 +317,7 @@ def test_a_revoked_device_is_told_so(who: Victim) -> None:
     with bystander(who), pytest.raises(grpc.RpcError) as caught:
         who.cloud.deliver(device, envelopes[1:])
     code, info, hint = refusal(caught.value)
-    assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "DEVICE_REVOKED")
+    assert (code, info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "DEVICE_REVOKED")
     assert hint
 
 

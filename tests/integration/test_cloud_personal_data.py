@@ -142,6 +142,7 @@ def traces(content: bytes, value: str) -> bool:
     return any(value.encode(encoding) in content for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
+@pytest.mark.req("R183")
 def test_a_number_is_found_by_its_index_and_stands_nowhere(office: Office) -> None:
     office.add("person-1", NUMBER)
     office.add("person-2", "110101199003079999")
@@ -156,6 +157,7 @@ def test_a_number_is_found_by_its_index_and_stands_nowhere(office: Office) -> No
     assert all(key["secret"].encode() not in content for family in ring.values() for key in family)
 
 
+@pytest.mark.req("R183")
 def test_what_was_erased_is_gone_from_the_database_and_from_its_files(office: Office) -> None:
     office.add("person-1", NUMBER)
     office.add("person-2", "110101199003079999")
@@ -315,6 +317,7 @@ def test_an_older_ring_stops_the_start(office: Office) -> None:
     assert caught.value.code == "RING_VERSION_LOST"
 
 
+@pytest.mark.req("R183")
 def test_a_whole_service_leaves_nothing_personal_in_its_files_and_logs(tmp_path: Path) -> None:
     subject = "oidc-subject-8472913"
     data = tmp_path / "data"

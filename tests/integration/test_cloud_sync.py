@@ -93,6 +93,7 @@ def test_a_record_behind_another_predecessor_is_a_fork(cloud: RunningCloud) -> N
     assert statuses(cloud.deliver(device, [first, second])[0]) == ["ACCEPTED", "FORK"]
 
 
+@pytest.mark.req("R181")
 def test_a_changed_envelope_is_invalid_and_its_successors_wait(cloud: RunningCloud) -> None:
     device = cloud.enroll()
     first, second, third = next_envelopes(device, 3)

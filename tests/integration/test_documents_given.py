@@ -21,20 +21,13 @@ from argon2 import PasswordHasher
 from edge.answers import Stop
 from edge.attest.clock import SystemClock
 from edge.config import EdgeConfig
+from edge.contact import Arrival
 from edge.desk import ScriptedDesk
 from edge.documents import Front, Given, Pictured, Typed
 from edge.errors import SetupError
 from edge.face_capture import Eyes
 from edge.manual import check_attempt, decide_by_hand, find_attempt
-from edge.model import (
-    Arrival,
-    CaptureRecord,
-    Frame,
-    LivenessResult,
-    Outcome,
-    Role,
-    Standing,
-)
+from edge.model import CaptureRecord, Frame, LivenessResult, Outcome, Role, Standing
 from edge.models.store import ModelStore
 from edge.operators import pins
 from edge.pipeline import Verification

@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from edge.answers import EarlierRecord, PrivateField, SessionAnswers
+from edge.contact import Arrival
 from edge.errors import EdgeError
-from edge.model import Arrival, Decision, DocumentType, Outcome, PeripheralKind, Standing, Validity
+from edge.model import Decision, DocumentType, Outcome, PeripheralKind, Standing, Validity
 from edge.outbox import space
 from edge.policy import MediaPolicy, OfflinePolicy, Policy
 from edge.readiness import check_ready, forget_earlier, note_peripheral

@@ -13,7 +13,7 @@ import pytest
 from edge.answers import NotSignedIn, Refusal, SignedIn, SignInFactor
 from edge.attest.clock import BUILD_DATE
 from edge.face_capture import Eyes
-from edge.model import CameraAssurance, Frame, Prompt, Role
+from edge.model import CameraAssurance, Colour, Frame, Prompt, Role
 from edge.models.store import ModelStore
 from edge.operators.service import Operators
 from edge.policy import Policy
@@ -48,6 +48,11 @@ class Booth:
     def show(self, prompt: Prompt) -> None:
         self.scene.show(prompt.value, self.now)
 
+    can_light = True
+
+    def light(self, colour: Colour | None) -> None:
+        self.scene.light(colour, self.now)
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -66,7 +71,9 @@ def device(tmp_path: Path) -> Iterator[KnownDevice]:
 
 def before(vision: Vision, kind: Literal["live", "print"], person: str) -> CameraFaceCheck:
     booth = Booth(Scene(kind, portraits.load(person), seed=7))
-    return CameraFaceCheck(Eyes(booth, vision, booth, Policy(), lambda: booth.now), timeout_s=40.0)
+    return CameraFaceCheck(
+        Eyes(booth, vision, booth, Policy(), lambda: booth.now, allow_simulated=True), timeout_s=40.0
+    )
 
 
 def test_ones_own_live_face_signs_in_and_neither_a_picture_nor_another_person(

@@ -18,9 +18,10 @@ from edge.answers import PrivateField
 from edge.app import open_identity, open_state
 from edge.attest.media import seal_media
 from edge.cli import app
+from edge.contact import BY_HAND, Contact
 from edge.delivery import export_records, import_answer
 from edge.errors import CloudError, EdgeError, InputError, Interrupted
-from edge.model import BY_HAND, Contact, Position
+from edge.model import Position
 from edge.outbox.records import RecordState
 from edge.sync.answer import ImportReport
 from edge.sync.export import ExportReport

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge.attest.clock import BUILD_DATE
 from edge.attest.keystore_software import SoftwareKeyStore
-from edge.model import Arrival
+from edge.contact import Arrival
 from edge.operators.service import Operators
 from edge.outbox.store import Outbox
 from edge.policy import Policy

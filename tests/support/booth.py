@@ -26,6 +26,7 @@ from edge.interview import Interview
 from edge.liveness.challenge import NONCE_BYTES, new_challenge
 from edge.model import (
     CameraAssurance,
+    Colour,
     Decision,
     DocumentType,
     Evidence,
@@ -44,6 +45,7 @@ from edge.session.plan import plan_session
 from edge.vision import Vision
 from tests.support.clocks import ManualClock
 from tests.support.evidence import DOCUMENT
+from tests.support.liveness import QUICK
 from verifield_sim import portraits
 from verifield_sim.camera import CameraAway, CameraFault, CameraFaultKind, FaultyCamera, Scene
 
@@ -148,6 +150,7 @@ class Booth:
         self.sim = FaultyCamera(scene, faults, seed=7)
         self.camera = Watched(camera or self._steady())
         self.shown: list[tuple[float, Prompt]] = []
+        self.lights: list[tuple[float, Colour | None]] = []
         self.attested: list[Decision] = []
         self.nonces: list[bytes] = []
         self._fresh = nonces_to_the_left()
@@ -174,6 +177,12 @@ class Booth:
         self.shown.append((self.now, prompt))
         self.scene.show(prompt.value, self.now)
 
+    can_light = True
+
+    def light(self, colour: Colour | None) -> None:
+        self.lights.append((self.now, colour))
+        self.scene.light(colour, self.now)
+
     def read_document(self, timeout_s: float, screen: Screen) -> IdDocument:
         return self.document
 
@@ -185,7 +194,9 @@ class Booth:
         return [at for at, shown in self.shown if shown is prompt]
 
     def eyes(self, vision: Vision, policy: Policy) -> Eyes:
-        return Eyes(self.camera, vision, Screens([self]), policy, lambda: self.clock.now_s)
+        return Eyes(
+            self.camera, vision, Screens([self]), policy, lambda: self.clock.now_s, allow_simulated=True
+        )
 
     def pipeline(
         self,
@@ -195,7 +206,7 @@ class Booth:
         capture_timeout_s: float = 40.0,
         is_locked: Callable[[], bool] = lambda: False,
     ) -> Pipeline:
-        policy = policy or Policy()
+        policy = policy or Policy(liveness=QUICK)
         plan = plan_session(policy, card_timeout_s=1.0, capture_timeout_s=capture_timeout_s)
         return Pipeline(
             reader=self,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge.attest.keystore_software import SoftwareKeyStore
-from edge.model import Arrival
+from edge.contact import Arrival
 from edge.state.records import PullOutcome
 from edge.state.store import StateStore
 from tests.support.authority import NOW, Authority

@@ -6,7 +6,8 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from edge.model import Arrival, Position
+from edge.contact import Arrival
+from edge.model import Position
 from edge.outbox.records import RecordState
 from tests.support.appliance import BOOT_ID, Appliance
 from tests.support.authority import NOW, Authority

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from edge.contact import Arrival
 from edge.errors import StorageError
-from edge.model import Arrival, Position, ResetReason
+from edge.model import Position, ResetReason
 from edge.outbox.records import StoredRecord
 from edge.outbox.store import Outbox
 from tests.support.appliance import BOOT_ID, WALL, Appliance, MemorySigner, key_store_beside

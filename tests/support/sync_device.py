@@ -15,7 +15,8 @@ from typing import Any
 
 from edge.attest.clock import SystemClock
 from edge.attest.media import SealedMedia
-from edge.model import Arrival, Decision, Evidence, Outcome, Position
+from edge.contact import Arrival
+from edge.model import Decision, Evidence, Outcome, Position
 from edge.outbox.records import RecordState, StoredRecord
 from edge.outbox.store import Outbox
 from edge.policy import Policy

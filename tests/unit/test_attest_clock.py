@@ -19,7 +19,8 @@ from edge.attest.clock import (
     label_time,
     read_clock,
 )
-from edge.model import Arrival, ClockMark, Contact, Validity
+from edge.contact import Arrival, ClockMark, Contact
+from edge.model import Validity
 from tests.support.clocks import SteeredClock
 from verifield.v1.attestation_pb2 import (
     TIME_QUALITY_BOUNDED,

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.capture.camera_v4l2 import is_busy
+from edge.capture.camera_v4l2 import assurance_of, is_busy
 from edge.capture.sources import open_camera
 from edge.capture.steady import SteadyCamera
 from edge.capture.video_devices import (
     MAX_WORD_CHARS,
     UsbIdentity,
     find_again,
+    is_virtual,
     list_video_devices,
     parse_serial,
     stable_identity,
@@ -194,3 +195,46 @@ def test_a_driver_that_has_no_buffers_to_give_is_busy(
     assert is_busy(device, ioctl=ioctl) is busy
     assert len(asked) == 1
     assert not is_busy(tmp_path / "none", ioctl=ioctl)
+
+
+@pytest.mark.req("E016")
+@pytest.mark.parametrize(
+    ("place", "driver", "name"),
+    [
+        ("virtual/video4linux/video0", "", "Integrated Camera"),  # v4l2loopback, whatever it is called
+        ("platform/vivid.0/video4linux/video0", "vivid", "Camera"),
+        ("platform/vimc.0/video4linux/video0", "vimc", "Camera"),
+        ("platform/vhci_hcd.0/usb3/3-1/3-1:1.0/video4linux/video0", "uvcvideo", "Integrated Camera"),
+        ("platform/dummy_hcd.0/usb4/4-1/4-1:1.0/video4linux/video0", "uvcvideo", "Integrated Camera"),
+        ("pci0000:00/usb1/1-1/1-1:1.0/video4linux/video0", "uvcvideo", "OBS Virtual Camera"),
+        ("pci0000:00/usb1/1-1/1-1:1.0/video4linux/video0", "v4l2loopback", "Integrated Camera"),
+    ],
+)
+def test_what_software_makes_is_simulated_at_most(tmp_path: Path, place: str, driver: str, name: str) -> None:
+    node = made_node(tmp_path, place, driver=driver, name=name)
+    assert is_virtual(node)
+    assert assurance_of("video0", node.parent) is CameraAssurance.SIMULATED
+
+
+def test_a_camera_on_a_bus_is_none_of_these(tmp_path: Path) -> None:
+    place = "pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/video4linux/video0"
+    node = made_node(tmp_path, place, driver="uvcvideo", name="Integrated Camera")
+    assert not is_virtual(node)
+    assert assurance_of("video0", node.parent) is CameraAssurance.HOST
+
+
+def made_node(folder: Path, place: str, *, driver: str, name: str) -> Path:
+    """A node of sysfs at ``devices/place``, as its class lists it."""
+    device = folder / "devices" / place
+    device.mkdir(parents=True)
+    (device / "name").write_text(name + "\n")
+    if driver:
+        kernel = folder / "bus" / "drivers" / driver
+        kernel.mkdir(parents=True)
+        interface = device.parent.parent
+        (interface / "driver").symlink_to(kernel)
+        (device / "device").symlink_to(interface)
+    listed = folder / "class"
+    listed.mkdir()
+    (listed / "video0").symlink_to(device)
+    return listed / "video0"

@@ -85,7 +85,7 @@ def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> Non
         "operator": ("add", "list", "remove", "login-test", "change-pin", "ledger"),
         "policy": ("show",),
         "tasks": ("list", "show"),
-        "evaluate": ("match",),
+        "evaluate": ("match", "liveness"),
         "contract": ("list", "show", "read", "sign"),
         "gallery": (
             *("create", "add", "remove", "list", "search", "expire", "compact", "verify", "repair", "info"),

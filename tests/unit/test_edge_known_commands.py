@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
+from edge import watch
 from edge.attest.clock import BUILD_DATE, SystemClock, TimeBounds, arrival_now
 from edge.cli import app
 from edge.commands import operator as operator_command
@@ -67,7 +68,7 @@ def device(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module, "open_identity", lambda _config: identity)
     path = tmp_path / "outbox" / "device-1.sqlite"
     open_outbox(path).close()
-    monkeypatch.setattr(status_command, "open_outbox", lambda _config, _identity: open_outbox(path))
+    monkeypatch.setattr(watch, "open_outbox", lambda _config, _identity: open_outbox(path))
     monkeypatch.setattr(pins, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=4))
     monkeypatch.setattr(pins, "TIME_COST", 1)
     monkeypatch.setattr(pins, "MEMORY_KIB", 64)
@@ -347,7 +348,8 @@ TICK = timedelta(microseconds=1)
         ({"space": replace(SPACE, verdict=SpaceVerdict.LOW)}, "DISK_LOW"),
         ({"space": replace(SPACE, verdict=SpaceVerdict.STOP)}, "DISK_RESERVE"),
         ({"queue": Queue(unusable="OUTBOX_CORRUPT")}, "QUEUE_UNUSABLE"),
-        ({"stats": {"oldest_pending": NOW - timedelta(days=7) - TICK}}, "QUEUE_WAITS"),
+        ({"stats": {"oldest_pending": NOW - timedelta(days=7) - TICK}}, "QUEUE_STUCK"),
+        ({"stats": {"oldest_pending": NOW - timedelta(days=1) - TICK}}, "QUEUE_WAITS"),
         ({"stats": {"invalid": 1}}, "RECORDS_REFUSED"),
         ({"stats": {"damaged": 1}}, "RECORDS_DAMAGED"),
         ({"stats": {"missing": 1}}, "RECORDS_DAMAGED"),
@@ -364,7 +366,7 @@ def test_each_problem_alone_is_told(stats: OutboxStats, changes: dict[str, Any],
 
 
 def test_a_device_that_is_well_has_no_problem(stats: OutboxStats) -> None:
-    for oldest in (None, NOW - timedelta(days=7)):
+    for oldest in (None, NOW - timedelta(days=1)):
         queue = Queue(replace(stats, oldest_pending=oldest), SPACE)
         assert judge_health(replace(WELL, queue=queue)) == ()
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge.answers import SessionText, Step
+from edge.answers import ChallengeKind, SessionText, Step
 from edge.policy import (
     LivenessPolicy,
     MatchPolicy,
@@ -21,12 +21,15 @@ from tests.support.authority import NOW
 from tests.support.policies import sample_policy
 from verifield.errors import Malformed
 from verifield.policy import (
+    FLOOR_LIVENESS_SCORE,
     FLOOR_MATCH_THRESHOLD,
+    FLOOR_PASSIVE_SCORE,
     FLOOR_RELIEF,
     MAX_FALSE_MATCH_RATE,
     check_policy_rules,
     encode_policy,
 )
+from verifield.v1 import attestation_pb2 as att
 from verifield.v1 import policy_pb2 as pb
 
 
@@ -55,6 +58,32 @@ def test_every_part_of_a_signed_policy_reaches_the_device() -> None:
     assert policy.media.recipient_key == bytes(range(32))
     assert policy.issue_time == NOW
     assert policy.expire_time == NOW + timedelta(days=90)
+
+
+def test_what_a_policy_says_of_challenges_reaches_the_device_and_what_it_leaves_out_stays() -> None:
+    built_in = LivenessPolicy()
+    plain = read(sample_policy()).liveness
+    assert plain == dataclasses.replace(built_in, challenge_turns=2)
+    message = sample_policy()
+    asked = message.liveness
+    asked.score_threshold, asked.passive_threshold, asked.max_attempts = 0.7, 0.4, 3
+    asked.more_time_factor, asked.require_light, asked.refuse_variants = 3.0, True, True
+    asked.challenges.extend([att.CHALLENGE_KIND_TURNS, att.CHALLENGE_KIND_LIGHT])
+    strict = read(message).liveness
+    assert (strict.min_score, strict.passive_floor, strict.max_attempts) == (0.7, 0.4, 3)
+    assert (strict.more_time_factor, strict.require_light, strict.refuse_variants) == (3.0, True, True)
+    assert set(strict.challenges) == set(ChallengeKind)
+
+
+def test_light_may_be_left_out_but_turns_may_not() -> None:
+    without_light, without_turns = sample_policy(), sample_policy()
+    without_light.liveness.challenges.append(att.CHALLENGE_KIND_TURNS)
+    assert read(without_light).liveness.challenges == (ChallengeKind.TURNS,)
+    without_turns.liveness.challenges.append(att.CHALLENGE_KIND_LIGHT)
+    with pytest.raises(Malformed) as caught:
+        read(without_turns)
+    assert caught.value.code == "POLICY_BELOW_FLOOR"
+    assert "liveness.challenges" in caught.value.message
 
 
 def test_steps_have_the_same_names_on_both_sides() -> None:
@@ -107,6 +136,8 @@ def test_a_printed_photo_is_accepted_only_where_a_signed_policy_says_so(accepted
         ("match", "live_chip_photo_false_match_rate", MAX_FALSE_MATCH_RATE, MAX_FALSE_MATCH_RATE * 1.01),
         ("match", "live_live_false_match_rate", MAX_FALSE_MATCH_RATE, MAX_FALSE_MATCH_RATE * 1.01),
         ("liveness", "relief_threshold", FLOOR_RELIEF + 1e-9, FLOOR_RELIEF),
+        ("liveness", "score_threshold", FLOOR_LIVENESS_SCORE, FLOOR_LIVENESS_SCORE - 1e-9),
+        ("liveness", "passive_threshold", FLOOR_PASSIVE_SCORE, FLOOR_PASSIVE_SCORE - 1e-9),
     ],
 )
 def test_a_policy_may_be_stricter_but_not_below_a_floor(

@@ -11,18 +11,9 @@ import pytest
 
 from edge.answers import ManualVerdict, SessionAnswers, SignedIn, SignInFactor
 from edge.attest.media import SealedMedia
+from edge.contact import Arrival
 from edge.errors import InputError
-from edge.model import (
-    Arrival,
-    Decision,
-    Evidence,
-    Hole,
-    Outcome,
-    PeripheralKind,
-    Position,
-    ResetReason,
-    Standing,
-)
+from edge.model import Decision, Evidence, Hole, Outcome, PeripheralKind, Position, ResetReason, Standing
 from edge.outbox.records import SignedRecord, StoredRecord
 from edge.outbox.store import Outbox
 from edge.policy import Policy

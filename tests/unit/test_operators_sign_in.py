@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from edge.answers import NotSignedIn, Refusal, SignedIn, SignInFactor
 from edge.attest.clock import BUILD_DATE
 from edge.attest.keystore_software import SoftwareKeyStore
+from edge.contact import Arrival
 from edge.errors import HardwareError, InputError, SetupError
-from edge.model import Arrival, Embedding, LivenessDecision, Role
+from edge.model import Embedding, LivenessDecision, Role
 from edge.operators import pins
 from edge.operators.cosigner import create_cosigner, open_cosigner
 from edge.operators.face import LiveFace

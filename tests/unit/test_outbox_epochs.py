@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.contact import Arrival, ClockMark
 from edge.errors import StorageError
-from edge.model import Arrival, ClockMark, Position, ResetReason
+from edge.model import Position, ResetReason
 from edge.outbox.records import RecordState, SignedRecord
 from tests.support.appliance import BOOT_ID, WALL, Appliance, MemorySigner
 from tests.support.authority import NOW, Authority

@@ -12,8 +12,9 @@ import pytest
 
 from edge.answers import EarlierRecord
 from edge.attest.clock import bounded_now
+from edge.contact import BY_HAND, Arrival, Contact
 from edge.errors import StorageError
-from edge.model import BY_HAND, Arrival, Contact, DocumentType, PeripheralKind, Role
+from edge.model import DocumentType, PeripheralKind, Role
 from edge.peripherals import PeripheralChange, judge_peripheral
 from edge.sqlite import StoreName, storage_errors
 from edge.state import schema
