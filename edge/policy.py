@@ -92,7 +92,8 @@ class LivenessPolicy:
     # screen in a bright room (4 to 12 % of its light) show 11 to 13, which is the most that can be measured.
     min_light_bits: float = 9.0
     min_light_strength: float = 0.012
-    # Simulated heads show 0.08 to 0.56 (24 sessions), displays -0.33 to 0.06, prints mostly less than 0.
+    # Chosen on few simulated sessions: heads show about 0.08 to 0.56, displays -0.33 to 0.06, prints mostly
+    # less than 0. It is not validated on others, nor on people.
     min_light_shape: float = 0.0
     # Head turn. A head turned by 25 degrees changes its yaw ratio by 0.16 to 0.38; a print tilted by up to
     # 38 degrees, flat or bent, by 0.14 at most, because the ratio hardly changes under affine motion.

@@ -51,7 +51,10 @@ def verify_models(config: ConfigOption = None, data: DataOption = None, as_json:
 @app.command("pull")
 @ends_with_exit_code
 def pull_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Models to fetch; none: the defaults.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Models to fetch; none: the defaults, and what liveness can use of the folder."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -74,8 +77,16 @@ def pull_models(
 
         store.pull(names or None, tell)
     if not quiet:
-        wanted = set(names or ()) or {status.entry.name for status in store.list() if status.entry.default}
-        _print(tuple(status for status in store.list() if status.entry.name in wanted), as_json)
+        shown = [
+            status
+            for status in store.list()
+            if (
+                status.entry.name in names
+                if names
+                else status.entry.default or status.state is ModelState.READY
+            )
+        ]
+        _print(tuple(shown), as_json)
 
 
 def _open(config: Path | None, data: Path | None) -> ModelStore:

@@ -127,6 +127,7 @@ def snapshot(view: View, texts: Texts, *, now: float) -> dict[str, Any]:
         "session": view.session,
         "kind": view.kind,
         "stage": view.stage.value,
+        "back": view.back,
         "busy": view.busy,
         "stopping": view.stopping,
         "still": view.still,

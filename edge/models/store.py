@@ -19,8 +19,8 @@ from pathlib import Path
 
 from edge.errors import SetupError
 from edge.files import locked, write_private
-from edge.models.fetch import Fetcher, Progress, is_intact
-from edge.models.manifest import ModelEntry, load_manifest
+from edge.models.fetch import Fetcher, Progress, has_intact_copy, is_intact
+from edge.models.manifest import ModelEntry, Role, load_manifest
 from edge.models.prepare import Preparation, UnsupportedModel, prepare
 
 FOLDER_VARIABLE = "VERIFIELD_MODELS"
@@ -112,15 +112,17 @@ class ModelStore:
         return path
 
     def pull(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Fetch and prepare what is missing or damaged; None means the default models.
+        """Fetch and prepare what is missing or damaged.
 
-        Safe beside another process that pulls into the same cache.
+        ``names``: None means the default models, and those further experts of liveness that lie in the
+        folder: whoever put them there wants them to judge. Safe beside another process that pulls into the
+        same cache.
 
         Raises:
             SetupError: MODEL_UNKNOWN, MODEL_FETCH, MODEL_DIGEST, or CACHE_UNWRITABLE.
         """
         if names is None:
-            wanted = [entry for entry in self._entries.values() if entry.default]
+            wanted = [entry for entry in self._entries.values() if entry.default or self._lies_ready(entry)]
         else:
             wanted = [self.entry(name) for name in names]
         tell = progress or (lambda _name, _done, _total: None)
@@ -137,6 +139,11 @@ class ModelStore:
                 f"The model cache cannot be written ({error.strerror or type(error).__name__}).",
                 hint="Check the free space and the owner of the folder, or set models_dir.",
             ) from error
+
+    def _lies_ready(self, entry: ModelEntry) -> bool:
+        return (
+            self._folder is not None and entry.role is Role.LIVENESS and has_intact_copy(self._folder, entry)
+        )
 
     def _path(self, entry: ModelEntry) -> Path:
         if entry.preparation is Preparation.NONE:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from edge.errors import SetupError
 from edge.models import fetch
-from edge.models.manifest import WheelSource
+from edge.models.manifest import Role, WheelSource, load_manifest
 from edge.models.store import ModelState, ModelStore, default_cache_dir
 
 YUNET = "yunet-int8bq"
@@ -120,3 +122,25 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError) as caught:
         ModelStore.open(tmp_path / "file" / "cache").pull([YUNET])
     assert caught.value.code == "CACHE_UNWRITABLE"
+
+
+@pytest.mark.usefixtures("offline")
+def test_experts_of_liveness_that_lie_in_the_folder_come_with_the_defaults(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    shutil.copytree(published, stick)
+    (stick / "an-expert.onnx").write_bytes(content := b"an expert")
+    known = load_manifest()
+    expert = dataclasses.replace(
+        next(entry for entry in known if entry.role is Role.LIVENESS),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        exports=(),
+    )
+    others = [entry for entry in known if entry.name != expert.name]
+    monkeypatch.setattr("edge.models.store.load_manifest", lambda: (*others, expert))
+    store = ModelStore.open(tmp_path / "cache", folder=stick)
+    store.pull()
+    ready = {status.entry.name for status in store.list() if status.state is ModelState.READY}
+    assert ready == {entry.name for entry in known if entry.default} | {expert.name}

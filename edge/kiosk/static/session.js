@@ -76,7 +76,7 @@ function drawTime() {
 
 stream.onState((state) => {
   if (state.stage === "none") {
-    if (state.controls) window.location.assign("/");
+    if (state.controls) window.location.assign(state.back); // where the answer to leaving goes too
     return;
   }
   if (state.language !== drawnLanguage) {

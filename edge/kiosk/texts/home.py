@@ -57,7 +57,11 @@ TEXTS: dict[str, dict[Language, str]] = {
         "en": "Applications with their documents",
     },
     "menu.ACCOUNTS": {"zh": "账户", "es": "Cuentas", "en": "Accounts"},
-    "menu.ACTIVATE": {"zh": "激活账户", "es": "Activar una cuenta", "en": "Activate an account"},
+    "menu.ACTIVATE": {
+        "zh": "账户：登录、注册、激活",
+        "es": "Cuenta: entrar, registrar, activar",
+        "en": "Account: sign in, register, activate",
+    },
     "menu.ACTIVATE.about": {
         "zh": "用短信验证码和本人核验",
         "es": "Con un código y la propia persona",
