@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +49,7 @@ from tests.support.spool import wait_for
 
 ROUNDS, QUICK_ROUNDS = 15, 2
 FLOWS, QUICK_FLOWS = 20, 2
+AN_HOUR = timedelta(hours=1)
 FLOW_STEPS = ("open the link", "read", "start and preview", "code", "sign", "all of it")
 MANY = 25
 PARTIES, EACH = 20, 5
@@ -161,6 +163,7 @@ def flow(folder: Path, count: int) -> dict[str, list[float]]:
             times.append(time.perf_counter())
             for step, (begin, end) in zip(FLOW_STEPS, (*pairwise(times), (times[0], times[-1])), strict=True):
                 wall[step].append((end - begin) * 1e3)
+            cloud.clock.offset += AN_HOUR  # one address may ask for so many codes an hour
     return wall
 
 

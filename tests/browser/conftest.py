@@ -1,6 +1,6 @@
 """Real Chromium, driving the kiosk's real process, with the simulator as hardware.
 
-Fixtures: ``browser`` (one Chromium for all), ``room`` (a device with every step of a session and operators),
+Fixtures: ``browser`` (one Chromium for a module), ``room`` (a device with every step of a session and operators),
 ``page`` (a fresh browser context that has entered the kiosk of ``room``), ``enter(room)`` for other rooms.
 ``WAIT_MS``: every wait is for a condition, with this limit.
 """
@@ -24,9 +24,13 @@ SIZE = {"width": 1280, "height": 800}
 Enter = Callable[[KioskRoom], Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests of a process; they are skipped where there is none."""
+    """One for the tests of a module; they are skipped where there is none.
+
+    Not one for all: while it is there, an event loop counts as running in this thread, and no test beside it
+    could start its own.
+    """
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here; scripts/debian.sh installs it")
     with sync_playwright() as playwright:
@@ -37,7 +41,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, model_store: ModelStore) -> Iterator[KioskRoom]:
     with kiosk_room(tmp_path_factory.mktemp("kiosk")) as room:
         yield room
