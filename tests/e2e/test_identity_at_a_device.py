@@ -16,6 +16,7 @@ from edge.models.store import ModelStore
 from edge.reader.cards import parse_text
 from tests.support.authorities import Somebody
 from tests.support.identity import Holder, IdentityRoom, running_identity
+from tests.support.kiosk import TURNS_ONLY
 from tests.support.offices import wait_for
 from verifield.v1 import identity_pb2
 from verifield.v1 import identity_service_pb2 as pb
@@ -50,7 +51,8 @@ class Counter:
         (folder / "device" / "verifield-edge.toml").write_text("".join(lines))
         data = str(room.cloud.data)
         policy = ask("verifield-cloud", "policies", "template", "--data", data, cwd=folder)
-        (folder / "policy.json").write_text(json.dumps(policy | {"media": {"keep": ["best_shot"]}}))
+        policy |= {"media": {"keep": ["best_shot"]}, "liveness": policy.get("liveness", {}) | TURNS_ONLY}
+        (folder / "policy.json").write_text(json.dumps(policy))
         ask("verifield-cloud", "policies", "publish", "policy.json", "--data", data, cwd=folder)
         root = str(room.cloud.data / "root.pem")
         enrol = ("enroll", "--cloud", room.cloud.endpoint.listen, "--root", root, "--token-file", "-")

@@ -145,7 +145,7 @@ def signed_policy(*, printed: bool) -> Policy:
 class CannedFace:
     """The owner's face, captured and judged before."""
 
-    def __init__(self, eyes: Eyes, *, nonce: bytes) -> None:
+    def __init__(self, eyes: Eyes, *, nonce: bytes, asking: object) -> None:
         pixels = portraits.load(OWNER)
         self.shot = Frame(pixels, 1.0, 1)
         self.probe = eyes.vision.embed(pixels, eyes.vision.detect(pixels)[0])

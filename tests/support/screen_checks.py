@@ -10,7 +10,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def check_accessible(page: Page) -> None:
-    """Check with axe-core; what it finds is named with the elements."""
+    """Check with axe-core, once the page is there; what it finds is named with the elements."""
+    page.wait_for_selector("html[data-ready] main, html[data-ready] [role=main]", state="attached")
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
     named = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found]
     assert named == [], (page.url, named)
