@@ -1,6 +1,6 @@
 """Real Chromium, driving the kiosk's real process, with the simulator as hardware.
 
-Fixtures: ``browser`` (one Chromium for a module), ``room`` (a device with every step of a session and operators),
+Fixtures: ``browser`` (one Chromium for a module), ``room`` (a device with every step and operators),
 ``page`` (a fresh browser context that has entered the kiosk of ``room``), ``enter(room)`` for other rooms.
 ``WAIT_MS``: every wait is for a condition, with this limit.
 """

@@ -81,6 +81,7 @@ class Paced:
     camera: Camera
     clock: ManualClock
     give: Callable[[], None]
+    step_s: float = STEP_S
     unrest: random.Random = field(default_factory=lambda: random.Random(1))
 
     @property
@@ -92,7 +93,7 @@ class Paced:
         return self.camera.assurance
 
     def read(self, timeout_s: float) -> Frame:
-        self.clock.advance(STEP_S * self.unrest.uniform(0.97, 1.03))  # on a grid no host gets its frames
+        self.clock.advance(self.step_s * self.unrest.uniform(0.97, 1.03))  # on a grid no host gets its frames
         self.give()
         return self.camera.read(WAIT_S)
 
@@ -186,7 +187,7 @@ def of_the_simulator(booth: Booth, frames: list[Image], folder: Path) -> Iterato
         with serving(SimServer(world, wait=lambda _: bool(gate.acquire()))) as port:
             uri = f"sim+http://127.0.0.1:{port}/camera"
             camera = open_camera(uri, clock=booth.clock, wait=booth.clock.advance)
-            yield Paced(camera, booth.clock, gate.release)
+            yield Paced(camera, booth.clock, gate.release, step_s=STEP_S / 3)  # turns are short
             gate.release(10_000)
     finally:
         world.close()
