@@ -11,6 +11,8 @@ every template. Equal scores come in the order of their rows.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,9 +38,15 @@ MAX_K = 1000
 
 _FIRST_ROOM = 65_536
 _MORE_ROOM = 4
-_SAMPLE_STRIDE = 24
+_SAMPLE_FROM = 24 * CHUNK
+"""Blocks. With fewer of them a bar comes soon enough by itself."""
+
+_SAMPLE_STRIDE = 128
 _FETCHED = 8192
 """Templates that are in memory at once, four megabytes, however many reach a low threshold."""
+
+_PIECES = 8
+"""For each thread. Whoever is woken late, as a sleeping core is, finds less left to do."""
 
 _NEVER = np.float32(np.inf)
 
@@ -145,23 +153,7 @@ def _found(
     chosen = machine_path() if path is None else path
     if k:
         _sample(codes, prepared, reach, k=k, path=chosen)
-    bounds = np.linspace(0, len(codes), threads + 1).astype(int)
-    parts = [(int(a), int(b)) for a, b in pairwise(bounds) if b > a]
-
-    def pass_over(part: tuple[int, int]) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
-        return _scan(codes, prepared, reach.copy(), part, k=k, path=chosen)
-
-    if len(parts) > 1:
-        with ThreadPoolExecutor(len(parts)) as pool:
-            results = list(pool.map(pass_over, parts))
-    else:
-        results = [pass_over(part) for part in parts]
-    if not results:
-        return [[] for _ in range(prepared.real)]
-    who = np.concatenate([one[0] for one in results])
-    rows = np.concatenate([one[1] for one in results])
-    uppers = np.concatenate([one[2] for one in results])
-    least = np.max([one[3] for one in results], axis=0)
+    who, rows, uppers, least = _pass_over(codes, prepared, reach, k=k, threads=threads, path=chosen)
     kept = uppers >= least[who]
     return [
         _decide(fetch, rows[mine], uppers[mine], np.ascontiguousarray(queries[query], np.float32), k=k)
@@ -169,24 +161,66 @@ def _found(
     ]
 
 
+def _pass_over(
+    codes: Codes, prepared: _Queries, reach: Floats, *, k: int, threads: int, path: Path
+) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
+    """Query, row and upper bound of what may be among the best of all; and the bounds at the end."""
+    count = threads * _PIECES if threads > 1 else 1
+    bounds = [len(codes) * number // count for number in range(count + 1)]
+    pieces = deque((a, b) for a, b in pairwise(bounds) if b > a)
+
+    def work() -> list[tuple[npt.NDArray[np.int32], Rows, Floats, Floats]]:
+        own, heaps, results = reach.copy(), _heaps(prepared, k), []
+        while pieces:
+            try:
+                piece = pieces.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            results.append(_scan(codes, prepared, own, heaps, piece, path=path))
+        return results
+
+    others = [_helpers().submit(work) for _ in range(threads - 1)]
+    results = work()
+    for other in others:
+        if not other.cancel():  # one that has not begun finds nothing left
+            results += other.result()
+    if not results:
+        return np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), reach
+    who, rows, uppers, bars = zip(*results, strict=True)
+    return np.concatenate(who), np.concatenate(rows), np.concatenate(uppers), np.max(bars, axis=0)
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that stay: to begin one takes as long as half a search."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="gallery")
+
+
+os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not come along
+
+
+def _heaps(prepared: _Queries, k: int) -> Floats:
+    return np.full((len(prepared.words), k), -_NEVER, np.float32)
+
+
 def _sample(codes: Codes, prepared: _Queries, reach: Floats, *, k: int, path: Path) -> None:
     """Raise the bounds by a part of the templates from all over: the first of the pass then meet a bar."""
-    if len(codes) >= CHUNK * _SAMPLE_STRIDE:
-        _scan(codes, prepared, reach, (0, len(codes)), k=k, path=path, stride=_SAMPLE_STRIDE)
+    if len(codes) >= _SAMPLE_FROM:
+        everything = (0, len(codes))
+        _scan(codes, prepared, reach, _heaps(prepared, k), everything, path=path, stride=_SAMPLE_STRIDE)
 
 
 def _scan(
     codes: Codes,
     prepared: _Queries,
     reach: Floats,
+    heaps: Floats,
     part: tuple[int, int],
     *,
-    k: int,
     path: Path,
     stride: int = 1,
 ) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
-    """Query, row and upper bound of what may be among the best of a part; ``reach`` is raised."""
-    heaps = np.full((len(reach), k), -_NEVER, np.float32)
+    """Query, row and upper bound of what may be among the best of a part; ``reach``, ``heaps`` are raised."""
     room = max(_FIRST_ROOM, 2 * CHUNK * ROWS * prepared.group)
     found = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.float32)
     arrays = codes.blocks, codes.low, codes.error8

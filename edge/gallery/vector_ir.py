@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir
@@ -38,6 +39,8 @@ _FLOATS = ir.VectorType(_F32, ROWS)
 _SHORT_FLOATS = ir.VectorType(ir.HalfType(), ROWS)
 _NIBBLES = 0x0F0F0F0F
 _HIGH = 4
+_IN_FLIGHT = 4
+"""Sums that are made at the same time: an instruction that adds to one waits four cycles for the last."""
 _WIDEN_EVERY = 4
 """Steps whose products fit into 16 bits: 4 * 2 halves * 2 products * 15 * 127 = 30480."""
 
@@ -126,14 +129,18 @@ def emit_prefetch(builder: Any, address: Any) -> None:
 
 def _sums_avx512(builder: Any, codes: Any, words: Any, queries: int) -> list[Any]:
     dot = _declare(builder, "llvm.x86.avx512.vpdpbusd.512", _LANES, [_LANES, _LANES, _LANES])
-    sums: list[Any] = [_splat_constant(0, _I32, ROWS)] * queries
+    chains = max(1, _IN_FLIGHT // queries)
+    sums: list[list[Any]] = [[_splat_constant(0, _I32, ROWS)] * chains for _ in range(queries)]
     for step in range(STEPS):
         loaded = _load(builder, codes, _LANES, step, align=64)
         for half, part in enumerate(_halves(builder, loaded, ROWS)):
-            for query in range(queries):
-                word = _element(builder, words, _I32, query * QUERY_WORDS + 2 * step + half)
-                sums[query] = builder.call(dot, [sums[query], part, _splat(builder, word, _I32, ROWS)])
-    return sums
+            index = 2 * step + half
+            for query, own in enumerate(sums):
+                word = _splat(
+                    builder, _element(builder, words, _I32, query * QUERY_WORDS + index), _I32, ROWS
+                )
+                own[index % chains] = builder.call(dot, [own[index % chains], part, word])
+    return [reduce(builder.add, own) for own in sums]
 
 
 def _sums_avx2(builder: Any, codes: Any, words: Any, queries: int) -> list[Any]:
