@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal, Self
 
@@ -67,16 +67,15 @@ class OperatingPoint:
 class PassiveCalibration:
     """``points`` by variant: "picture" or "clip", with "+name" for each optional expert that judged.
 
-    ``alike``: experts that see the same things and err together. Where several of them judged, the evidence
-    of each counts by ``alike_weight`` only.
+    ``alike``: experts that see the same things and err together, each with the share of its evidence that
+    counts where another of them judged too.
     """
 
     version: int
     curves: Mapping[str, Curve]
     kinds: Mapping[str, Kind]
     points: Mapping[str, OperatingPoint]
-    alike: frozenset[str] = frozenset()
-    alike_weight: float = 1.0
+    alike: Mapping[str, float] = field(default_factory=dict)
     camera_fixed: bool = True
 
     @property
@@ -114,8 +113,7 @@ class PassiveCalibration:
                     name: OperatingPoint(float(one["centre"]), float(one["slope"]))
                     for name, one in told["points"].items()
                 },
-                alike=frozenset(told.get("alike", {}).get("cues", ())),
-                alike_weight=float(told.get("alike", {}).get("weight", 1.0)),
+                alike={name: float(weight) for name, weight in told.get("alike", {}).items()},
                 camera_fixed=camera_fixed,
             )
         except (KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
@@ -130,8 +128,8 @@ class PassiveCalibration:
     def log_odds(self, values: Mapping[str, float]) -> float:
         """Fuse the values of the cues that could judge; unknown cues are left out."""
         evidence = {cue: self.evidence(cue, value) for cue, value in values.items() if cue in self.curves}
-        if len(several := self.alike & evidence.keys()) > 1:
-            evidence |= {cue: self.alike_weight * evidence[cue] for cue in several}
+        if len(several := self.alike.keys() & evidence.keys()) > 1:
+            evidence |= {cue: self.alike[cue] * evidence[cue] for cue in several}
         against = [
             math.log(kind.share) - sum(kind.weights.get(cue, 0.0) * one for cue, one in evidence.items())
             for kind in self.kinds.values()
@@ -151,8 +149,8 @@ class PassiveCalibration:
         shares = [kind.share for kind in self.kinds.values()]
         numbers = weights + limits + slopes + shares + [curve.centre for curve in self.curves.values()]
         numbers += [point.centre for point in self.points.values()]
-        if not 0.0 < self.alike_weight <= 1.0:
-            raise ValueError("the weight of experts that are alike is a share")
+        if not all(0.0 <= weight <= 1.0 for weight in self.alike.values()):
+            raise ValueError("the weights of experts that are alike are shares")
         named = {cue for kind in self.kinds.values() for cue in kind.weights}
         if not all(map(math.isfinite, numbers)) or min(weights + limits, default=-1.0) < 0:
             raise ValueError("weights and limits are finite and not below 0")

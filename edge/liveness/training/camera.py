@@ -48,9 +48,12 @@ class Camera:
     soften: float
 
 
-def draw_camera(rng: Random) -> Camera:
-    """A camera from a wide range: from a good one in daylight to a webcam in a dim room."""
-    if rng.random() < GOOD_SHARE:
+def draw_camera(rng: Random, good: float = GOOD_SHARE) -> Camera:
+    """A camera from a wide range: from a good one in daylight to a webcam in a dim room.
+
+    ``good``: the share of cameras that hardly show.
+    """
+    if rng.random() < good:
         return _good_camera(rng)
     dim = rng.random() < 0.3
     return Camera(

@@ -181,8 +181,7 @@ def to_toml(
     lines += ["", "[points]"]
     for name, point in calibration.points.items():
         lines.append(f'"{name}" = {{ centre = {point.centre}, slope = {point.slope} }}')
-    alike = ", ".join(f'"{name}"' for name in sorted(calibration.alike))
-    lines += ["", "[alike]", f"cues = [{alike}]", f"weight = {calibration.alike_weight}"]
+    lines += ["", "[alike]", *(f"{name} = {weight}" for name, weight in calibration.alike.items())]
     lines += ["", "[experts] # digests of the networks whose scores these curves are for"]
     lines += [f'{expert.name} = "{expert.model_sha256}"' for expert in experts]
     for title, told in evaluation.items():

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.liveness.training.camera import Camera, Light, Random, draw_camera, expose, steadied
+from edge.liveness.training.camera import GOOD_SHARE, Camera, Light, Random, draw_camera, expose, steadied
 from edge.liveness.training.instruments import INSTRUMENTS, Instrument, Print, Screen
 from edge.liveness.training.surfaces import Map, Pattern, add_pattern, draw_from, printed, shown
 from edge.model import Image
@@ -77,13 +77,14 @@ def recapture_clip(
 
 
 def recaptured(
-    picture: Image, instrument: str, rng: Random, *, face: Box | None = None
+    picture: Image, instrument: str, rng: Random, *, face: Box | None = None, good_cameras: float = GOOD_SHARE
 ) -> tuple[Image, Matrix]:
     """As ``recapture_still``, and the map [3, 3] from the picture's pixels to the result's.
 
     ``face``: x, y, width, height of the face, along which a cut-out is cut; None: the middle.
+    ``good_cameras``: share of cameras that hardly show.
     """
-    setting = draw_setting(picture, instrument, rng, face)
+    setting = draw_setting(picture, instrument, rng, face, good_cameras)
     light, pattern = _surface(picture, setting.device, rng)
     light = _on_scene(light, pattern, setting, setting.pose, 0.0, rng)
     return expose(light, setting.camera, rng), setting.pose
@@ -99,7 +100,9 @@ def moved(box: Box, pose: Matrix) -> Box:
     return float(centre[0] - wide / 2), float(centre[1] - tall / 2), wide, tall
 
 
-def draw_setting(picture: Image, instrument: str, rng: Random, face: Box | None = None) -> Setting:
+def draw_setting(
+    picture: Image, instrument: str, rng: Random, face: Box | None = None, good_cameras: float = GOOD_SHARE
+) -> Setting:
     """Draw how, where and under which light the carrier is held, and the camera.
 
     Raises:
@@ -125,7 +128,7 @@ def draw_setting(picture: Image, instrument: str, rng: Random, face: Box | None 
         background=_room_behind((height, width), rng) * np.float32(room),
         room=room,
         reflection=reflection,
-        camera=draw_camera(rng),
+        camera=draw_camera(rng, good_cameras),
         bend=0.0 if isinstance(device, Screen) else draw_from(device.bend, rng) * width,
         bend_phase=float(rng.uniform(0, 2 * np.pi)),
         banding=_banding(device, height, rng),

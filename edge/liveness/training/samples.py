@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.liveness.crops import FAR, NEAR, SIDE, crop_window
-from edge.liveness.training.camera import Random, film_still
+from edge.liveness.training.camera import GOOD_SHARE, Random, film_still
 from edge.liveness.training.corpus import Sitter
 from edge.liveness.training.recapture import Box, moved, recaptured
 from edge.model import Image
@@ -19,6 +19,8 @@ LIVE = "live"
 PLAIN = "plain"  # live, as the picture is: what the teachers know best
 MIXED = "mixed"
 SHARE_LIVE, SHARE_PLAIN, SHARE_MIXED = 0.3, 0.2, 0.08  # the rest are attacks
+GOOD_FOR_ATTACKS = (SHARE_PLAIN + SHARE_LIVE * GOOD_SHARE) / (SHARE_PLAIN + SHARE_LIVE)
+"""A picture without a camera's traces must be no sign of life: attacks are as often without them."""
 LONGEST = 520  # pixels; bounds the work
 
 
@@ -63,7 +65,7 @@ def _try_sample(people: Sequence[Sitter], kind: str, rng: Random) -> Sample | No
     elif kind != PLAIN:
         if rng.random() < 0.5:  # the picture that an attacker has was taken by some camera too
             picture = film_still(picture, rng)
-        picture, pose = recaptured(picture, kind, rng, face=box)
+        picture, pose = recaptured(picture, kind, rng, face=box, good_cameras=GOOD_FOR_ATTACKS)
         box = moved(box, pose)
     cut = _crops(picture, _jittered(box, rng))
     return None if cut is None else Sample(*cut, kind, sitter.group)
