@@ -234,6 +234,20 @@ def test_motion_cannot_make_up_for_what_the_network_saw() -> None:
 BUILT_IN = PassiveCalibration.built_in()
 
 
+def test_of_two_networks_that_err_together_the_unproven_one_counts_for_less() -> None:
+    """By itself each has its say in full."""
+    calibration = PassiveCalibration.built_in()
+    assert calibration.alike["texture"] < calibration.alike["minifasnet"] <= 1.0
+
+    def swing(name: str, **beside: float) -> float:
+        low, high = (calibration.log_odds({name: share, **beside}) for share in (0.2, 0.6))
+        return high - low
+
+    assert swing("texture", minifasnet=0.5) == pytest.approx(calibration.alike["texture"] * swing("texture"))
+    assert swing("minifasnet", texture=0.5) < swing("minifasnet")
+    assert swing("texture", minifasnet=0.5) < swing("minifasnet", texture=0.5)
+
+
 def told(**changes: str) -> str:
     """A small calibration as TOML, with some lines changed."""
     lines = {

@@ -54,11 +54,11 @@ KNOWN = {"minifasnet": Curve("logit", 1.3, 1.2, 4.5, 2.8)}
 LOW_SHARE, LOW_EVIDENCE, MIDDLE_EVIDENCE = 0.05, -0.16, 3.2
 FLATTEST = 0.4
 # One was taught by the other, so that they err together. Of two such experts the weaker should count for
-# little: the best weights of two normal scores with distances d and e of their classes and a correlation r
-# are as d - r e to e - r d (Fisher, 1936). What is known of MiniFASNet on real recordings is d = 2.6 (10 %
-# equal error); with 1.5 for the network of our own, which no real recording has shown, and r = 0.4 that is
-# 4 to 1.
-ALIKE = {"minifasnet": 0.9, "texture": 0.25}
+# little: the best weights of two normal scores of unit spread with distances d and e of their classes and a
+# correlation r are as d - r e to e - r d (Fisher, 1936). What is known of MiniFASNet on real recordings is
+# d = 2.6 (10 % equal error); with 1.5 for the network of our own, which no real recording has shown, and
+# r = 0.4 that is 4 to 1, and 2.6 to 1 of their evidence, whose spreads are as 1.6 to 1.
+ALIKE = {"minifasnet": 0.9, "texture": 0.35}
 
 # Limits: texture networks and the motion of the face are known to carry over to real recordings. Moire,
 # colour and borders are idealised by every simulator: they may tip the scales, no more. What speaks for life
