@@ -118,26 +118,28 @@ def read_from_folder(folder: Path, entry: ModelEntry) -> bytes:
     Raises:
         SourceFailed: the folder has no such file.
     """
+    return _found_in(folder, entry)[1]
+
+
+def path_in_folder(folder: Path, entry: ModelEntry) -> Path | None:
+    """Where :func:`read_from_folder` would find the file; None where it would not."""
+    try:
+        return _found_in(folder, entry)[0]
+    except SourceFailed:
+        return None
+
+
+def _found_in(folder: Path, entry: ModelEntry) -> tuple[Path, bytes]:
     sizes = {entry.size, *(export.size for export in entry.exports)}
     try:
-        candidates = [folder / entry.file, *sorted(folder.glob("*.onnx"))]
-        for path in candidates:
+        for path in (folder / entry.file, *sorted(folder.glob("*.onnx"))):
             if path.is_file() and path.stat().st_size in sizes:
                 data = path.read_bytes()
                 if is_intact(data, entry):
-                    return data
+                    return path, data
     except OSError as error:
         raise SourceFailed(error.strerror or "not readable") from error
     raise SourceFailed("no intact copy there")
-
-
-def has_intact_copy(folder: Path, entry: ModelEntry) -> bool:
-    """Whether :func:`read_from_folder` would find the file."""
-    try:
-        read_from_folder(folder, entry)
-    except SourceFailed:
-        return False
-    return True
 
 
 def download_wheel(source: WheelSource, destination: Path) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edge.errors import SetupError
 from edge.files import locked, write_private
-from edge.models.fetch import Fetcher, Progress, has_intact_copy, is_intact
+from edge.models.fetch import Fetcher, Progress, is_intact, path_in_folder
 from edge.models.manifest import ModelEntry, Role, load_manifest
 from edge.models.prepare import Preparation, UnsupportedModel, prepare
 
@@ -60,7 +60,8 @@ class ModelStore:
     def open(cls, cache_dir: Path | None = None, *, folder: Path | None = None) -> ModelStore:
         """Open the cache at ``cache_dir`` (None: the user's), without touching the network.
 
-        ``folder`` is asked first when models are pulled; None means the one named by VERIFIELD_MODELS.
+        ``folder`` is asked first when models are pulled, and experts of liveness that lie in it judge without
+        being pulled; None means the one named by VERIFIELD_MODELS.
         """
         named = os.environ.get(FOLDER_VARIABLE)
         if folder is None and named:
@@ -79,7 +80,7 @@ class ModelStore:
         return self._entries[name]
 
     def list(self) -> tuple[ModelStatus, ...]:
-        """All models of the manifest with their state; reads no file.
+        """All models of the manifest with their state; of the cache no file is read.
 
         Raises:
             SetupError: CACHE_UNREADABLE.
@@ -122,7 +123,7 @@ class ModelStore:
             SetupError: MODEL_UNKNOWN, MODEL_FETCH, MODEL_DIGEST, or CACHE_UNWRITABLE.
         """
         if names is None:
-            wanted = [entry for entry in self._entries.values() if entry.default or self._lies_ready(entry)]
+            wanted = [entry for entry in self._entries.values() if entry.default or self._lying_ready(entry)]
         else:
             wanted = [self.entry(name) for name in names]
         tell = progress or (lambda _name, _done, _total: None)
@@ -130,7 +131,7 @@ class ModelStore:
             self._cache_dir.mkdir(parents=True, exist_ok=True)
             with locked(self._cache_dir / ".lock"), Fetcher(folder=self._folder, progress=tell) as fetcher:
                 for entry in wanted:
-                    if not _has_digest(self._path(entry), entry.usable_sha256):
+                    if not _has_digest(self._kept(entry), entry.usable_sha256):
                         self._prepare(entry, self._published(entry, fetcher))
                     tell(entry.name, entry.size, entry.size)
         except OSError as error:
@@ -140,12 +141,20 @@ class ModelStore:
                 hint="Check the free space and the owner of the folder, or set models_dir.",
             ) from error
 
-    def _lies_ready(self, entry: ModelEntry) -> bool:
-        return (
-            self._folder is not None and entry.role is Role.LIVENESS and has_intact_copy(self._folder, entry)
-        )
+    def _lying_ready(self, entry: ModelEntry) -> Path | None:
+        """An expert of liveness in the folder."""
+        if self._folder is None or entry.role is not Role.LIVENESS:
+            return None
+        return path_in_folder(self._folder, entry)
 
     def _path(self, entry: ModelEntry) -> Path:
+        """Where it is kept; an expert of liveness that was not pulled is used where it lies in the folder."""
+        kept = self._kept(entry)
+        if entry.preparation is not Preparation.NONE or kept.is_file():
+            return kept
+        return self._lying_ready(entry) or kept
+
+    def _kept(self, entry: ModelEntry) -> Path:
         if entry.preparation is Preparation.NONE:
             return self._cache_dir / "published" / entry.file
         return self._cache_dir / "prepared" / f"{entry.name}-{entry.prepared_sha256[:16]}.onnx"
@@ -182,7 +191,7 @@ class ModelStore:
                 f"Preparing the model {entry.name} gave another result than the manifest says.",
                 hint="The installed onnx package differs from the one that this release was made with.",
             )
-        _keep(self._path(entry), prepared)
+        _keep(self._kept(entry), prepared)
 
 
 @contextmanager

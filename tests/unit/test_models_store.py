@@ -124,23 +124,46 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert caught.value.code == "CACHE_UNWRITABLE"
 
 
-@pytest.mark.usefixtures("offline")
-def test_experts_of_liveness_that_lie_in_the_folder_come_with_the_defaults(
-    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stick = tmp_path / "stick"
-    shutil.copytree(published, stick)
-    (stick / "an-expert.onnx").write_bytes(content := b"an expert")
+@pytest.fixture
+def stick(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The published files and an expert of liveness, which the manifest knows, under a name of its own."""
+    folder = tmp_path / "stick"
+    shutil.copytree(published, folder)
+    (folder / "an-expert.onnx").write_bytes(content := b"an expert")
     known = load_manifest()
     expert = dataclasses.replace(
         next(entry for entry in known if entry.role is Role.LIVENESS),
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=(digest := hashlib.sha256(content).hexdigest()),
+        prepared_sha256=digest,
         size=len(content),
         exports=(),
     )
     others = [entry for entry in known if entry.name != expert.name]
     monkeypatch.setattr("edge.models.store.load_manifest", lambda: (*others, expert))
+    return folder
+
+
+EXPERT = next(entry.name for entry in load_manifest() if entry.role is Role.LIVENESS)
+
+
+@pytest.mark.usefixtures("offline")
+def test_experts_of_liveness_that_lie_in_the_folder_come_with_the_defaults(
+    tmp_path: Path, stick: Path
+) -> None:
     store = ModelStore.open(tmp_path / "cache", folder=stick)
     store.pull()
     ready = {status.entry.name for status in store.list() if status.state is ModelState.READY}
-    assert ready == {entry.name for entry in known if entry.default} | {expert.name}
+    assert ready == {entry.name for entry in load_manifest() if entry.default} | {EXPERT}
+    assert store.path(EXPERT).is_relative_to(tmp_path / "cache")
+
+
+def test_an_expert_of_liveness_judges_where_it_lies_and_nothing_else_does(
+    tmp_path: Path, stick: Path
+) -> None:
+    store = ModelStore.open(tmp_path / "cache", folder=stick)
+    assert store.path(EXPERT) == stick / "an-expert.onnx"
+    assert state_of(store, EXPERT) is ModelState.READY
+    assert state_of(store, YUNET) is ModelState.MISSING
+    (stick / "an-expert.onnx").write_bytes(b"an exqert")
+    with pytest.raises(SetupError, match="not on this device"):
+        store.path(EXPERT)
