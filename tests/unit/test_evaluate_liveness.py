@@ -114,7 +114,7 @@ def run(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str, st
     return status, said.out, said.err
 
 
-@pytest.mark.req("E017")
+@pytest.mark.req("E015", "E017")
 @pytest.mark.usefixtures("fake")
 def test_everything_is_told(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, scores = tmp_path / "report", tmp_path / "scores.csv"
@@ -131,6 +131,9 @@ def test_everything_is_told(album: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert (told["worst_instrument"], told["worst_apcer"]) == ("replay", pytest.approx(1 / 3))
     assert told["acer"] == pytest.approx((1 / 3 + 1 / 6) / 2)
     assert told["apcer_at_bpcer_5"] == pytest.approx(2 / 7)
+    assert told["threshold_from"] == "min_score of the policy that is built in"
+    points = [(one["bpcer_at_most"], one["threshold"], one["supported"]) for one in told["operating_points"]]
+    assert points == [(0.01, 0.4, False), (0.05, 0.4, False)]  # six people are too few to say so
     assert told["worst_apcer_at_bpcer_5"] == pytest.approx(1 / 3)
     assert (told["undecided"], told["undecided_attacks"], told["unreadable"]) == (2, 2, 1)
     assert told["undecided_reasons"] == {"TOO_DARK": 1, "VIDEO_UNREADABLE": 1}
