@@ -123,6 +123,7 @@ def figures_of(presented: Sequence[Presented]) -> dict[str, Any]:
         "refused_share": round(1 - verdicts["accepted"] / count, 5),
         "accepted_and_matches": sum(one.verdict == "accepted" and one.matches for one in presented),
         "matches": sum(one.matches for one in presented),
+        "without_turns": sum("planar_motion" not in one.experts for one in presented),
         "seconds_median": round(statistics.median(seconds), 2),
         "seconds_p95": round(seconds[min(count - 1, round(0.95 * count))], 2),
         "reasons": dict(Counter(reason for one in presented for reason in one.reasons).most_common(6)),
@@ -174,7 +175,7 @@ def sheets_of(figures: dict[str, dict[str, Any]], still: dict[str, dict[str, Any
     columns = ("", "presented", "accepted", "95 %", "attack", "inconclusive", "s (median / p95)", "reasons")
     note = (
         "Accepted: judged LIVE by the whole of liveness, whether or not the face would then match the card."
-        " Seconds: of virtual time from the face in view to the verdict, with all challenges."
+        " Seconds: of virtual time from the face in view to the verdict, with all that was asked."
     )
     sheets = [Sheet("Presentations before the simulated camera", columns, rows, note)]
     if still:

@@ -2,11 +2,12 @@
 
 python -m benchmarks.bench_pipeline
 
-A decision is: a frame comes in, all faces are found, the person is chosen, quality is judged and a template
-is made; meanwhile, in another thread, the points of the face are followed for the motion test of the passive
-liveness; at the end the template is compared with one. All contestants run in one process and take turns, in
-an order shuffled anew each round, with two threads each. What OpenCV and dlib do is less: neither chooses
-among faces, judges quality or follows points.
+A decision is: a frame comes in, all faces are found, the person is chosen and a template is made; meanwhile,
+in another thread, the points of the face are followed for the motion test of the passive liveness, and then
+quality is judged; at the end the template is compared with one. Nothing is accepted before all of that has
+been answered. All contestants run in one process and take turns, in an order shuffled anew each round, with
+two threads each (ours leaves OpenCV one, as the product does). What OpenCV and dlib do is less: neither
+chooses among faces, judges quality or follows points.
 dlib is left out, and named, where it is not installed: install the extra ``bench``, or name a folder that has
 dlib-bin and face-recognition-models in PYTHONPATH.
 """
@@ -87,12 +88,12 @@ def verifield(name: str, store: ModelStore, frame: Image, enrolled: Image, *, fu
         choice = choose_face(faces, (HEIGHT, WIDTH))
         if not isinstance(choice, Chosen):
             raise TypeError("no face was chosen: the frame is not what it should be")
-        quality = assess(frame, choice.face, policy.quality)
-        lap("choose, quality")
+        judging = beside.submit(assess, frame, choice.face, policy.quality)
+        lap("choose")
         probe = vision.embedder.embed(align(frame, choice.face))
         lap("align, embed")
-        reading = following.result()
-        lap("liveness, after that")
+        reading, quality = following.result(), judging.result()
+        lap("liveness and quality, after that")
         result = match(probe, reference, threshold=policy.match.live_live, domain=LIVE_LIVE)
         lap("match 1:1")
         if not (result.matched and reading is not None and all(one.passed for one in quality)):
@@ -142,7 +143,7 @@ def contestants(frame: Image, enrolled: Image) -> Iterator[Contestant]:
     yield verifield(OURS, store, frame, enrolled, full=False)
     yield verifield(OURS_FULL, store, frame, enrolled, full=True)
     peer = opencv(store, frame, enrolled)
-    peer.name = OPENCV
+    peer.name, peer.opencv_threads = OPENCV, THREADS
     yield peer
     try:
         yield dlib_contestant(frame, enrolled)
@@ -153,6 +154,7 @@ def contestants(frame: Image, enrolled: Image) -> Iterator[Contestant]:
 def compete(everybody: list[Contestant], rounds: int, bar: Progress) -> None:
     """Let them take turns; dlib, which is slow, only in some rounds."""
     for one in everybody:
+        one.get_ready()
         for _ in range(1 if one.name == DLIB else WARM_UP):
             one.turn()
         one.forget()
@@ -161,6 +163,7 @@ def compete(everybody: list[Contestant], rounds: int, bar: Progress) -> None:
         for one in order.sample(everybody, len(everybody)):
             if one.name == DLIB and number % DLIB_EVERY:
                 continue
+            one.get_ready()
             time.sleep(REST_S)
             one.turn()
 
@@ -242,7 +245,6 @@ def main(
     quick: Annotated[bool, typer.Option(help="A few rounds, to try it; keeps no result.")] = False,
 ) -> None:
     """Measure one decision against OpenCV's and dlib's pipelines."""
-    cv2.setNumThreads(THREADS)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a default it sets itself
     if not quick:
         warm_up()

@@ -34,6 +34,7 @@ from benchmarks.machine import (
     summary_json,
     warm_up,
 )
+from edge.capture.detector_network import warm as warm_detector
 from edge.gallery.layout import CHUNK_ROWS
 from edge.gallery.records import Kind, Rowset, to_records
 from edge.gallery.warming import warm
@@ -136,6 +137,7 @@ def main(
     """Measure the start of the vision stages and the gallery in a new process."""
     warm()
     warm_network()
+    warm_detector()
     if not quick:
         warm_up()
     noise = Noise()

@@ -47,7 +47,7 @@ def against(kinds: dict[str, dict[str, Any]]) -> list[str]:
     verdict = "Met." if share <= MAX_LIVE_REFUSED else "**Missed.**"
     limit = f"required: at most {100 * MAX_LIVE_REFUSED:.0f} %"
     lines.append(f"- Live refused: {100 * share:.1f} % of {live['presentations']} ({limit}). {verdict}")
-    late = "**Missed**: light and head turns together take that long."
+    late = f"**Missed**: {live['without_turns']} of {live['presentations']} were decided without turns."
     verdict = "Met." if live["seconds_p95"] <= MAX_SECONDS else late
     median, p95 = (f"{live[key]:.1f} s" for key in ("seconds_median", "seconds_p95"))
     lines.append(

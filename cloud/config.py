@@ -106,7 +106,7 @@ class Config(
         int,
         Field(ge=4, le=500),
         Told(
-            "The most connections of this server to PostgreSQL.",
+            "The most connections of this server to PostgreSQL, besides one for single rows.",
             "A PostgreSQL allows 100 in all by default; each server needs one for each call under way.",
         ),
     ] = 16

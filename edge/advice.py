@@ -45,6 +45,13 @@ _SCREEN: Text = {
     "es": "Esta pantalla no puede mostrar colores: compruebe la conexión; dos personas pueden decidir.",
     "en": "This screen cannot show colours: check its connection; two people may decide by hand.",
 }
+_MOUTH: Text = {
+    "zh": "请重试；看到提示时把嘴张大一些，不要用手遮挡。做不到时，请由两名工作人员人工核定。",
+    "es": "Inténtelo de nuevo y abra bien la boca cuando se le pida, sin taparla con la mano; "
+    "si no puede, que decidan dos personas.",
+    "en": "Try again and open the mouth wide when asked, with no hand before it; for whoever cannot, let two "
+    "people decide by hand.",
+}
 _HAND: Text = {
     "zh": "不允许用这种方式：请由两名工作人员人工核定。",
     "es": "Esta variante no está permitida: que decidan dos personas.",
@@ -97,6 +104,7 @@ ADVICE: Mapping[str, Text] = {
     "LIVENESS_NO_KEYFRAMES": _AGAIN,
     "LIVENESS_NO_PASSIVE": _DEVICE,
     "LIVENESS_NO_SCORE": _AGAIN,
+    "LIVENESS_NO_SIGN_OF_LIFE": _MOUTH,
     "LIVENESS_OUT_OF_STEP": _AGAIN,
     "LIVENESS_PASSIVE_LOW": _REAL,
     "LIVENESS_SCORE_LOW": _REAL,
@@ -104,6 +112,7 @@ ADVICE: Mapping[str, Text] = {
     "LIVENESS_TIME_BACKWARDS": _CAMERA,
     "LIVENESS_TOO_FEW_FRAMES": _CAMERA,
     "LIVENESS_TOO_LITTLE_MOTION": _NEARER,
+    "LIVENESS_TURNS_NEEDED": _AGAIN,
     "LIVENESS_UNFINISHED": _SLOWER,
     "LIVENESS_VARIANT_REFUSED": _HAND,
     "LIVENESS_WRONG_TURN": _AGAIN,

@@ -179,6 +179,13 @@ class ChallengeKind(StrEnum):
     TURNS = "TURNS"
 
 
+class TurnsWhen(StrEnum):
+    """When the head must be turned after light. Names equal those of verifield.v1.TurnsWhen."""
+
+    ALWAYS = "ALWAYS"
+    NEEDED = "NEEDED"  # only where the verdict does not stand without
+
+
 class ChallengeVariant(StrEnum):
     """For whom the challenge was made. Names equal those of verifield.v1.ChallengeVariant."""
 

@@ -188,8 +188,9 @@ class FaceCapture:
             quality = () if face is None else assess(frame.pixels, face, eyes.policy.quality)
             if isinstance(choice, MultipleFaces):
                 quality = (crowd(choice.count),)
-            self._shots.offer(frame, face, quality)
-            guide.tell(self._ask(frame, face, quality), quality)
+            asked = self._ask(frame, face, quality)
+            self._shots.offer(frame, face, quality, still=not self._liveness.mouth_open)
+            guide.tell(asked, quality)
             self._show_light()
         return ""
 
@@ -287,7 +288,10 @@ class _BestShot:
     def afresh(self) -> _BestShot:
         return _BestShot(seen=self._seen, used=self._used, interruptions=self.interruptions + 1)
 
-    def offer(self, frame: Frame, face: Face | None, quality: tuple[QualityComponent, ...]) -> None:
+    def offer(
+        self, frame: Frame, face: Face | None, quality: tuple[QualityComponent, ...], *, still: bool
+    ) -> None:
+        """``still``: whether the face looks as on a card's photo, with the mouth closed."""
         self._seen += 1
         self._newest_at = frame.captured_at
         if face is None:
@@ -295,10 +299,10 @@ class _BestShot:
             return
         self._used += 1
         shot = _Shot(frame, face, quality)
-        if all(component.passed for component in quality):
-            self.best = max(self.best or shot, shot, key=lambda one: one.rank)
-        else:
+        if not all(component.passed for component in quality):
             self._refused = shot  # the newest: it says what was wrong when time was up
+        elif still:
+            self.best = max(self.best or shot, shot, key=lambda one: one.rank)
 
     @property
     def crowded(self) -> bool:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from edge.model import Face
 
 
 def roll_deg(face: Face) -> float:
     """Tilt of the line through the eyes in degrees; positive: the right end is lower in the picture."""
-    right, down = (float(value) for value in face.points[1] - face.points[0])
-    return math.degrees(math.atan2(down, right))
+    one, other, *_ = face.points.tolist()  # plain numbers: arrays this small cost more than what they hold
+    return math.degrees(math.atan2(other[1] - one[1], other[0] - one[0]))
 
 
 def nose_drop(face: Face) -> float:
@@ -21,11 +19,10 @@ def nose_drop(face: Face) -> float:
     About 0.53 for a head that looks into the camera; less with the chin up, more with the chin down.
     Infinite where the mouth is not below the eyes.
     """
-    points = face.points.astype(np.float64)
-    along = points[1] - points[0]
-    nose, mouth = (part - points[:2].mean(axis=0) for part in (points[2], points[3:].mean(axis=0)))
-    to_mouth = float(along[0] * mouth[1] - along[1] * mouth[0])
-    return float(along[0] * nose[1] - along[1] * nose[0]) / to_mouth if to_mouth > 0 else math.inf
+    one, other, nose, *corners = face.points.tolist()
+    mouth = [(left + right) / 2 for left, right in zip(*corners, strict=True)]
+    to_nose, to_mouth = below_eyes(one, other, nose), below_eyes(one, other, mouth)
+    return to_nose / to_mouth if to_mouth > 0 else math.inf
 
 
 def yaw_ratio(face: Face) -> float:
@@ -34,10 +31,17 @@ def yaw_ratio(face: Face) -> float:
     0 for a head that looks into the camera, whatever its roll; positive where the nose is towards the
     right of the picture, which is the person's own left. Infinite where both eyes are one point.
     """
-    eyes = face.points[:2].astype(np.float64)
-    along = eyes[1] - eyes[0]
-    squared = float(along @ along)
+    one, other, nose, *_ = face.points.tolist()
+    along = other[0] - one[0], other[1] - one[1]
+    squared = along[0] * along[0] + along[1] * along[1]
     if squared == 0.0:
         return math.inf
-    nose = face.points[2].astype(np.float64) - eyes.mean(axis=0)
-    return float(nose @ along) / squared
+    across = nose[0] - (one[0] + other[0]) / 2, nose[1] - (one[1] + other[1]) / 2
+    return float((across[0] * along[0] + across[1] * along[1]) / squared)
+
+
+def below_eyes(one: list[float], other: list[float], point: list[float]) -> float:
+    """How far ``point`` is below the line of the eyes, square to it, times their distance."""
+    down = point[1] - (one[1] + other[1]) / 2
+    right = point[0] - (one[0] + other[0]) / 2
+    return (other[0] - one[0]) * down - (other[1] - one[1]) * right

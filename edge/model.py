@@ -114,6 +114,7 @@ class Prompt(StrEnum):
     TURN_RIGHT = "TURN_RIGHT"
     LOOK_STRAIGHT = "LOOK_STRAIGHT"
     WATCH_SCREEN = "WATCH_SCREEN"  # it changes colour, and the face is lit by it
+    OPEN_MOUTH = "OPEN_MOUTH"  # also while the screen changes colour
     CAMERA_LOST = "CAMERA_LOST"
     CAMERA_FROZEN = "CAMERA_FROZEN"
     CAMERA_BLACK = "CAMERA_BLACK"
@@ -246,7 +247,8 @@ class ExpertScore:
 class ChallengeRecord:
     """``actions`` derive from ``nonce`` (16 bytes); ``completed`` counts those answered in order.
 
-    ``kinds``: in the order asked. ``light``: sequence and response, where there was one. ``turns``: how far
+    ``kinds``: in the order asked. ``omitted``: those that the policy has and that were not asked for, since
+    the verdict stood without them. ``light``: sequence and response, where there was one. ``turns``: how far
     each answered turn went, as a change of the yaw ratio. ``time_factor``: of the time limits.
     ``attempt``: 1 for the first with this document of late.
     """
@@ -260,6 +262,7 @@ class ChallengeRecord:
     turns: tuple[float, ...] = ()
     time_factor: float = 1.0
     attempt: int = 1
+    omitted: tuple[ChallengeKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
 from edge.desk import Lines, TerminalDesk
 from edge.documents import TYPING_S, Given, Typed, check_given, open_documents
-from edge.errors import SetupError
+from edge.errors import InputError, SetupError
 from edge.face_capture import Eyes, capture_face
 from edge.gallery.home import gallery_key, gallery_path
 from edge.interview import Interview
@@ -135,12 +135,15 @@ def open_pipeline(
 
 
 @contextmanager
-def open_face_check(config: EdgeConfig, policy: Policy, clock: Clock) -> Iterator[CameraFaceCheck]:
+def open_face_check(
+    config: EdgeConfig, policy: Policy, clock: Clock, *, counter: Counter | None = None
+) -> Iterator[CameraFaceCheck]:
     """Open models and camera, to look at an operator; errors as :func:`open_pipeline`."""
-    vision = open_vision(config)
-    with closing(_open_allowed_camera(config, clock)) as camera:
-        eyes = _open_eyes(config, policy, clock, camera, vision)
-        yield CameraFaceCheck(eyes, timeout_s=config.capture_timeout_s)
+    vision = open_vision(config) if counter is None else counter.vision
+    with closing(_open_allowed_camera(config, clock, counter)) as camera:
+        eyes = _open_eyes(config, policy, clock, camera, vision, counter=counter)
+        desk = None if counter is None else counter.desk
+        yield CameraFaceCheck(eyes, timeout_s=config.capture_timeout_s, desk=desk)
 
 
 class Station:
@@ -200,23 +203,44 @@ class Station:
 
 
 class CameraFaceCheck:
-    """An operator's own face, alive; implements ``edge.operators.face.FaceCheck``."""
+    """An operator's own face, alive; implements ``edge.operators.face.FaceCheck``.
 
-    def __init__(self, eyes: Eyes, *, timeout_s: float) -> None:
+    ``desk``: where somebody may press stop; None: nobody can.
+    """
+
+    def __init__(self, eyes: Eyes, *, timeout_s: float, desk: Desk | None = None) -> None:
         self._eyes = eyes
         self._timeout_s = timeout_s
+        self._desk = desk
 
     def capture(self) -> LiveFace:
-        """Look at the person in front of the camera; errors as ``Camera.read``."""
-        face, _ = capture_face(
+        """Look at the person in front of the camera; errors as ``Camera.read``.
+
+        Raises:
+            InputError: SIGN_IN_STOPPED: nobody was judged, so that it is no failed attempt.
+        """
+        face, stopped = capture_face(
             self._eyes,
             fresh_nonce=lambda: secrets.token_bytes(ID_BYTES),
             timeout_s=self._timeout_s,
             patience_s=self._timeout_s,
-            stop_code=lambda: "",
+            stop_code=self._stop_code,
         )
+        if stopped:
+            raise sign_in_stopped()
         liveness = face.judge()
         return LiveFace(liveness.decision, face.probe)
+
+    def _stop_code(self) -> str:
+        stop = self._desk.stop_requested() if self._desk is not None else None
+        return "" if stop is None else stop.value
+
+
+def sign_in_stopped() -> InputError:
+    """Somebody pressed stop before the face was judged."""
+    return InputError(
+        "SIGN_IN_STOPPED", "The sign-in was stopped.", hint="Sign in with the PIN, or try again."
+    )
 
 
 def _retention(config: EdgeConfig, policy: Policy) -> timedelta:

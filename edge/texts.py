@@ -80,6 +80,11 @@ PROMPTS: dict[Prompt, dict[Language, str]] = {
         "es": "☀ Mire la pantalla sin moverse: cambiará de color.",
         "en": "☀ Keep looking at the screen and hold still: it changes colour.",
     },
+    Prompt.OPEN_MOUTH: {
+        "zh": "◯ 请看屏幕，张开嘴。",
+        "es": "◯ Mire la pantalla y abra la boca.",
+        "en": "◯ Look at the screen and open your mouth.",
+    },
     Prompt.CAMERA_LOST: {
         "zh": "摄像头已断开，请重新插好。",
         "es": "La cámara se ha desconectado: vuelva a enchufarla.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+
 from edge.capture.align import align
 from edge.capture.chip_photo import with_surroundings
 from edge.capture.choose import choose_portrait
@@ -38,11 +40,14 @@ class Vision:
 
     @classmethod
     def open(cls, store: ModelStore, *, threads: int) -> Vision:
-        """Load the default models.
+        """Load the default models. OpenCV works with one thread from then on, in the whole process.
 
         Raises:
             SetupError: MODEL_MISSING, MODEL_DIGEST or MODEL_UNREADABLE.
         """
+        # A face's points are followed while the next thread looks for faces: OpenCV would halve that work
+        # and take the other's processor for it, and nothing else here is large enough to be halved.
+        cv2.setNumThreads(1)
         embedding = store.entry(EMBEDDING_MODEL)
         path = store.path(DETECTOR_MODEL)
         detector = YuNetDetector.open(path, threads=threads)
@@ -56,7 +61,7 @@ class Vision:
                 model_sha256=embedding.sha256,
                 threads=threads,
             ),
-            LiveDetector(quick),
+            LiveDetector(quick, finder=YuNetDetector.open(path, threads=1, rounding=True)),
             _open_experts(store),
             PassiveCalibration.built_in(),
         )

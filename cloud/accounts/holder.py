@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from sqlalchemy import Connection
 
@@ -42,13 +43,13 @@ class Holder:
         self, request: pb.GetAccountStatusRequest, context: Context
     ) -> pb.GetAccountStatusResponse:
         account_id = holder()
-        row = await self._desks.base.store.glance(lambda one: rows.get_status(one, account_id))
+        row = await self._desks.base.store.glance(rows.STATUS, account_id)
         if row is None:
             raise ServiceError(Reason.ACCOUNT_NOT_FOUND, "There is no such account.")
         times = row.filing_allowed, row.filing_from_us, row.filing_until_us
         return pb.GetAccountStatusResponse(
             account_id=account_id,
-            state=row.state,
+            state=cast("pb.AccountState.ValueType", row.state),
             next_step=next_step(row.state),
             filing=judge_times(row.state, *times, self._desks.now_us),
             etag=etag_of(account_id, row.version),

@@ -199,7 +199,7 @@ class Sessions:
         return known.until > now and unseen_us <= _SEEN_EVERY_US
 
     async def _look_up(self, digest: bytes) -> SessionRow:
-        session = await self._store.glance(lambda connection: rows.find_session(connection, digest))
+        session = await self._store.glance(rows.SESSION, digest)
         if session is None:
             raise _refused()
         now_us = to_us(self._sources.now())

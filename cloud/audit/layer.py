@@ -7,12 +7,10 @@ was revoked may ask for years: their calls stand in the log of calls.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from google.rpc import code_pb2
 
-from cloud.access.call import Call
+from cloud.access.call import Call, Serve
 from cloud.access.roles import Permission
 from cloud.access.rules import Rules
 from cloud.audit.trail import Trail
@@ -67,8 +65,18 @@ class AuditLayer:
         self._trail = trail
         self._rules = rules
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._audited(call)
+    async def around(self, call: Call, serve: Serve) -> object:
+        try:
+            return await serve()
+        except ServiceError as error:
+            if error.status in _REFUSALS and self._permission(call):
+                self._trail.record_refusal(
+                    method=call.method if call.caller else UNKNOWN,
+                    reason=error.reason.value,
+                    caller=caller_of(call),
+                    request_id=call.request_id,
+                )
+            raise
 
     def check(self, call: Call, request: object) -> None:
         """Note a read of personal data before anything is read.
@@ -88,20 +96,6 @@ class AuditLayer:
     def _permission(self, call: Call) -> Permission | None:
         rule = self._rules.find(call.method)
         return rule.permission if rule else None
-
-    @asynccontextmanager
-    async def _audited(self, call: Call) -> AsyncIterator[None]:
-        try:
-            yield
-        except ServiceError as error:
-            if error.status in _REFUSALS and self._permission(call):
-                self._trail.record_refusal(
-                    method=call.method if call.caller else UNKNOWN,
-                    reason=error.reason.value,
-                    caller=caller_of(call),
-                    request_id=call.request_id,
-                )
-            raise
 
 
 def _subject(request: object) -> str:

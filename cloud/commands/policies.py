@@ -24,7 +24,7 @@ from cloud.errors import SetupError
 from cloud.paging import MAX_PAGE_SIZE
 from verifield.rules import MAX_COUNTER
 from verifield.v1 import policy_service_pb2 as pb
-from verifield.v1.policy_pb2 import Policy
+from verifield.v1.policy_pb2 import TURNS_WHEN_NEEDED, Policy
 
 app = typer.Typer(help="Policies, signed by the service and obeyed by every device.", no_args_is_help=True)
 
@@ -121,6 +121,7 @@ def first_policy() -> Policy:
     policy.match.live_chip_photo_threshold, policy.match.live_chip_photo_false_match_rate = 0.466, 1e-5
     policy.match.live_live_threshold, policy.match.live_live_false_match_rate = 0.415, 1e-4
     policy.liveness.relief_threshold, policy.liveness.turns = 0.035, 3
+    policy.liveness.turns_when = TURNS_WHEN_NEEDED
     policy.session.step_timeout.FromTimedelta(timedelta(minutes=2))
     policy.offline.degraded_after.FromTimedelta(timedelta(days=7))
     policy.offline.stopped_after.FromTimedelta(timedelta(days=30))

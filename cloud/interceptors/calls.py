@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 
 import grpc
 from structlog.typing import FilteringBoundLogger
 
-from cloud.access.call import Call, Refused
+from cloud.access.call import Call, Refused, Serve
 
 REQUEST_ID_KEY = "x-request-id"
 """Of the metadata, both ways."""
@@ -35,20 +34,16 @@ class RequestIdLayer:
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._named(call)
-
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
-
-    @asynccontextmanager
-    async def _named(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         given = call.one(REQUEST_ID_KEY) or ""
         if not _REQUEST_ID.fullmatch(given):
             given = str(uuid.UUID(bytes=self._random_bytes(16), version=4))
         call.request_id = given
         call.answer_metadata[REQUEST_ID_KEY] = call.request_id
-        yield
+        return await serve()
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""
 
 
 class LogLayer:
@@ -57,18 +52,11 @@ class LogLayer:
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._logged(call)
-
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
-
-    @asynccontextmanager
-    async def _logged(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         started = time.monotonic()
         code, reason = "CANCELLED", ""
         try:
-            yield
+            answer = await serve()
             code = "OK"
         except Refused as refused:
             code, reason = refused.code, refused.reason.value
@@ -76,6 +64,8 @@ class LogLayer:
         except grpc.aio.AbortError:
             code = "ABORTED_BY_SERVICE"
             raise
+        else:
+            return answer
         finally:
             if call.service not in QUIET_SERVICES:
                 self._log.info(
@@ -88,3 +78,6 @@ class LogLayer:
                     request_id=call.request_id,
                     caller=call.caller.name if call.caller else "",
                 )
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""

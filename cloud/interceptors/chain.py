@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -18,7 +19,7 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from cloud.access.call import CALL, Call, Layer, Refused
+from cloud.access.call import CALL, Call, Layer, Refused, Serve
 from cloud.errors import Reason, ServiceError
 from cloud.interceptors.reading import forgiving
 
@@ -33,7 +34,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """``layers``: outermost first. One of them turns errors into Refused."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = tuple(layers)
+        self._inwards = tuple(reversed(layers))
+        self._checks = tuple(layer.check for layer in layers)
 
     async def intercept_service(
         self, continuation: Callable[[Details], Awaitable[Handler | None]], handler_call_details: Details
@@ -44,42 +46,49 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         details, behaviour = handler_call_details, _behaviour_of(handler)
         single = not handler.request_streaming
 
+        async def begin(call: Call, requests: AsyncIterator[object], context: Context) -> object:
+            context.set_trailing_metadata(_answer_metadata(call))
+            return await self._only(call, context) if single else self._checked(call, requests)
+
         async def one(requests: AsyncIterator[object], context: Context) -> object:
             call = _read_call(details, context, streaming=not single)
-            async with self._surround(call, context):
-                given = await self._only(call, context) if single else self._checked(call, requests)
-                return await behaviour(given, context)
+
+            async def serve() -> object:
+                answer: object = await behaviour(await begin(call, requests, context), context)
+                return answer
+
+            return await self._surround(call, context, serve)
 
         async def many(requests: AsyncIterator[object], context: Context) -> None:
             call = _read_call(details, context, streaming=True)
-            async with self._surround(call, context):
-                given = await self._only(call, context) if single else self._checked(call, requests)
-                await _write(behaviour(given, context), context)
+
+            async def serve() -> None:
+                await _write(behaviour(await begin(call, requests, context), context), context)
+
+            await self._surround(call, context, serve)
 
         shapes = forgiving(handler.request_deserializer), handler.response_serializer
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(_as_any(many), *shapes)
         return grpc.stream_unary_rpc_method_handler(_as_any(one), *shapes)
 
-    @asynccontextmanager
-    async def _surround(self, call: Call, context: Context) -> AsyncIterator[None]:
+    async def _surround(self, call: Call, context: Context, serve: Serve) -> object:
         CALL.set(call)
+        for layer in self._inwards:
+            serve = partial(layer.around, call, serve)
         try:
-            async with AsyncExitStack() as stack:
-                for layer in self._layers:
-                    await stack.enter_async_context(layer.around(call))
-                context.set_trailing_metadata(_answer_metadata(call))
-                yield
+            return await serve()
         except grpc.aio.AbortError:  # the service itself has ended the call
             raise
         except Refused as refused:
             await _abort(call, context, refused.status)
         except Exception:  # of a layer outside of the error mapping: nothing of it goes to the caller
             await _abort(call, context, _UNEXPECTED)
+        return None  # not reached: who aborts leaves
 
     def _check(self, call: Call, request: object) -> None:
-        for layer in self._layers:
-            layer.check(call, request)
+        for check in self._checks:
+            check(call, request)
 
     async def _only(self, call: Call, context: Context) -> object:
         """The one request of a call, checked; also one whose caller went away has none."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from cloud.access.call import Call
+from cloud.access.call import Call, Serve
 from cloud.errors import Reason, ServiceError
 
 ENDLESS = frozenset(
@@ -28,25 +26,16 @@ class DeadlineLayer:
     def __init__(self, max_call_s: float) -> None:
         self._max_call_s = max_call_s
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._ended(call)
-
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
-
-    @asynccontextmanager
-    async def _ended(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         if call.method in ENDLESS:
-            yield
-            return
+            return await serve()
         asked = call.deadline_s
         if asked is not None and asked <= self._max_call_s:
-            yield  # gRPC itself cancels the call in time
-            return
+            return await serve()  # gRPC itself cancels the call in time
         call.deadline_s = self._max_call_s
         try:
             async with asyncio.timeout(self._max_call_s) as limit:
-                yield
+                return await serve()
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -55,3 +44,6 @@ class DeadlineLayer:
                 f"The call took longer than {self._max_call_s:g} seconds.",
                 {"max_call_s": f"{self._max_call_s:g}"},
             ) from error
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""

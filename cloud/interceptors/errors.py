@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 
 import grpc
 from google.rpc.error_details_pb2 import RequestInfo
@@ -11,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.typing import FilteringBoundLogger
 
-from cloud.access.call import Call, Refused
+from cloud.access.call import Call, Refused, Serve
 from cloud.api.statuses import LANGUAGE_KEY, to_status
 from cloud.errors import Reason, ServiceError
 from cloud.store.faults import is_lost
@@ -26,16 +25,9 @@ class ErrorLayer:
         self._log = log
         self._random_bytes = random_bytes
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._mapped(call)
-
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
-
-    @asynccontextmanager
-    async def _mapped(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         try:
-            yield
+            return await serve()
         except grpc.aio.AbortError:  # the service itself has ended the call
             raise
         except Exception as error:
@@ -43,6 +35,9 @@ class ErrorLayer:
             status = to_status(refusal, accept_language=call.one(LANGUAGE_KEY))
             status.details.add().Pack(RequestInfo(request_id=call.request_id))
             raise Refused(refusal, status) from error
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""
 
     def _to_refusal(self, error: Exception, call: Call) -> ServiceError:
         if isinstance(error, ServiceError):

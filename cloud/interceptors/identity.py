@@ -11,12 +11,11 @@ The contract names what each method needs (``cloud.access.rules``); what it does
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 
 from cryptography import x509
 
-from cloud.access.call import Call, Caller, Kind
+from cloud.access.call import Call, Caller, Kind, Serve
 from cloud.access.callers import SESSION_PREFIX, Callers, is_operators
 from cloud.access.rates import Places, address_of
 from cloud.access.roles import Role, permissions_of
@@ -43,8 +42,15 @@ class IdentityLayer:
         self._operator_sha256 = operator_sha256
         self._places = places
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._identified(call)
+    async def around(self, call: Call, serve: Serve) -> object:
+        rule = self._rules.find(call.method)
+        call.device_id = self._device_of(call)
+        if rule is None or not rule.open:
+            # A token may have to wait for the issuer's keys, which anybody can bring about. Apart from open
+            # calls: who watches health does not shut out those who sign in.
+            with self._places.take(f"unknown/{address_of(call.peer)}"):
+                call.caller = await self._identify(call)
+        return await serve()
 
     def check(self, call: Call, request: object) -> None:  # noqa: ARG002
         """A stream does not outlive what proved its caller."""
@@ -57,19 +63,10 @@ class IdentityLayer:
                 Reason.SIGN_IN_TOKEN_REFUSED, "The sign-in token has expired.", {"check": "EXPIRED"}
             )
 
-    @asynccontextmanager
-    async def _identified(self, call: Call) -> AsyncIterator[None]:
-        rule = self._rules.find(call.method)
-        call.device_id = self._device_of(call)
-        if rule is None or not rule.open:
-            # A token may have to wait for the issuer's keys, which anybody can bring about. Apart from open
-            # calls: who watches health does not shut out those who sign in.
-            with self._places.take(f"unknown/{address_of(call.peer)}"):
-                call.caller = await self._identify(call)
-        yield
-
     def _device_of(self, call: Call) -> str:
         """The device that the connection comes from; empty where it has no certificate of a device."""
+        if not call.auth.get("x509_pem_cert"):
+            return ""
         with suppress(ServiceError):
             return device_of_peer(call.auth, now=self._sources.now())
         return ""
@@ -107,18 +104,14 @@ class PermissionLayer:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._permitted(call)
-
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
-
-    @asynccontextmanager
-    async def _permitted(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         rule = self._rules.find(call.method)
         if rule is None or not rule.open:
             check_may(call.caller, rule)
-        yield
+        return await serve()
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""
 
 
 def check_may(caller: Caller | None, rule: Rule | None) -> None:

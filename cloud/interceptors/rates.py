@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 
 from google.rpc import code_pb2
 from structlog.typing import FilteringBoundLogger
 
-from cloud.access.call import Call
+from cloud.access.call import Call, Serve
 from cloud.access.rates import Places, RateLimits, address_of, class_of
 from cloud.access.rules import Rules
 from cloud.errors import Reason, ServiceError
@@ -31,29 +29,24 @@ class AddressLayer:
         self._rules = rules
         self._log = log
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._limited(call)
-
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
-
-    @asynccontextmanager
-    async def _limited(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         address = address_of(call.peer)
         rule = self._rules.find(call.method)
         if rule is not None and rule.open:
             self._limits.take("open", address)
             with self._places.take(address):
-                yield
-            return
+                return await serve()
         who = address if call.certificate_pem is None else _certificate_name(call.certificate_pem)
         self._limits.check("failed", who)
         try:
-            yield
+            return await serve()
         except ServiceError as error:
             if _is_failure(error):
                 self._note_failure(call, error, who)
             raise
+
+    def check(self, call: Call, request: object) -> None:
+        """Nothing."""
 
     def _note_failure(self, call: Call, error: ServiceError, who: str) -> None:
         self._log.warning(
@@ -75,21 +68,16 @@ class CallerLayer:
         self._places = places
         self._rules = rules
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._limited(call)
+    async def around(self, call: Call, serve: Serve) -> object:
+        if call.caller is None:
+            return await serve()
+        who = call.caller.path
+        self._limits.take(class_of(self._rules.find(call.method)), who)
+        with self._places.take(who):
+            return await serve()
 
     def check(self, call: Call, request: object) -> None:
         """Nothing."""
-
-    @asynccontextmanager
-    async def _limited(self, call: Call) -> AsyncIterator[None]:
-        place: AbstractContextManager[None] = nullcontext()
-        if call.caller is not None:
-            who = call.caller.path
-            self._limits.take(class_of(self._rules.find(call.method)), who)
-            place = self._places.take(who)
-        with place:
-            yield
 
 
 def _certificate_name(pem: bytes) -> str:

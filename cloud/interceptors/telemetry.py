@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import grpc
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from cloud.access.call import Call, Refused
+from cloud.access.call import Call, Refused, Serve
 from cloud.telemetry.metrics import Metrics
 from cloud.telemetry.tracing import TRACEPARENT, Tracing, end_call
 
@@ -24,6 +23,9 @@ UNTRACED_SERVICES = frozenset(
 """Asked by machines every few seconds and by tools before each call: counted, but not worth spans."""
 
 
+_NO_SPAN = nullcontext(INVALID_SPAN)
+
+
 class TelemetryLayer:
     """Counts each call and its request messages, and surrounds it with a span."""
 
@@ -31,21 +33,13 @@ class TelemetryLayer:
         self._metrics = metrics
         self._tracing = tracing
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._told(call)
-
-    def check(self, call: Call, request: object) -> None:  # noqa: ARG002 (the shape of a layer)
-        """Refuses nothing."""
-        self._metrics.message_received(call.method)
-
-    @asynccontextmanager
-    async def _told(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         started = time.monotonic()
         self._metrics.rpc_started(call.method)
         code = "CANCELLED"
         with self._span(call) as span:
             try:
-                yield
+                answer = await serve()
                 code = "OK"
             except Refused as refused:
                 code = refused.code
@@ -57,13 +51,19 @@ class TelemetryLayer:
             except Exception:
                 code = "INTERNAL"
                 raise
+            else:
+                return answer
             finally:
                 self._metrics.rpc_ended(call.method, code=code, seconds=time.monotonic() - started)
                 _describe(span, call, code)
 
+    def check(self, call: Call, request: object) -> None:  # noqa: ARG002 (the shape of a layer)
+        """Refuses nothing."""
+        self._metrics.message_received(call.method)
+
     def _span(self, call: Call) -> AbstractContextManager[Span]:
-        if call.service in UNTRACED_SERVICES:
-            return nullcontext(INVALID_SPAN)
+        if not self._tracing.is_on or call.service in UNTRACED_SERVICES:
+            return _NO_SPAN
         parent = call.one(TRACEPARENT)
         return self._tracing.call(call.method, {TRACEPARENT: parent} if parent else {})
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
-
 from google.protobuf.message import Message
 
-from cloud.access.call import Call
+from cloud.access.call import Call, Serve
 from cloud.api.rules import check_rules
 from cloud.errors import Reason, ServiceError
 from cloud.interceptors.reading import Unreadable
@@ -18,9 +16,9 @@ PACKAGE = "verifield."
 class ValidationLayer:
     """The last layer before the service: who may not call learns nothing about rules."""
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 (nothing to surround)
+    async def around(self, call: Call, serve: Serve) -> object:  # noqa: ARG002 (the shape of a layer)
         """Nothing."""
-        return nullcontext()
+        return await serve()
 
     def check(self, call: Call, request: object) -> None:
         """Check one request message, of a stream each.

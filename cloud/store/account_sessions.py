@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
+from cloud.store.glances import Glance
 from cloud.store.schema import (
     account_activations,
     account_credentials,
@@ -47,6 +48,10 @@ class SessionRow:
     ended_us: int | None
     device_id: str
     source: bytes | None
+
+
+SESSION = Glance(SessionRow, account_sessions.c.token_sha256)
+"""The session whose token has a digest, also one that has ended."""
 
 
 @dataclass(frozen=True, slots=True)

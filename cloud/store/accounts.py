@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, text, update
 
+from cloud.store.glances import Glance
 from cloud.store.schema import account_identifiers, account_rebinds, accounts, tickets
 from cloud.store.values import insert_new, to_values
 from verifield.v1.account_service_pb2 import ACCOUNT_STATE_DEREGISTERED
@@ -45,6 +46,20 @@ class AccountRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusRow:
+    """State, filing permission and version of an account: nothing personal."""
+
+    state: int
+    filing_allowed: bool
+    filing_from_us: int | None
+    filing_until_us: int | None
+    version: int
+
+
+STATUS = Glance(StatusRow, accounts.c.account_id)
+
+
+@dataclass(frozen=True, slots=True)
 class IdentifierRow:
     """``value`` is sealed; ``key`` a blind index, one for all kinds and all accounts that live."""
 
@@ -68,13 +83,6 @@ class RebindRow:
 # Built once: these are asked with every call of an account's holder.
 _BY_ID = select(*accounts.c).where(accounts.c.account_id == bindparam("account_id"))
 _LOCKED = _BY_ID.with_for_update()
-_STATUS = select(
-    accounts.c.state,
-    accounts.c.filing_allowed,
-    accounts.c.filing_from_us,
-    accounts.c.filing_until_us,
-    accounts.c.version,
-).where(accounts.c.account_id == bindparam("account_id"))
 # Said as the partial index says it: with a parameter in it, SQLite would not use that.
 _LIVE = text(f"accounts.state <> {ACCOUNT_STATE_DEREGISTERED}")
 
@@ -85,11 +93,6 @@ _HOLD = text("SELECT pg_advisory_xact_lock(:lock)")
 def get_account(connection: Connection, account_id: str, *, lock: bool = False) -> AccountRow | None:
     """Read one account; with ``lock`` no other transaction may change it meanwhile."""
     return _row(connection.execute(_LOCKED if lock else _BY_ID, {"account_id": account_id}).one_or_none())
-
-
-def get_status(connection: Connection, account_id: str) -> Row[*tuple[Any, ...]] | None:
-    """State, filing permission and version of an account: nothing personal."""
-    return connection.execute(_STATUS, {"account_id": account_id}).one_or_none()
 
 
 def find_live(connection: Connection, id_marks: Sequence[bytes]) -> AccountRow | None:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from cloud.errors import Reason, ServiceError, SetupError
 from cloud.store.engines import Engines, open_engines
 from cloud.store.faults import may_run_again, to_setup_error
+from cloud.store.glances import Glance, Key, Row
 from cloud.store.retries import Retries
 from cloud.store.turns import Turns
 
@@ -142,16 +143,9 @@ class Store:
 
         return await asyncio.to_thread(run)
 
-    async def glance(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work``, one statement that reads a few rows by their key; for the event loop alone.
-
-        SQLite answers that at once, out of memory as a rule and whatever others write: a thread would cost
-        more than the answer. Another database is asked as :meth:`look` asks it.
-        """
-        if self._engines.near is None:
-            return await self.look(work)
-        with self._engines.near.connect() as connection:
-            return work(connection)
+    async def glance(self, glance: Glance[Row], key: Key) -> Row | None:
+        """The row with a key as it is now; None where there is none. For one event loop alone."""
+        return await self._engines.glances.read(glance, key)
 
     def close(self) -> None:
         """Let go of all connections."""

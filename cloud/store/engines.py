@@ -8,6 +8,7 @@ it changes (a device, a token, a scope, the log's head) and reads behind that lo
 before the lock, two servers that meet at the log's head would fail each time instead of taking turns.
 Readers run REPEATABLE READ, READ ONLY: one view, and a write by mistake is refused. Engines that know only
 SERIALIZABLE (CockroachDB) give more than is asked for, and may ask for a transaction again (``Store.run``).
+What is read row by row, outside of all this, see ``cloud.store.glances``.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from cloud.errors import SetupError
+from cloud.store.glance_line import PostgresLine
+from cloud.store.glances import Connect, Glances, GroupedGlances, NearGlances
 
 SQLITE_CACHE_KIB = 32 * 1024
 """Pages of a connection in memory: with SQLite's own 2 MiB, inserts into a store of a gigabyte read the upper
@@ -69,6 +72,8 @@ _SESSION = {
     "lock_timeout": BUSY_TIMEOUT_MS,
     "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
 }
+_READ_ONLY = {"default_transaction_read_only": "on"}
+_SET: LiteralString = "SELECT set_config(%s, %s, false)"
 # What a server says of a setting with which a commit that returned can be lost.
 _NOT_DURABLE = {"fsync": {"off"}, "synchronous_commit": {"off"}, "full_page_writes": {"off"}}
 
@@ -77,13 +82,13 @@ _NOT_DURABLE = {"fsync": {"off"}, "synchronous_commit": {"off"}, "full_page_writ
 class Engines:
     """One pool of connections, seen in two ways: for readers and for writers.
 
-    ``near``: one more connection of SQLite, for statements that are read one by one without a transaction.
+    ``glances``: one more connection, for rows that are read one by one without a transaction.
     """
 
     reading: Engine
     writing: Engine
     closing: Event
-    near: Engine | None = None
+    glances: Glances
 
     @property
     def is_sqlite(self) -> bool:
@@ -92,9 +97,8 @@ class Engines:
     def dispose(self) -> None:
         """Let go of all connections; one that a thread still uses is closed when it is given back."""
         self.closing.set()
+        self.glances.close()
         self.reading.dispose()
-        if self.near is not None:
-            self.near.dispose()
 
 
 def open_engines(address: str, *, connections: int, require_durable: bool) -> Engines:
@@ -120,9 +124,9 @@ def _sqlite(url: URL) -> Engines:
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     writing = engine.execution_options(verifield_begin="BEGIN IMMEDIATE")
-    near = create_engine(url, hide_parameters=True, poolclass=QueuePool, pool_size=1, max_overflow=0)
+    near = create_engine(url, hide_parameters=True, poolclass=NullPool)
     event.listen(near, "connect", _set_pragmas)
-    return Engines(engine, writing, _close_late(engine), near)
+    return Engines(engine, writing, _close_late(engine), NearGlances(near))
 
 
 def _postgres(url: URL, *, connections: int, require_durable: bool) -> Engines:
@@ -152,7 +156,26 @@ def _postgres(url: URL, *, connections: int, require_durable: bool) -> Engines:
         engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
         engine.execution_options(isolation_level="READ COMMITTED"),
         _close_late(engine),
+        GroupedGlances(_glancing(engine, settings), recycle_s=RECYCLE_S),
     )
+
+
+def _glancing(engine: Engine, settings: dict[str, Any]) -> Connect:
+    """How a connection for glances is made: one to the same address, in which nothing may be written."""
+    positional, named = engine.dialect.create_connect_args(engine.url)
+    arguments = dict(named) | settings | {"autocommit": True}
+
+    async def connect() -> PostgresLine:
+        connection = await psycopg.AsyncConnection.connect(*positional, **arguments)
+        try:
+            for name, value in (_SESSION | _READ_ONLY).items():
+                await connection.execute(_SET, (name, str(value)))
+        except BaseException:
+            await connection.close()
+            raise
+        return PostgresLine(connection)
+
+    return connect
 
 
 def _close_late(engine: Engine) -> Event:
@@ -197,7 +220,7 @@ def _prepare_session(connection: psycopg.Connection[Any]) -> dict[str, str]:
     connection.autocommit = True
     try:
         for name, value in _SESSION.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+            connection.execute(_SET, (name, str(value)))
         # An engine that has no such setting has no row here.
         rows = connection.execute(
             "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(_NOT_DURABLE),)

@@ -67,6 +67,11 @@ class Tracing:
 
         return cls(OtlpProvider.open(exporting))
 
+    @property
+    def is_on(self) -> bool:
+        """Whether spans are made."""
+        return self._tracer is not None
+
     def close(self) -> None:
         """Send what waits, as long as a collector deserves. Blocks: not for the event loop."""
         if self._provider:

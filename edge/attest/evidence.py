@@ -91,6 +91,7 @@ def _challenge(challenge: ChallengeRecord) -> pb.Challenge:
         turns=challenge.turns,
         time_factor=challenge.time_factor,
         attempt=challenge.attempt,
+        omitted=[pb.ChallengeKind.Value(f"CHALLENGE_KIND_{kind.value}") for kind in challenge.omitted],
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.capture.detector import overlaps
 from edge.capture.drawn import is_drawn
-from edge.geometry import roll_deg, yaw_ratio
+from edge.geometry import below_eyes, roll_deg, yaw_ratio
 from edge.model import Face, Image
 
 # A detector finds faces on T-shirts, in cartoons and in wood. What it finds there scores low, or its points
@@ -181,19 +181,21 @@ def is_plausible(face: Face, size: tuple[int, int], *, min_score: float = MIN_SC
     x, y, box_width, box_height = face.box
     if not (0 <= x + box_width / 2 <= width and 0 <= y + box_height / 2 <= height):
         return False
-    mouth_drop = _mouth_drop(face)
-    nose_drop = _drop(face, face.points[2]) / mouth_drop if mouth_drop > 0 else 0.0
-    mouth_width = float(np.hypot(*(face.points[4] - face.points[3]))) / face.inter_eye
-    measures = ((mouth_drop, MOUTH_DROP), (nose_drop, NOSE_DROP), (mouth_width, MOUTH_WIDTH))
+    drop, nose, width_of_mouth = _lie(face)
+    measures = ((drop, MOUTH_DROP), (nose, NOSE_DROP), (width_of_mouth, MOUTH_WIDTH))
     return all(low <= value <= high for value, (low, high) in measures)
 
 
 def _mouth_drop(face: Face) -> float:
-    return max(0.0, _drop(face, face.points[3:].mean(axis=0)))
+    return max(0.0, _lie(face)[0])
 
 
-def _drop(face: Face, point: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
-    """How far ``point`` is below the line of the eyes, square to it, over their distance."""
-    along = face.points[1] - face.points[0]
-    below = point - face.points[:2].mean(axis=0)
-    return float(along[0] * below[1] - along[1] * below[0]) / float(along @ along)
+def _lie(face: Face) -> tuple[float, float, float]:
+    """How far the mouth is below the eyes, over their distance; how far the nose is, over that; and the
+    mouth's width over the distance of the eyes."""
+    one, other, nose, left, right = face.points.tolist()  # plain numbers: what is this small is quicker so
+    eyes = math.dist(one, other)
+    mouth = [(start + end) / 2 for start, end in zip(left, right, strict=True)]
+    drop = below_eyes(one, other, mouth) / (eyes * eyes)
+    to_nose = below_eyes(one, other, nose) / (eyes * eyes)
+    return drop, to_nose / drop if drop > 0 else 0.0, math.dist(left, right) / eyes

@@ -4,7 +4,8 @@ A search of a 640x480 picture takes four times that of 320x240. Who may be judge
 in the small one, and so is whoever could be meant instead (edge.capture.choose). The five points, though,
 depend on the size at which a face is searched: in the small picture a turned head looks less turned, to one
 side more than to the other. So a second search of a face's surroundings places them, always at the same size
-of the face. What that does to templates and to turns was measured: docs/matching.md.
+of the face. The first one may compute with shorter numbers, as it only says where to look. What the second
+does to templates and to turns was measured: docs/matching.md.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ SAME_FACE = 0.3
 class LiveDetector:
     """Implements ``ports.FaceDetector`` for pictures of a camera. Safe to call from several threads."""
 
-    def __init__(self, detector: YuNetDetector, *, small_side: int = SMALL_SIDE) -> None:
-        self._detector = detector
+    def __init__(
+        self, detector: YuNetDetector, *, finder: YuNetDetector | None = None, small_side: int = SMALL_SIDE
+    ) -> None:
+        """``finder``: makes the first search, where not ``detector``."""
+        self._detector, self._finder = detector, detector if finder is None else finder
         self._small_side = small_side
 
     def detect(self, image: Image) -> list[Face]:
@@ -47,7 +51,7 @@ class LiveDetector:
         scale = self._small_side / max(image.shape[:2])
         if scale >= 1.0:
             return self._detector.detect(image)
-        found = self._detector.detect(_reduced(image, scale))
+        found = self._finder.detect(_reduced(image, scale))
         if not found:
             return self._detector.detect(image)
         faces = [_moved(face, 1.0 / scale, (0.0, 0.0)) for face in found]

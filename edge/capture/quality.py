@@ -69,8 +69,7 @@ def _of_the_face(image: Image, face: Face, policy: QualityPolicy) -> tuple[Quali
 
 
 def _of_the_light(luma: _Luma, policy: QualityPolicy) -> tuple[QualityComponent, ...]:
-    inner = luma[INNER_FACE]
-    mean, contrast = float(inner.mean()), float(inner.std())
+    mean, contrast = _level_and_spread(luma[INNER_FACE])
     light = Prompt.MORE_LIGHT
     return (
         _least("under_exposure_prevention", mean, policy.min_mean_luma, "TOO_DARK", light),
@@ -82,13 +81,14 @@ def _of_the_light(luma: _Luma, policy: QualityPolicy) -> tuple[QualityComponent,
 
 def _of_the_view(aligned: Image, luma: _Luma, policy: QualityPolicy) -> tuple[QualityComponent, ...]:
     """What stands between the face and its picture: covers, colour, blur."""
-    eyes, mouth = min(relief_of(luma, eye) for eye in EYES), relief_of(luma, MOUTH)
+    whole = _level_and_spread(luma[INNER_FACE])[1]
+    *eyes, mouth = (_level_and_spread(luma[part])[1] / (whole + _LEVEL_NOISE) for part in (*EYES, MOUTH))
     red, blue = skin_colour(aligned)
     colour = float(np.hypot(red, blue))
     cast = max(-red, blue, colour - _DEEPEST_SKIN)  # skin is red, never green or blue
     clear = Prompt.UNCOVER_FACE
     return (
-        _least("eyes_visible", eyes, policy.min_eye_relief, "EYES_COVERED", clear),
+        _least("eyes_visible", min(eyes), policy.min_eye_relief, "EYES_COVERED", clear),
         _least("mouth_occlusion_prevention", mouth, policy.min_mouth_relief, "MOUTH_COVERED", clear),
         _least("natural_colour_presence", colour, policy.min_colour, "NO_COLOUR", Prompt.MORE_LIGHT),
         _most("natural_colour", cast, policy.max_colour_cast, "COLOUR_CAST", Prompt.PLAIN_LIGHT),
@@ -122,19 +122,20 @@ def inside_share(face: Face, image: Image) -> float:
 
 def uniformity_of(luma: _Luma) -> float:
     """Mean brightness of the darker half of the aligned face over that of the lighter one, 0..1."""
-    left, right = (float(luma[half].mean()) for half in HALVES)
+    left, right = (float(cv2.mean(luma[half])[0]) for half in HALVES)
     return min(left, right) / max(left, right, 1.0)
-
-
-def relief_of(luma: _Luma, part: tuple[slice, slice]) -> float:
-    """How much brightness changes in a part of the aligned face, over how much it does in all of it."""
-    return float(luma[part].std()) / (float(luma[INNER_FACE].std()) + _LEVEL_NOISE)
 
 
 def skin_colour(aligned: Image) -> tuple[float, float]:
     """Median of red and of blue (Cr, Cb) of the aligned face's skin, from grey."""
     skin = cv2.cvtColor(np.ascontiguousarray(aligned[SKIN]), cv2.COLOR_BGR2YCrCb).reshape(-1, 3)
     return float(np.median(skin[:, 1])) - _GREY, float(np.median(skin[:, 2])) - _GREY
+
+
+def _level_and_spread(luma: _Luma) -> tuple[float, float]:
+    """Mean and standard deviation of the brightness."""
+    mean, deviation = cv2.meanStdDev(luma)  # a tenth of the time that arrays of this size take by themselves
+    return float(mean[0, 0]), float(deviation[0, 0])
 
 
 def _least(name: str, value: float, limit: float, reason: str, advice: Prompt) -> QualityComponent:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import typer
 
 from edge.app import open_identity
+from edge.capture.detector_network import warm as warm_up_detector
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -364,12 +365,12 @@ def re_enrol(
 @app.command("warm")
 @ends_with_exit_code
 def warm(quiet: QuietOption = False, as_json: JsonOption = False) -> None:
-    """Compile what searches and the embedding network run, once, so that nobody waits for it later; part of
+    """Compile what searches and the networks of faces run, once, so that nobody waits for it later; part of
     the set-up.
 
     Example: verifield-edge gallery warm
     """
     with err().status("Compiling ...") if not (quiet or as_json) else ExitStack():
-        seconds = warm_up() + warm_up_network()
+        seconds = warm_up() + warm_up_network() + warm_up_detector()
     if not quiet:
         say({"seconds": round(seconds, 2)}, as_json)

@@ -66,6 +66,8 @@ def _to_json(policy: Policy) -> dict[str, Any]:
             "passive_threshold": policy.liveness.passive_floor,
             "challenges": [kind.value for kind in policy.liveness.challenges],
             "require_light": policy.liveness.require_light,
+            "turns_when": policy.liveness.turns_when.value,
+            "early_passive_threshold": policy.liveness.early_passive,
             "refuse_variants": policy.liveness.refuse_variants,
             "max_attempts": policy.liveness.max_attempts,
             "more_time_factor": policy.liveness.more_time_factor,

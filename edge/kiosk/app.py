@@ -17,12 +17,15 @@ from starlette.websockets import WebSocket
 from edge.errors import EdgeError
 from edge.kiosk import (
     accounts,
+    certifications,
     contracts,
+    counter,
     expected,
     feedback,
     health,
     home,
     manual,
+    prepare,
     records,
     sessions,
     stick,
@@ -42,9 +45,12 @@ FLOWS: tuple[Callable[[Kiosk], list[BaseRoute]], ...] = (
     expected.routes,
     manual.routes,
     contracts.routes,
+    prepare.routes,
     records.routes,
     health.routes,
     stick.routes,
+    counter.routes,
+    certifications.routes,
     accounts.routes,
     feedback.routes,
 )

@@ -8,7 +8,7 @@ what to do in the language of the call (LocalizedMessage), the remedies in their
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -84,14 +84,51 @@ class CloudLine:
         self, stub: Callable[[grpc.Channel], Any], method: str, request: Message, *, token: str = ""
     ) -> Any:
         """Call ``method`` in this person's name. ``token``: of the account's session; empty for none."""
+        return self._call(stub, method, request, size=request.ByteSize(), token=token)
+
+    def send(
+        self,
+        stub: Callable[[grpc.Channel], Any],
+        method: str,
+        requests: Iterator[Message],
+        *,
+        size: int,
+        token: str = "",
+    ) -> Any:
+        """As :meth:`call`, for a method that takes many messages. ``size``: of all of them, in bytes."""
+        return self._call(stub, method, requests, size=size, token=token)
+
+    def collect(
+        self,
+        stub: Callable[[grpc.Channel], Any],
+        method: str,
+        request: Message,
+        *,
+        most: int,
+        token: str = "",
+    ) -> list[Any]:
+        """As :meth:`call`, for a method that answers with many messages. ``most``: bytes of all of them."""
+        found: list[Any] = []
+        left = most
+        try:
+            for one in self._call(stub, method, request, size=most, token=token):
+                left -= one.ByteSize()
+                if left < 0:
+                    raise CloudRefusal("CLOUD_ANSWER")
+                found.append(one)
+        except grpc.RpcError as error:
+            raise _refusal(error) from None
+        return found
+
+    def _call(
+        self, stub: Callable[[grpc.Channel], Any], method: str, given: Any, *, size: int, token: str
+    ) -> Any:
         metadata: list[tuple[str, str]] = [(LANGUAGE_KEY, self.language)]
         if token:
             metadata.append(("authorization", f"Bearer {token}"))
         try:
             called = getattr(stub(self._channel), method)
-            return called(
-                request, metadata=metadata, timeout=timeout_s(request.ByteSize()) + AUTHORITY_WAIT_S
-            )
+            return called(given, metadata=metadata, timeout=timeout_s(size) + AUTHORITY_WAIT_S)
         except grpc.RpcError as error:
             raise _refusal(error) from None
 

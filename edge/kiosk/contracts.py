@@ -1,7 +1,8 @@
 """Contracts that wait at this device: listed, read page by page with the places of their marks, and signed.
 
 Signing is a verification of its own, for this task and nobody else's: ``edge.contracts`` keeps the
-signature around its record. Marks are placed by whoever sends a contract, before it is sent.
+signature around its record. Marks are placed by whoever sends a contract, before it is sent: at this screen
+with ``edge.kiosk.prepare``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The first screens: signing in with name and PIN, the menu, the language."""
+"""The first screens: signing in with name and PIN or one's own face, the menu, the language."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 
-from edge.kiosk.answers import bad_request, done, go, read_json, text_of
+from edge.answers import SignInFactor
+from edge.errors import InputError
+from edge.kiosk.answers import bad_request, check_controls, done, go, read_json, text_of
+from edge.kiosk.face_sign_in import FaceSignIn
 from edge.kiosk.menu import offered
 from edge.kiosk.people import has_operators, sign_in, sign_out, to_sign_in
 from edge.kiosk.server import Kiosk
@@ -35,6 +38,7 @@ def routes(kiosk: Kiosk) -> list[BaseRoute]:
 class _Home:
     def __init__(self, kiosk: Kiosk) -> None:
         self._kiosk = kiosk
+        self._face = FaceSignIn(kiosk)
 
     async def home(self, request: Request) -> Response:
         kiosk = self._kiosk
@@ -55,19 +59,33 @@ class _Home:
         if kiosk.hub.view.busy:
             return RedirectResponse(SESSION, 303)
         people = await kiosk.at_desk(lambda office: office.operators.list())
-        names = [one.name for one in people]
+        who, code, refused = self._face.refusal()
         return kiosk.page(
-            request, "sign_in.html", names=names, to=_local(request.query_params.get("to", "/"))
+            request,
+            "sign_in.html",
+            names=[one.name for one in people],
+            faces=any(SignInFactor.FACE in one.factors for one in people),
+            chosen=who,
+            code=code,
+            refused=refused,
+            to=_local(request.query_params.get("to", "/")),
         )
 
     async def take_sign_in(self, request: Request) -> Response:
         kiosk = self._kiosk
         given = await read_json(request)
-        who, pin = text_of(given, "who"), text_of(given, "pin", max_chars=MAX_PIN_CHARS)
+        who = text_of(given, "who", default="")
+        if not who:
+            raise InputError("NOBODY_CHOSEN", "No name was chosen.", hint="Choose who signs in.")
+        if given.get("how") == "face":
+            check_controls(kiosk, request)
+            return go(self._face.begin(who, _local(text_of(given, "to", default="/"))))
+        pin = text_of(given, "pin", max_chars=MAX_PIN_CHARS)
         if not pin:
             raise bad_request("there is no PIN")
         refused = await sign_in(kiosk, who, pin)
         if refused is None:
+            self._face.forget()
             return go(_local(text_of(given, "to", default="/")))
         text = REFUSALS[refused.refusal][kiosk.language]
         if refused.wait_s:

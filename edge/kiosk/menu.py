@@ -27,7 +27,10 @@ MENU: tuple[Module, ...] = (
         "IDENTITY",
         (Function("VERIFY", "/verify"), Function("TASKS", "/tasks"), Function("MANUAL", "/manual")),
     ),
-    Module("CONTRACTS", (Function("SIGN_CONTRACT", "/contracts"),)),
+    Module(
+        "CONTRACTS",
+        (Function("SIGN_CONTRACT", "/contracts"), Function("PREPARE_CONTRACT", "/prepare")),
+    ),
     Module("ENTERPRISE", (Function("COOP_VERIFY", "/coop"), Function("CERTIFICATION", "/certifications"))),
     Module("ACCOUNTS", (Function("ACTIVATE", "/accounts"), Function("FEEDBACK", "/feedback"))),
     Module(

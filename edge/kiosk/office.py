@@ -12,7 +12,7 @@ from edge.attest.clock import SystemClock
 from edge.attest.identity import DeviceIdentity
 from edge.config import EdgeConfig
 from edge.operators.service import Operators
-from edge.policy import MatchThreshold
+from edge.policy import MatchThreshold, Policy
 from edge.recorder import Recorder
 from edge.state.store import StateStore
 from edge.station import open_vision
@@ -53,10 +53,15 @@ class Office:
         return self._state
 
     @property
+    def policy(self) -> Policy:
+        """The newest; errors as ``StateStore.policy``."""
+        return self.state.policy(load_roots(self.identity.root_pem))
+
+    @property
     def operators(self) -> Operators:
         """Whoever has signed in is forgotten when the policy compares faces by another threshold."""
         identity, state = self.identity, self.state
-        threshold = state.policy(load_roots(identity.root_pem)).match.live_live
+        threshold = self.policy.match.live_live
         if self._operators is None or self._operators[0] != threshold:
             operators = Operators(
                 state.operators, key_store=identity.key_store, clock=SystemClock(), live_live=threshold

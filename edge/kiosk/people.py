@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from edge.answers import NotSignedIn
+from edge.answers import NotSignedIn, SignedIn
 from edge.kiosk.office import Office
 from edge.kiosk.server import Kiosk, Operator
 
 SIGN_IN = "/sign-in"
+
+_log = logging.getLogger(__name__)
 
 
 async def present(kiosk: Kiosk) -> Operator | None:
@@ -47,13 +51,19 @@ async def sign_in(kiosk: Kiosk, who: str, pin: str) -> NotSignedIn | None:
         answer = office.operators.try_sign_in(who, pin=pin)
         if isinstance(answer, NotSignedIn):
             return answer
-        if kiosk.operator is not None and kiosk.operator.person.operator_id != answer.operator_id:
-            office.operators.sign_out(kiosk.operator.person)
-        named = [one.name for one in office.operators.list() if one.operator_id == answer.operator_id]
-        kiosk.operator = Operator(answer, named[0] if named else answer.operator_id)
+        welcome(kiosk, office, answer)
         return None
 
     return await kiosk.at_desk(check)
+
+
+def welcome(kiosk: Kiosk, office: Office, person: SignedIn) -> None:
+    """Somebody has signed in, and works here from now on. On the office's thread."""
+    if kiosk.operator is not None and kiosk.operator.person.operator_id != person.operator_id:
+        office.operators.sign_out(kiosk.operator.person)
+    named = [one.name for one in office.operators.list() if one.operator_id == person.operator_id]
+    kiosk.operator = Operator(person, named[0] if named else person.operator_id)
+    _log.info("an operator has signed in with %s", " and ".join(sorted(person.factors)))
 
 
 async def sign_out(kiosk: Kiosk) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +89,15 @@ class Sessions:
         """End the session that is under way, as if ``who`` had pressed stop; it is attested."""
         if self._desk is not None:
             self._desk.stop(who)
+
+    @contextmanager
+    def stoppable(self, desk: WebDesk) -> Iterator[None]:
+        """Let the page's stop button reach ``desk`` while the office does what is no session."""
+        self._desk = desk
+        try:
+            yield
+        finally:
+            self._desk = None
 
     def take(self, number: int, given: dict[str, Any]) -> bool:
         """Hand over the page's answer; False where its question is over. Errors as ``parse_reply``."""

@@ -34,6 +34,7 @@ SYMBOLS: Mapping[Prompt, str] = {
     Prompt.TURN_RIGHT: "right",
     Prompt.LOOK_STRAIGHT: "straight",
     Prompt.WATCH_SCREEN: "light",
+    Prompt.OPEN_MOUTH: "mouth",
     Prompt.COME_CLOSER: "closer",
     Prompt.MOVE_BACK: "back",
     Prompt.CAMERA_LOST: "plug",
@@ -136,7 +137,7 @@ def snapshot(view: View, texts: Texts, *, now: float) -> dict[str, Any]:
         if prompt is None
         else {
             "code": prompt.value,
-            "text": PROMPTS[prompt][texts.language].lstrip("←→☀ "),
+            "text": PROMPTS[prompt][texts.language].lstrip("←→☀◯ "),
             "symbol": SYMBOLS.get(prompt, "oval"),
         },
         "light": None

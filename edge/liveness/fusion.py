@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from edge.answers import ChallengeKind
+from edge.answers import ChallengeKind, TurnsWhen
 from edge.liveness.calibration import Curve
 from edge.model import ChallengeRecord, ExpertScore, LivenessDecision, LivenessResult
 from edge.policy import LivenessPolicy
@@ -22,14 +22,17 @@ LIGHT = "light"
 LIGHT_SHAPE = "light_shape"
 PASSIVE = "passive"
 CAMERA_ORIGIN = "camera_origin"
+SIGN_OF_LIFE = "sign_of_life"
 IDENTITY_CONTINUITY = "identity_continuity"
 
-ALWAYS = (PASSIVE, CAMERA_ORIGIN)
+ALWAYS = (PASSIVE, CAMERA_ORIGIN, SIGN_OF_LIFE)
 OF_KIND: Mapping[ChallengeKind, tuple[str, ...]] = {
     ChallengeKind.LIGHT: (LIGHT, LIGHT_SHAPE),
     ChallengeKind.TURNS: (HEAD_TURN, PLANAR_MOTION),
 }
 """What must have judged, for each kind of challenge that was given."""
+
+TURNS_NEEDED = "LIVENESS_TURNS_NEEDED"
 
 SPOOF = "SPOOF_"  # a reason that starts so says: this is an attack, not merely too little evidence
 
@@ -57,6 +60,8 @@ def judge_liveness(
     2. LIVE only where the challenge was completed, every expert that is not advisory, each required one among
        them, passed, and the score reaches the policy's.
     3. INSUFFICIENT in all other cases.
+
+    Turns that were left out (``challenge.omitted``) are held against ``why_turns`` once more.
     """
     experts = tuple(experts)
     score = fuse(experts, challenge.kinds)
@@ -65,6 +70,8 @@ def judge_liveness(
         decision, reasons = LivenessDecision.ATTACK, spoofs
     else:
         lacks = [failure, *_incomplete(challenge), *_missing(experts, challenge.kinds), *_not_passed(experts)]
+        if challenge.omitted:
+            lacks += why_turns(experts, policy)
         if score is not None and not score >= policy.min_score:
             lacks.append("LIVENESS_SCORE_LOW")
         reasons = _unique(lacks)
@@ -72,6 +79,30 @@ def judge_liveness(
             reasons = ("LIVENESS_NO_SCORE",)
         decision = LivenessDecision.INSUFFICIENT if reasons else LivenessDecision.LIVE
     return LivenessResult(decision, experts, challenge, reasons, score, policy.min_score)
+
+
+def why_turns(experts: Sequence[ExpertScore], policy: LivenessPolicy) -> tuple[str, ...]:
+    """Why the head must be turned after light, as stable codes; empty where the verdict stands without.
+
+    It stands where nothing accuses, every required expert passed, and those that are measured leave no doubt:
+    the passive signals by themselves reach the calibrated operating point, and light was not answered in the
+    shape of a sheet or of glass.
+    """
+    if policy.turns_when is not TurnsWhen.NEEDED:
+        return (TURNS_NEEDED,)
+    lit = (ChallengeKind.LIGHT,)
+    lacks = [expert.reason for expert in experts if expert.reason.startswith(SPOOF)]
+    lacks += [*_missing(experts, lit), *_not_passed(experts)]
+    scores = {expert.name: expert.score for expert in experts}
+    limits = {PASSIVE: policy.early_passive, LIGHT_SHAPE: policy.early_light_shape}
+    for name, limit in limits.items():
+        score = scores.get(name)
+        if score is None or not score >= limit:
+            lacks.append(TURNS_NEEDED)
+    score = fuse(experts, lit)  # None also where something that is required lacks already
+    if not lacks and (score is None or not score >= policy.min_score):
+        lacks.append(TURNS_NEEDED)
+    return _unique(lacks)
 
 
 def fuse(experts: Sequence[ExpertScore], kinds: Iterable[ChallengeKind]) -> float | None:

@@ -1,14 +1,15 @@
 """The light challenge: an unpredictable sequence of colours on the screen, which the face must reflect.
 
     state     what happened                                        next      colour or reason
-    WAITING   straight before the camera for the pause             SHOWING   the first
+    WAITING   straight before the camera (and at rest, before      SHOWING   the first
+              anybody asks: edge.capture.run_up)
     SHOWING   the colour was up for its time and seen in enough    SHOWING   the next
               frames, and more are left
     SHOWING   the last colour was up for its time                  WATCHED   none
     SHOWING   the screen did not take the colour in time           FAILED    LIVENESS_LIGHT_UNAVAILABLE
     SHOWING   pictures stopped coming, so that a colour stood      FAILED    LIVENESS_LIGHT_STALLED
     both      no face came within the time for the first look      FAILED    LIVENESS_NO_FACE
-    WAITING   a face came, but never straight and still            FAILED    LIVENESS_TIMEOUT
+    WAITING   a face came, but never straight                      FAILED    LIVENESS_TIMEOUT
     SHOWING   the face is gone for too long                        FAILED    LIVENESS_FACE_LOST
 
 WATCHED says that the challenge ran its course; what the face answered is judged by ``light_response``.
@@ -16,9 +17,9 @@ WATCHED says that the challenge ran its course; what the face answered is judged
 After Tang et al., "Face Flashing" (NDSS 2018), and Liu et al., "Aurora Guard" (2019): light travels at once,
 so that neither a recording of another sequence nor a picture made on demand is in time.
 
-Safe for people with photosensitive epilepsy as far as WCAG 2.2, success criterion 2.3.1, says: fewer than
-three changes of colour in any second, that is at most one and a half flashes, where three are allowed; and no
-colour is a saturated red in its sense. Nobody has to look at it: there is a variant without light.
+Safe for people with photosensitive epilepsy as far as WCAG 2.2, success criterion 2.3.1, says: at most four
+changes of colour in any second, that is two flashes (pairs of opposing changes), where three are allowed; and
+no colour is a saturated red in its sense. Nobody has to look at it: there is a variant without light.
 """
 
 from __future__ import annotations
@@ -46,17 +47,16 @@ COLOURS = 8
 SEQUENCES = len(PALETTE) * (len(PALETTE) - 1) ** (COLOURS - 1)
 """All equally likely; no colour follows itself. 6,588,344, or 2^22.6."""
 
-SHORTEST_S, LONGEST_S = 0.34, 0.39
-"""How long a colour is up: fewer than three changes in a second (WCAG), and not quite the same beat twice."""
+SHORTEST_S, LONGEST_S = 0.252, 0.265
+"""How long a colour is up: any four for more than a second (WCAG), and not quite the same beat twice."""
 
-LAST_LONGER_S = 0.2  # the camera sees the last colour late, too
-SETTLE_S = 0.2  # straight before the camera, so that the first colour meets a face at rest
+LAST_LONGER_S = 0.12  # the camera sees the last colour late, too
 TAKE_S = 2.0  # a screen that has not taken a colour by then is away
 SEEN_FRAMES = 3
 """Of each colour, where the device is slow; then it stays up to SLOWEST_S instead of its time."""
 
 SLOWEST_S = 1.4
-LATE_S = 0.15  # frames that come sooner after a change may still show the colour before
+LATE_S = 0.1  # frames that come sooner after a change may still show the colour before
 STALL_S = 1.5  # frames that far apart tell nothing of a sequence of this beat
 OTHERS = 8191
 """Sequences that the response is held against: enough to tell one in 2^13."""
@@ -115,7 +115,6 @@ class LightChallenge:
         self._began: float | None = None
         self._last_frame: float | None = None
         self._last_seen: float | None = None
-        self._straight_since: float | None = None
         self._asked_at: float | None = None
         self._shown: list[ShownColour] = []
         self._samples: list[tuple[float, LightSample]] = []
@@ -162,10 +161,6 @@ class LightChallenge:
         else:
             self._showing(sample, now, gap)
 
-    def restart(self) -> None:
-        """Forget the pause so far: somebody else has come before the camera, and nothing was shown yet."""
-        self._straight_since = None
-
     def fail(self, reason: str) -> None:
         """End the challenge; the first reason stays."""
         if not self.done:
@@ -187,14 +182,9 @@ class LightChallenge:
         return up_s >= self._durations[len(self._shown) - 1] and (seen >= SEEN_FRAMES or up_s >= SLOWEST_S)
 
     def _waiting(self, sample: LightSample | None, now: float, began: float) -> None:
-        if sample is None:
-            self._straight_since = None
-        else:
-            self._straight_since = now if self._straight_since is None else self._straight_since
-            if now - self._straight_since >= SETTLE_S:
-                self.state, self._asked_at = LightState.SHOWING, now
-                return
-        if now - began > self._first_look_s:
+        if sample is not None:
+            self.state, self._asked_at = LightState.SHOWING, now
+        elif now - began > self._first_look_s:
             self.fail("LIVENESS_NO_FACE" if self._last_seen is None else "LIVENESS_TIMEOUT")
 
     def _showing(self, sample: LightSample | None, now: float, gap: float) -> None:

@@ -55,7 +55,7 @@ DARK = 0.004  # of full light, added to a backdrop so that a black one neither d
 MAX_LAG_S, LAG_STEP_S = 0.4, 0.02
 """Screens show within 0.05 s, USB cameras hand on within 0.15 s, a browser's page comes in between."""
 
-SLOW_HZ = 0.9  # slower changes are no answer: colours change at 2.7 a second
+SLOW_HZ = 0.9  # slower changes are no answer: colours change at 3.8 a second
 CELL_SPREAD = 0.1  # of a cell's answer, beside noise: skin is no even surface
 QUIETEST = 0.002  # of full light: no average over a cell is steadier
 TIE_WEIGHT = 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 
 from edge.geometry import yaw_ratio
+from edge.liveness.aligned import Anchor
 from edge.liveness.fusion import LIGHT, LIGHT_SHAPE
 from edge.liveness.light import LightChallenge
 from edge.liveness.light_response import Backdrop, LightReading, LightSample
@@ -19,6 +20,7 @@ class LightSession:
         self.challenge = LightChallenge(nonce, policy, time_factor=time_factor)
         self._policy = policy
         self._backdrop: Backdrop | None = None
+        self._anchor = Anchor()
         self._size: tuple[int, ...] = ()
         self._reading: LightReading | None = None
         self._broken = False
@@ -76,10 +78,11 @@ class LightSession:
         try:
             if self._backdrop is None or (self._size != image.shape and not self.challenge.begun):
                 self._backdrop, self._size = Backdrop(image, face), image.shape
+                self._anchor = Anchor()
             if self._size != image.shape:
                 self._broken = True  # another camera, or somebody between: nothing can be compared
                 return None
-            return self._backdrop.sample(image, face)
+            return self._backdrop.sample(image, self._anchor.steady(image, face))
         except (cv2.error, ValueError, IndexError):
             self._broken = True
             return None

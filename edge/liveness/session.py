@@ -2,9 +2,13 @@
 
     phase   what is fed                                        ends when
     light   LightSession, where the plan asks for it           all colours were shown, or it failed
+    early   JawWatch, where the policy has turns when needed   the verdict stands, and turns are left out; or
+                                                               more lacks than the sign of life; or time is up
     turns   HeadTurnChallenge and TurnMotion, where asked for  the last turn was answered, or it failed
+    mouth   JawWatch, where the mouth was not opened yet       it was opened, something accuses, or time is up
 
-All frames go to the passive signals and to the watch for injected frames, whatever the phase.
+The mouth is asked for with the first colour, else when the turns are over. All frames go to the passive
+signals, to JawWatch and to the watch for injected frames, whatever the phase.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from edge.answers import ChallengeKind
+from edge.answers import ChallengeKind, ChallengeVariant, TurnsWhen
 from edge.geometry import yaw_ratio
 from edge.liveness.challenge import HeadTurnChallenge, State
 from edge.liveness.continuity import FaceContinuity
-from edge.liveness.fusion import CAMERA_ORIGIN, HEAD_TURN, LIGHT, PASSIVE, judge_liveness
+from edge.liveness.fusion import CAMERA_ORIGIN, HEAD_TURN, LIGHT, PASSIVE, SPOOF, judge_liveness, why_turns
 from edge.liveness.injection import InjectionWatch
+from edge.liveness.jaw import NO_SIGN, JawWatch
 from edge.liveness.light import LightState
 from edge.liveness.lit import LightSession
 from edge.liveness.nonce import NONCE_BYTES
@@ -74,6 +79,11 @@ class LivenessSession:
         self._light = LightSession(nonce, policy, time_factor=factor) if lit else None
         self._turns = HeadTurnChallenge(nonce, policy, time_factor=factor) if turned else None
         self._motion = TurnMotion(policy)
+        self._jaw = JawWatch(policy)
+        self._omitted = False  # turns, for good
+        self._early_until = self._early_end(plan)
+        self._mouth_since: float | None = None
+        self._mouth_over = False
         self._continuity = FaceContinuity(policy.min_face_overlap)
         self._failure = plan.refusal
         self._frames = 0
@@ -88,12 +98,19 @@ class LivenessSession:
             return True
         if self._light is not None and self._light.challenge.state is not LightState.WATCHED:
             return self._light.challenge.state is LightState.FAILED
-        return self._turns is None or self._turns.done
+        if self._omitted or (self._turns is not None and self._turns.failure):
+            return True
+        return (self._turns is None or self._turns.done) and (self._jaw.seen or self._mouth_over)
 
     @property
     def passed(self) -> bool:
         """Whether every challenge was answered; what the answers are worth is said by ``result``."""
-        return self.done and self._asked > 0 and self._completed == self._asked
+        return self.done and self._asked > 0 and self._completed == self._asked and self._jaw.seen
+
+    @property
+    def mouth_open(self) -> bool:
+        """Whether the mouth stands open just now: no picture to compare with a card's photo."""
+        return self._jaw.ajar
 
     @property
     def light(self) -> Colour | None:
@@ -140,6 +157,7 @@ class LivenessSession:
         if face is not None:
             self._frames += 1
             self._check_continuity(face)
+        self._jaw.observe(image, face, now)
         prompt = self._challenge(image, face, now) or self._prompt or Prompt.LOOK_AT_CAMERA
         changed, self._prompt = prompt is not self._prompt, prompt
         return prompt if changed else None
@@ -150,25 +168,66 @@ class LivenessSession:
         failure = self._failure or next((part.failure for part in self._parts() if part.failure), "")
         if not failure and not self.done:
             failure = "LIVENESS_UNFINISHED"
-        experts = [*self._challenge_experts(), *self._passive_experts(), self._camera_origin()]
-        return judge_liveness(experts, self._record(), self._policy, failure=failure)
+        return judge_liveness(self._experts(), self._record(), self._policy, failure=failure)
 
     def _challenge(self, image: Image, face: Face | None, now: float) -> Prompt | None:
         if self._light is not None and not self._light.challenge.done:
-            begun = self._light.challenge.begun
-            self._light.observe(image, face, now)
-            challenge = self._light.challenge
-            if face is not None and (challenge.begun != begun or challenge.state is LightState.WATCHED):
-                self._keep(image, face)
-            if challenge.state is LightState.WATCHED:
-                return Prompt.LOOK_STRAIGHT
-            return Prompt.WATCH_SCREEN if challenge.begun else None
-        if self._turns is None:
+            self._shine(self._light, image, face, now)
+            if self._light.challenge.state is LightState.WATCHED:
+                return self._early(now) or Prompt.LOOK_STRAIGHT
+            if not self._light.challenge.begun:
+                return None
+            self._jaw.ask(now)
+            return Prompt.WATCH_SCREEN if self._jaw.seen else Prompt.OPEN_MOUTH
+        if prompt := self._early(now):
+            return prompt
+        if self._turns is not None and not self._omitted and not self._turns.done:
+            prompt = self._turns.handle(None if face is None else yaw_ratio(face), now)
+            if face is not None:
+                self._note_frontal(image, face)
+            if not self._turns.done:
+                return prompt
+        return self._ask_mouth(now)
+
+    def _shine(self, light: LightSession, image: Image, face: Face | None, now: float) -> None:
+        begun = light.challenge.begun
+        light.observe(image, face, now)
+        watched = light.challenge.state is LightState.WATCHED
+        if face is not None and (light.challenge.begun != begun or watched):
+            self._keep(image, face)
+        if watched and self._early_until is not None:
+            self._early_until += now
+
+    def _early_end(self, plan: ChallengePlan) -> float | None:
+        """Seconds after light until when turns may still be left out; None where they may not."""
+        both = ChallengeKind.LIGHT in plan.kinds and ChallengeKind.TURNS in plan.kinds
+        early = both and plan.variant is ChallengeVariant.STANDARD
+        if not early or self._policy.turns_when is not TurnsWhen.NEEDED:
             return None
-        prompt = self._turns.handle(None if face is None else yaw_ratio(face), now)
-        if face is not None:
-            self._note_frontal(image, face)
-        return prompt
+        return self._policy.early_jaw_s * plan.time_factor
+
+    def _early(self, now: float) -> Prompt | None:
+        """Leave the turns out where the verdict stands, or wait for the mouth where that alone is missing."""
+        if self._early_until is None:
+            return None
+        lacks = why_turns(self._experts(turned=False), self._policy)
+        if lacks == (NO_SIGN,) and now < self._early_until:
+            return Prompt.OPEN_MOUTH
+        self._early_until = None
+        self._omitted = not lacks and not self._failure
+        if not self._omitted:
+            self._jaw.pause()  # nobody opens the mouth while turning the head
+        return None
+
+    def _ask_mouth(self, now: float) -> Prompt | None:
+        """The last thing, where it was not seen yet and nothing else has decided."""
+        if self.done:
+            return None
+        self._mouth_since = now if self._mouth_since is None else self._mouth_since
+        self._jaw.ask(now)
+        late = now - self._mouth_since > self._policy.jaw_time_limit_s * self._plan.time_factor
+        self._mouth_over = late or any(expert.reason.startswith(SPOOF) for expert in self._experts())
+        return Prompt.OPEN_MOUTH
 
     def _look_passively(self, image: Image, face: Face | None, now: float) -> None:
         self._injection.observe(image, face, now)
@@ -186,9 +245,7 @@ class LivenessSession:
             return
         if any(part.begun for part in self._parts()):
             self._failure = self._failure or "FACE_SWITCHED"
-        elif self._light is not None:
-            self._light.challenge.restart()
-        elif self._turns is not None:
+        elif self._light is None and self._turns is not None:
             self._turns.restart_pause()
 
     def _note_frontal(self, image: Image, face: Face) -> None:
@@ -212,12 +269,12 @@ class LivenessSession:
             return
         if self._light is not None and not self._light.challenge.done:
             self._light.challenge.handle(None, now, seen=False)
-        elif self._turns is not None:
+        elif self._turns is not None and not self._turns.done:
             self._turns.handle(None, now)
 
     def _parts(self) -> list[_Part]:
         parts: list[_Part] = [] if self._light is None else [self._light.challenge]
-        return parts if self._turns is None else [*parts, self._turns]
+        return parts if self._turns is None or self._omitted else [*parts, self._turns]
 
     @property
     def _asked(self) -> int:
@@ -226,7 +283,7 @@ class LivenessSession:
     @property
     def _actions(self) -> tuple[Prompt, ...]:
         lit = () if self._light is None else (Prompt.WATCH_SCREEN,)
-        return lit + (() if self._turns is None else self._turns.actions)
+        return lit + (() if self._turns is None or self._omitted else self._turns.actions)
 
     @property
     def _completed(self) -> int:
@@ -234,19 +291,26 @@ class LivenessSession:
         return int(watched) + (0 if self._turns is None else self._turns.completed)
 
     def _record(self) -> ChallengeRecord:
+        omitted = (ChallengeKind.TURNS,) if self._omitted else ()
         return ChallengeRecord(
             nonce=self._nonce,
             actions=self._actions,
             completed=self._completed,
-            kinds=self._plan.kinds,
+            kinds=tuple(kind for kind in self._plan.kinds if kind not in omitted),
             variant=self._plan.variant,
             light=None if self._light is None else self._light.record(),
             turns=() if self._turns is None else self._turns.answered,
             time_factor=self._plan.time_factor,
             attempt=self._attempt,
+            omitted=omitted,
         )
 
-    def _challenge_experts(self) -> list[ExpertScore]:
+    def _experts(self, *, turned: bool = True) -> list[ExpertScore]:
+        """``turned``: with those that turns have."""
+        asked = self._challenge_experts(turned=turned and not self._omitted)
+        return [*asked, self._jaw.judge(), *self._passive_experts(), self._camera_origin()]
+
+    def _challenge_experts(self, *, turned: bool) -> list[ExpertScore]:
         policy = self._policy
         experts: list[ExpertScore] = []
         if self._light is not None:
@@ -254,7 +318,7 @@ class LivenessSession:
         elif self._plan.light_missing:
             why = "LIVENESS_LIGHT_UNAVAILABLE"
             experts.append(ExpertScore(LIGHT, None, policy.min_light_bits, why, advisory=True))
-        if self._turns is not None:
+        if self._turns is not None and turned:
             experts += [self._head_turn(self._turns), self._motion.judge()]
         return experts
 

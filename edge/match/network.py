@@ -6,13 +6,10 @@ matrix. A graph of any other form is refused, and is then run by onnxruntime.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,14 +20,15 @@ import onnx
 from llvmlite import binding
 from onnx import numpy_helper
 
+from edge.compute.compiling import COMPILED
+from edge.compute.intrinsics import COUNTER_STEP
+from edge.compute.packing import ALIGNMENT, Floats, Octets, Packed, aligned, give_memory_back
+from edge.compute.vectors import LANES, Kind, choose_kind
 from edge.match import network_kernels as kernels
-from edge.match.compiling import COMPILED
-from edge.match.network_ir import FIRST_CHANNELS, LANES, OUTPUTS, PIXELS, Kind, choose_kind
+from edge.match.network_ir import FIRST_CHANNELS, OUTPUTS, PIXELS
 from edge.model import Image
 
-Floats = npt.NDArray[np.float32]
 SIDE = kernels.SIDE
-ALIGNMENT = 64
 STRIP_BYTES = 64 * 1024
 """Of depthwise results that wait for their pointwise convolution: they stay in the second cache."""
 
@@ -197,17 +195,17 @@ class Network:
         self._bias = layers.bias
         pixels = ((np.arange(256, dtype=np.float64) - layers.mean) * layers.scale).astype(np.float32)
         self._pixels = pixels
-        packed = _Packed(kind)
+        packed = Packed(kind)
         packed.add(_first_weights(layers.first), layers.first.bias, layers.first.slope)
         self._plan, work, strip, source = _plan_of(layers, packed, kind)
-        matrix = packed.add_product(layers.matrix)
+        matrix = packed.add_tiles(_product_weights(layers.matrix), OUTPUTS)
         cells = layers.matrix[0].size
         self._last = np.array([source, matrix, cells // LAST_TASKS], np.int64)
         self._weights = packed.joined()
-        self._work = _aligned(work)
-        self._strips = [_aligned(strip) for _ in range(threads)]
+        self._work = aligned(work)
+        self._strips = [aligned(strip) for _ in range(threads)]
         self._sums = np.zeros((LAST_TASKS, OUTPUTS), np.float32)
-        self._counters = np.zeros((2 + len(self._plan)) * 2 * kernels.COUNTER_STEP, np.int64)
+        self._counters = np.zeros((2 + len(self._plan)) * 2 * COUNTER_STEP, np.int64)
         self._picture = np.zeros((kernels.PADDED, kernels.PADDED, 3), np.float32)
         self._lock = threading.Lock()
         self._helpers = ThreadPoolExecutor(max(1, threads - 1), "embed")  # threads begin when first needed
@@ -226,7 +224,7 @@ class Network:
             compiled = beside.submit(kernels.compile_run, chosen)
             made = cls(read_layers(path), chosen, max(1, threads))
             compiled.result()
-        _give_memory_back()
+        give_memory_back()
         return made
 
     def run(self, aligned: Image) -> Floats:
@@ -243,7 +241,7 @@ class Network:
                         one.result()
             return np.asarray(self._sums.sum(axis=0) + self._bias, np.float32)
 
-    def _take_part(self, strip: npt.NDArray[np.uint8]) -> None:
+    def _take_part(self, strip: Octets) -> None:
         kernels.RUNS[self._kind](
             self._sizes,
             self._picture,
@@ -264,7 +262,12 @@ def _first_weights(first: Convolution) -> Floats:
     return np.ascontiguousarray(first.weights[:, ::-1].transpose(2, 3, 1, 0).reshape(27, FIRST_CHANNELS))
 
 
-def _plan_of(layers: Layers, packed: _Packed, kind: Kind) -> tuple[npt.NDArray[np.int64], int, int, int]:
+def _product_weights(matrix: Floats) -> Floats:
+    """[128, channels, rows, columns] for an input whose pixels have their channels together."""
+    return np.ascontiguousarray(matrix.transpose(0, 2, 3, 1).reshape(OUTPUTS, -1))
+
+
+def _plan_of(layers: Layers, packed: Packed, kind: Kind) -> tuple[npt.NDArray[np.int64], int, int, int]:
     """The table of blocks, bytes of workspace and strip, and where the last block's output stands."""
     size, tile = kernels.tile_sizes(kind)
     space = _Space(size)
@@ -331,62 +334,3 @@ class _Space:
         taken = (side + border) ** 2 * channels * self._size
         self.bytes += -(-taken // ALIGNMENT) * ALIGNMENT
         return places[-1]
-
-
-class _Packed:
-    """All weights in one row of bytes; each part begins at a multiple of 64."""
-
-    def __init__(self, kind: Kind) -> None:
-        self._kind = kind
-        self._parts: list[npt.NDArray[np.uint8]] = []
-        self._bytes = 0
-
-    def add(self, *arrays: Floats) -> tuple[int, ...]:
-        """Single precision, as it is; arrays follow each other closely."""
-        return tuple(self._append(np.ascontiguousarray(one, np.float32)) for one in arrays)
-
-    def add_tiles(self, weights: Floats, tile: int) -> int:
-        """[out, in] as tiles of so many outputs, each: input, output (bfloat16: two inputs side by side)."""
-        wide, channels = weights.shape
-        if self._kind is not Kind.BFLOAT:
-            tiles = weights.reshape(wide // tile, tile, channels).transpose(0, 2, 1)
-            return self._append(np.ascontiguousarray(tiles))
-        # two numbers of one output stay together, so that they move as one word
-        pairs = np.ascontiguousarray(_to_bfloat(weights)).view(np.uint32)
-        return self._append(np.ascontiguousarray(pairs.reshape(wide // tile, tile, -1).transpose(0, 2, 1)))
-
-    def add_product(self, matrix: Floats) -> int:
-        """[128, channels, rows, columns] for an input whose pixels have their channels together."""
-        return self.add_tiles(matrix.transpose(0, 2, 3, 1).reshape(OUTPUTS, -1), OUTPUTS)
-
-    def joined(self) -> npt.NDArray[np.uint8]:
-        everything = _aligned(self._bytes)
-        np.concatenate(self._parts, out=everything)
-        return everything
-
-    def _append(self, array: npt.NDArray[Any]) -> int:
-        start = self._bytes
-        octets = array.reshape(-1).view(np.uint8)
-        rest = -len(octets) % ALIGNMENT
-        self._parts += [octets, np.zeros(rest, np.uint8)]
-        self._bytes += len(octets) + rest
-        return start
-
-
-def _to_bfloat(values: Floats) -> npt.NDArray[np.uint16]:
-    """The nearest bfloat16 of each, ties away from zero, as its bits: a view of every second half."""
-    rounded = np.ascontiguousarray(values, np.float32).view(np.uint32) + np.uint32(0x8000)
-    halves = rounded.view(np.uint16).reshape(*values.shape, 2)
-    return halves[..., 1 if sys.byteorder == "little" else 0]
-
-
-def _give_memory_back() -> None:
-    """Give the system what only reading took: the C library would keep 50 MiB of it for later."""
-    with suppress(OSError, AttributeError):  # another C library has no such function
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _aligned(size: int) -> npt.NDArray[np.uint8]:
-    whole = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -whole.ctypes.data % ALIGNMENT
-    return whole[start : start + size]

@@ -1,8 +1,4 @@
-"""The embedding network, compiled: layers over strips of rows, shared out among threads while they last.
-
-Each layer is cut into tasks. A thread takes the next one that nobody has, and waits at the end of a layer
-until all are done; a thread that comes late finds little left, and nobody waits for it to begin.
-"""
+"""The embedding network, compiled: layers over strips of rows, shared out among threads while they last."""
 
 from __future__ import annotations
 
@@ -12,40 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.match.compiling import (
-    RequireLiteralValue,
-    compiled,
-    intrinsic,
-    literally,
-    load_without_blas,
-    typeof,
-    types,
-)
+from edge.compute.compiling import compiled, literally, load_without_blas, typeof
+from edge.compute.intrinsics import COUNTER_STEP, emitting, take, wait_for
+from edge.compute.vectors import LANES, Kind, bytes_of, vectors_of
 from edge.match.network_ir import (
     FIRST_CHANNELS,
-    LANES,
     OUTPUTS,
     PIXELS,
-    Kind,
-    bytes_of,
     emit_depthwise,
     emit_first,
-    emit_look,
     emit_pointwise,
     emit_product,
-    emit_take,
-    emit_yield,
-    vectors_of,
 )
 
 SIDE = 112
 PADDED = SIDE + 2
-COUNTER_STEP = 16
-"""Counters of 8 bytes lie so far apart that no two share a line of the cache."""
-
-PATIENCE = 200
-"""Looks at a counter (some microseconds) before a waiting thread offers its processor to another."""
-
 Array = npt.NDArray[Any]
 
 (
@@ -70,79 +47,11 @@ Array = npt.NDArray[Any]
 """What the table of layers has of each block of a depthwise and a pointwise convolution, in int64."""
 
 
-def _literal(kind: Any) -> Kind:
-    if not isinstance(kind, types.IntegerLiteral):
-        raise RequireLiteralValue("the kind is a constant")
-    return Kind(kind.literal_value)
-
-
-def _emitted(emit: Callable[[Any, Kind, list[Any]], None], kind: Any, arguments: Any) -> Any:
-    """What an intrinsic returns that emits code for a constant kind and a row of whole numbers."""
-    chosen = _literal(kind)
-    signature = types.void(kind, arguments)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit(builder, chosen, [builder.extract_value(values[1], place) for place in range(arguments.count)])
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def _pointwise(typing_context: Any, kind: Any, arguments: Any) -> Any:
-    return _emitted(emit_pointwise, kind, arguments)
-
-
-@intrinsic
-def _depthwise(typing_context: Any, kind: Any, arguments: Any) -> Any:
-    return _emitted(lambda builder, chosen, rest: emit_depthwise(builder, chosen, 1, rest), kind, arguments)
-
-
-@intrinsic
-def _depthwise_halving(typing_context: Any, kind: Any, arguments: Any) -> Any:
-    return _emitted(lambda builder, chosen, rest: emit_depthwise(builder, chosen, 2, rest), kind, arguments)
-
-
-@intrinsic
-def _first(typing_context: Any, kind: Any, arguments: Any) -> Any:
-    return _emitted(emit_first, kind, arguments)
-
-
-@intrinsic
-def _product(typing_context: Any, kind: Any, arguments: Any) -> Any:
-    return _emitted(emit_product, kind, arguments)
-
-
-@intrinsic
-def _take(typing_context: Any, address: Any) -> Any:
-    """Add one to a counter that threads share, and return what it was."""
-    signature = types.int64(types.int64)
-    return signature, lambda context, builder, _signature, values: emit_take(builder, values[0])
-
-
-@intrinsic
-def _look(typing_context: Any, address: Any) -> Any:
-    """What such a counter shows."""
-    signature = types.int64(types.int64)
-    return signature, lambda context, builder, _signature, values: emit_look(builder, values[0])
-
-
-@intrinsic
-def _yield_processor(typing_context: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit_yield(builder)
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@compiled
-def _wait(counter: int, tasks: int) -> None:
-    looks = 0
-    while _look(counter) < tasks:
-        looks += 1
-        if looks > PATIENCE:
-            _yield_processor()
+_pointwise = emitting(emit_pointwise)
+_depthwise = emitting(lambda builder, kind, rest: emit_depthwise(builder, kind, 1, rest))
+_depthwise_halving = emitting(lambda builder, kind, rest: emit_depthwise(builder, kind, 2, rest))
+_first = emitting(emit_first)
+_product = emitting(emit_product)
 
 
 @compiled
@@ -249,39 +158,39 @@ def _run(
     taken, done = counters.ctypes.data, counters.ctypes.data + 8 * COUNTER_STEP
     step = 16 * COUNTER_STEP
     while True:
-        row = _take(taken)
+        row = take(taken)
         if row >= SIDE // 4:
             break
         for one in range(4 * row, 4 * row + 4):
             _first_layer(kind, picture, factors, space + plan[0, SOURCE], size, one)
-        _take(done)
-    _wait(done, SIDE // 4)
+        take(done)
+    wait_for(done, SIDE // 4)
     for number in range(plan.shape[0]):
         layer = plan[number]
         taken, done = taken + step, done + step
         strips = (layer[SIZE_OUT] + layer[ROWS] - 1) // layer[ROWS]
         tasks = strips * layer[SPLITS]
         while True:
-            task = _take(taken)
+            task = take(taken)
             if task >= tasks:
                 break
             start = task % strips * layer[ROWS]
             rows = (start, min(start + layer[ROWS], layer[SIZE_OUT]))
             _depth_rows(kind, layer, space, factors, own, rows, size)
             _point_rows(kind, layer, space, factors, own, rows, task // strips, sizes)
-            _take(done)
-        _wait(done, tasks)
+            take(done)
+        wait_for(done, tasks)
     taken, done = taken + step, done + step
     tasks = sums.shape[0]
     while True:
-        task = _take(taken)
+        task = take(taken)
         if task >= tasks:
             break
         source = space + last[0] + task * last[2] * size
         matrix = factors + last[1] + task * last[2] * OUTPUTS * size
         _product(kind, (source, matrix, sums[task].ctypes.data, last[2]))
-        _take(done)
-    _wait(done, tasks)
+        take(done)
+    wait_for(done, tasks)
 
 
 @compiled

@@ -28,6 +28,11 @@ def check_challenge(challenge: pb.Challenge) -> None:
     require(all(map(CODE.fullmatch, actions)), "an action is not a code")
     require(challenge.completed <= len(actions), "more actions completed than asked for")
     require(0 not in kinds and len(set(kinds)) == len(kinds), "challenge.kinds has one twice, or none")
+    omitted = list(challenge.omitted)
+    require(
+        0 not in omitted and len({*kinds, *omitted}) == len(kinds) + len(omitted),
+        "challenge.omitted has one twice, or one that was asked for",
+    )
     require(len(challenge.turns) <= len(actions), "challenge.turns has more answers than were asked for")
     factor = challenge.time_factor
     check_finite((*challenge.turns, factor))

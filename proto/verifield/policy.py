@@ -70,6 +70,9 @@ FLOOR_LIVENESS_SCORE = 0.4
 FLOOR_PASSIVE_SCORE = 0.1
 """Of the passive signals alone, beside answered challenges: nine attacks to one living face."""
 
+FLOOR_EARLY_PASSIVE = 0.4
+"""Of the passive signals alone where turns are left out: light and a sign of life alone stand beside."""
+
 MAX_ATTEMPTS = 10
 """Failed attempts that may be allowed with one document: more is trying out."""
 
@@ -158,6 +161,8 @@ def _liveness_floors(liveness: pb.LivenessPolicy) -> dict[str, bool]:
         or liveness.score_threshold >= FLOOR_LIVENESS_SCORE,
         "liveness.passive_threshold": not liveness.HasField("passive_threshold")
         or liveness.passive_threshold >= FLOOR_PASSIVE_SCORE,
+        "liveness.early_passive_threshold": not liveness.HasField("early_passive_threshold")
+        or liveness.early_passive_threshold >= FLOOR_EARLY_PASSIVE,
         "liveness.challenges": not kinds or CHALLENGE_KIND_TURNS in kinds,
     }
 
@@ -239,7 +244,7 @@ def _check_thresholds(policy: Policy) -> None:
 
 
 def _check_challenges(liveness: pb.LivenessPolicy) -> None:
-    for name in ("score_threshold", "passive_threshold"):
+    for name in ("score_threshold", "passive_threshold", "early_passive_threshold"):
         value = getattr(liveness, name)
         sound = math.isfinite(value) and 0 < value < 1
         _require(sound or not liveness.HasField(name), f"liveness.{name} is not between 0 and 1")

@@ -16,13 +16,14 @@ from unittest.mock import patch
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from edge.kiosk import health, sessions
+from edge.kiosk import health, prepare, sessions
 from edge.kiosk.hints import Battery
 from edge.kiosk.sticks import Stick
 from edge.kiosk.texts import LANGUAGES
 from edge.texts import Language
 from tests.browser.conftest import CHROMIUM, WAIT_MS
 from tests.support.booth_session import booth_pipeline
+from tests.support.kiosk_sender import SenderService
 from tests.support.local_device import AGENT, CLERK, PINS, LocalDevice
 from tests.support.local_hardware import Hardware, simulated_hardware
 from tests.support.local_kiosk import LocalKiosk, local_kiosk
@@ -79,8 +80,37 @@ def _office(browser: Browser, hardware: Hardware, work: Path, folder: Path, lang
         page.keyboard.press("End")
         page.wait_for_selector("#reader[data-seen=yes]")
         take("contract")
+        prepare_contract(page, local, take)
         _verification(page, local, hardware, take)
         page.context.close()
+
+
+def prepare_contract(page: Page, local: LocalKiosk, take: Take) -> None:
+    """Marks of two parties on the first page of a draft."""
+    with patch.object(prepare, "ask", SenderService().ask):
+        page.goto(f"{local.origin}/prepare", wait_until="load")
+        page.locator("#identifier").fill("sender")
+        page.locator("#password").fill("word")
+        page.keyboard.press("Enter")
+        page.locator("[data-contract] button").click()
+        page.wait_for_selector("html[data-ready] #desk")
+        sheet = page.locator("#sheet").bounding_box()
+        for number, (party, x) in enumerate(((1, 0.3), (2, 0.68)), start=1):
+            source = page.locator(f'[data-add="SIGNATURE"][data-party="{party}"]')
+            source.scroll_into_view_if_needed()
+            start = source.bounding_box()
+            if sheet is None or start is None:
+                raise AssertionError("the page is not drawn")
+            page.mouse.move(start["x"] + 20, start["y"] + 20)
+            page.mouse.down()
+            page.mouse.move(sheet["x"] + x * sheet["width"], sheet["y"] + 0.36 * sheet["height"], steps=5)
+            page.mouse.up()
+            page.wait_for_selector(f'#desk[data-changes="{number}"]')
+        take("prepare")
+        page.locator("#close").click()
+        page.wait_for_selector('[data-step="drafts"]')
+        page.locator('[data-post="/prepare/leave"]').click()
+        page.wait_for_selector(".function")
 
 
 def _verification(page: Page, local: LocalKiosk, hardware: Hardware, take: Take) -> None:

@@ -159,6 +159,7 @@ def test_a_long_term_card_that_is_not_found_shows_the_four_elements_to_check(
         shown = page.locator("ul.check li")
         assert [one.get_attribute("data-element") for one in shown.all()] == names
         assert shown.all_inner_texts() == [visitor.text(f"accounts.element.{name}") for name in names]
+        expect(page.locator("html[data-ready]")).to_be_attached()
         page.locator("#name").fill(person.name)
         page.locator("#number").fill(person.id_number)
         page.locator("#valid-from").fill("2020-01-02")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cloud.errors import SetupError
+from cloud.store import accounts
 from cloud.store.database import Store, StoreOptions
 from tests.support.cloud import next_envelopes, running_cloud
 from tests.support.postgres import NoPostgresError, PostgresServer
@@ -198,6 +200,24 @@ def test_while_the_server_is_away_calls_fail_and_afterwards_they_do_not(
         server.start()
     store.run(lambda connection: bump(connection, "a"))
     assert numbers(store) == [1, 0]
+    store.close()
+
+
+def test_single_rows_are_read_again_once_the_server_is_back(server: PostgresServer, url: str) -> None:
+    store = Store.open(url)
+
+    async def run() -> None:
+        assert await store.glance(accounts.STATUS, "nobody") is None
+        server.stop(signal.SIGINT)
+        try:
+            for _ in range(2):
+                with pytest.raises(OperationalError):
+                    await store.glance(accounts.STATUS, "nobody")
+        finally:
+            server.start()
+        assert await store.glance(accounts.STATUS, "nobody") is None
+
+    asyncio.run(run())
     store.close()
 
 

@@ -21,6 +21,7 @@ import pytest
 from edge import interrupts as interrupts_module
 from edge import pipeline as pipeline_module
 from edge.answers import (
+    ChallengeKind,
     EarlierRecord,
     GalleryCandidate,
     GalleryDecision,
@@ -234,8 +235,9 @@ def test_a_verified_person_left_a_whole_trace(vision: Vision) -> None:
     assert evidence.match.score >= evidence.match.threshold
     decisive = [expert for expert in evidence.liveness.experts if not expert.advisory]
     assert {expert.name for expert in decisive} >= {
-        *("light", "light_shape", "head_turn", "planar_motion", "passive", "identity_continuity"),
+        *("light", "light_shape", "sign_of_life", "passive", "identity_continuity"),
     }
+    assert evidence.liveness.challenge.omitted == (ChallengeKind.TURNS,)  # nothing was in doubt
     assert all(expert.passed for expert in decisive)
     assert evidence.liveness.score is not None
     assert evidence.liveness.score >= evidence.liveness.threshold

@@ -21,6 +21,7 @@ from cloud.objects.replicas import MAIN
 from cloud.objects.s3 import Address, S3Store, read_credentials
 from cloud.store.replicas import ReplicaState
 from tests.support.buckets import SECRET, Provider, empty, running_providers
+from tests.support.databases import in_file
 from tests.support.storage import Storage, open_storage
 
 OK, LAGGING, REPAIRED = ReplicaState.OK, ReplicaState.LAGGING, ReplicaState.REPAIRED
@@ -46,7 +47,7 @@ def clouds(buckets: list[Provider], tmp_path: Path) -> Iterator[Storage]:
         "alpha": (Role.BACKUP, "Alpha Cloud", buckets[0].store("alpha")),
         "beta": (Role.BACKUP, "Beta Storage", buckets[1].store("beta")),
     }
-    with open_storage(f"sqlite:///{tmp_path / 'db'}", tmp_path, remotes=remotes) as storage:
+    with open_storage(in_file(tmp_path / "db"), tmp_path, remotes=remotes) as storage:
         yield storage
 
 
@@ -129,7 +130,7 @@ def test_a_site_that_is_wiped_comes_back_from_elsewhere_with_the_same_digests(
 
 
 def test_what_waits_for_a_store_elsewhere_survives_a_restart(buckets: list[Provider], tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'db'}"
+    url = in_file(tmp_path / "db")
     remotes = {"far": (Role.OFFSITE, "Alpha Cloud", buckets[0].store("far"))}
     with open_storage(url, tmp_path, remotes=remotes) as storage:
         ref = storage.put(b"queued")
@@ -203,7 +204,7 @@ def test_a_server_that_refuses_is_a_fault_of_its_kind_and_its_words_go_nowhere(
         assert error.value.fault is fault
         assert SECRET not in str(error.value) + caplog.text
         remotes = {"far": (Role.BACKUP, "Elsewhere", far)}
-        with open_storage(f"sqlite:///{tmp_path / 'db'}", tmp_path, remotes=remotes) as storage:
+        with open_storage(in_file(tmp_path / "db"), tmp_path, remotes=remotes) as storage:
             assert storage.guard("far").fault is fault
             ref = storage.put(b"content")  # nobody waits for what is elsewhere
             assert storage.open(ref) == b"content"
@@ -248,7 +249,7 @@ def test_credentials_come_from_a_file_or_the_environment_and_are_never_told(
 
 def test_a_folder_of_another_site_is_a_store_too(tmp_path: Path) -> None:
     remotes = {"hill": (Role.OFFSITE, "Our second site", ObjectFolder(tmp_path / "hill", min_free_bytes=0))}
-    with open_storage(f"sqlite:///{tmp_path / 'db'}", tmp_path, remotes=remotes) as storage:
+    with open_storage(in_file(tmp_path / "db"), tmp_path, remotes=remotes) as storage:
         ref = storage.put(b"content")
         storage.mend()
         storage.path(MAIN, ref).unlink()

@@ -155,6 +155,7 @@ BROKEN: dict[str, Change] = {
     "text too long": words("x" * (rules.MAX_TEXT_CHARS + 1)),
     "score that nobody reaches": change("liveness.score_threshold", 1.0),
     "passive score that is none": change("liveness.passive_threshold", float("nan")),
+    "early passive score that is none": change("liveness.early_passive_threshold", 1.5),
     "a kind of challenge twice": change("liveness.challenges", [2, 2]),
     "a kind of challenge without name": change("liveness.challenges", [0]),
     "light that is asked for and left out": lambda p: (

@@ -24,8 +24,11 @@ from tests.support.events import MEDIA_CONTENT
 from tests.support.policies import sample_policy, sign_policy
 from verifield.commitments import Disclosure
 from verifield.dsse import parse_envelope
+from verifield.errors import Malformed
 from verifield.policy import encode_policy, policy_sha256
+from verifield.statement import encode_statement
 from verifield.v1 import attestation_pb2 as pb
+from verifield.v1 import policy_pb2 as pb_policy
 from verifield.verify import verify_bundle
 
 
@@ -110,6 +113,92 @@ def test_a_device_that_did_not_keep_its_policy_is_caught(
     bundle = authority.bundle(device, device.sign(statement))
     assert verify_bundle(bundle, roots=[authority.root]).verdict == "verified"
     assert answer(verify_bundle(bundle, roots=[authority.root], policy=policy))[1] == code
+
+
+def leave_out_turns(statement: pb.Statement) -> None:
+    """Make it a record whose verdict stood after light."""
+    liveness = statement.liveness
+    liveness.ClearField("experts")
+    scores = {"light": 12.0, "light_shape": 0.2, "sign_of_life": 0.3, "passive": 0.8, "camera_origin": 1.0}
+    for name, score in scores.items():
+        liveness.experts.add(name=name, score=score, threshold=score / 2, passed=True)
+    challenge = liveness.challenge
+    challenge.ClearField("actions")
+    challenge.actions.append("WATCH_SCREEN")
+    challenge.completed = 1
+    challenge.kinds.append(pb.CHALLENGE_KIND_LIGHT)
+    challenge.omitted.append(pb.CHALLENGE_KIND_TURNS)
+
+
+def expert(statement: pb.Statement, name: str) -> pb.LivenessExpert:
+    return next(one for one in statement.liveness.experts if one.name == name)
+
+
+def policy_without_turns(when: pb_policy.TurnsWhen, early: float | None = None) -> pb_policy.Policy:
+    policy = sample_policy()
+    policy.liveness.turns_when = when
+    if early is not None:
+        policy.liveness.early_passive_threshold = early
+    return policy
+
+
+UNSAID, ALWAYS, NEEDED = (
+    pb_policy.TURNS_WHEN_UNSPECIFIED,
+    pb_policy.TURNS_WHEN_ALWAYS,
+    pb_policy.TURNS_WHEN_NEEDED,
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "change", "code"),
+    [
+        (policy_without_turns(UNSAID), lambda _: None, None),
+        (policy_without_turns(NEEDED, 0.7), lambda _: None, None),
+        (policy_without_turns(ALWAYS), lambda _: None, "POLICY_THRESHOLD"),
+        (policy_without_turns(NEEDED, 0.9), lambda _: None, "POLICY_THRESHOLD"),
+        *(
+            (policy_without_turns(NEEDED), change, "POLICY_THRESHOLD")
+            for change in (
+                lambda s: s.liveness.experts.remove(expert(s, "sign_of_life")),
+                lambda s: s.liveness.experts.remove(expert(s, "light")),
+                lambda s: s.liveness.experts.remove(expert(s, "light_shape")),
+                lambda s: s.liveness.experts.remove(expert(s, "passive")),
+                lambda s: setattr(expert(s, "sign_of_life"), "advisory", True),
+                lambda s: setattr(expert(s, "passive"), "score", 0.39),
+                lambda s: s.liveness.challenge.ClearField("omitted"),
+                lambda s: s.liveness.challenge.ClearField("kinds"),
+                lambda s: s.liveness.challenge.actions.append("TURN_LEFT"),
+                lambda s: setattr(s.liveness.challenge, "variant", pb.CHALLENGE_VARIANT_NO_SCREEN),
+            )
+        ),
+    ],
+)
+def test_turns_are_left_out_only_with_the_evidence_that_stands_for_them(
+    policy: pb_policy.Policy, change: Callable[[pb.Statement], object], code: str | None
+) -> None:
+    authority = Authority.create()
+    device = authority.enroll("device-1")
+    signed = sign_policy(authority, policy)
+    statement = verification(device)
+    statement.configuration.policy_sha256 = policy_sha256(parse_envelope(signed).payload)
+    leave_out_turns(statement)
+    change(statement)
+    statement.liveness.challenge.completed = len(statement.liveness.challenge.actions)
+    passive = [one for one in statement.liveness.experts if one.name == "passive"]
+    for one in passive:
+        one.threshold = min(one.threshold, one.score / 2)
+    bundle = authority.bundle(device, device.sign(statement))
+    assert answer(verify_bundle(bundle, roots=[authority.root], policy=signed))[1] == code
+
+
+@pytest.mark.parametrize("kinds", [[pb.CHALLENGE_KIND_LIGHT], [pb.CHALLENGE_KIND_TURNS] * 2, [0]])
+def test_what_was_left_out_was_not_asked_for_and_is_named_once(kinds: list[pb.ChallengeKind]) -> None:
+    statement = verification(Authority.create().enroll("device-1"))
+    leave_out_turns(statement)
+    del statement.liveness.challenge.omitted[:]
+    statement.liveness.challenge.omitted.extend(kinds)
+    with pytest.raises(Malformed, match=r"challenge\.omitted"):
+        encode_statement(statement)
 
 
 def test_a_printed_photo_counts_where_the_policy_says_so_and_the_report_tells_it() -> None:

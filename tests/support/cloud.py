@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from cloud.config import Config
 from cloud.sources import Sources
 from cloud.store.database import Store, StoreOptions
 from tests.support.authority import Device, new_key, verification
+from tests.support.databases import in_file
 from verifield.v1 import attestation_pb2, device_service_pb2, enrollment_service_pb2, sync_service_pb2
 from verifield.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 from verifield.v1.sync_service_pb2_grpc import SyncServiceStub
@@ -225,8 +226,15 @@ def running_cloud(
     log: FilteringBoundLogger | None = None,
     **settings: Any,
 ) -> Iterator[RunningCloud]:
-    """Serve from ``data`` on free ports until the block ends; ``database`` None: SQLite in ``data``."""
+    """Serve from ``data`` on free ports until the block ends; ``database`` None: SQLite in ``data``.
+
+    What is new there begins with all tables, see ``tests.support.databases.in_file``.
+    """
     clock = clock or FakeClock()
+    if database is None:
+        with suppress(OSError):  # the service says it
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        in_file(data / "verifield.db")
     given = {"stop_grace_s": 1.0} | settings
     config = Config(
         data=data,

@@ -33,6 +33,7 @@ from cloud.store import devices as rows
 from cloud.store import issued, lists, schema
 from cloud.store.database import Store, StoreOptions
 from tests.support.cloud import FakeClock
+from tests.support.databases import in_file
 from verifield.v1 import enrollment_service_pb2 as pb
 from verifield.v1.enrollment_service_pb2_grpc import add_EnrollmentServiceServicer_to_server
 
@@ -168,7 +169,7 @@ def open_desk(
     data.mkdir(parents=True, exist_ok=True)
     authority = Authority.open(data, server_names=["localhost", "127.0.0.1"], now=clock.now())
     options = StoreOptions(require_durable=False)
-    store = Store.open(database or f"sqlite:///{data / 'verifield.db'}", options)
+    store = Store.open(database or in_file(data / "verifield.db"), options)
     try:
         yield Desk(store, authority, clock, sources, tpm_roots)
     finally:

@@ -26,6 +26,7 @@ from cloud.sources import Sources, to_us
 from cloud.store import attestations, devices
 from cloud.store.database import Store, StoreOptions
 from tests.support.authority import Device, new_key
+from tests.support.databases import in_file
 from verifield.certificates import Purpose
 from verifield.chain import ChainHead
 from verifield.dsse import parse_envelope
@@ -139,7 +140,7 @@ def open_desk(folder: Path, *, database: str | None = None) -> Iterator[Desk]:
     sources = Sources.system()
     authority = Authority.open(folder, server_names=["localhost"], now=sources.now())
     options = StoreOptions(require_durable=False)
-    store = Store.open(database or f"sqlite:///{folder / 'test.db'}", options)
+    store = Store.open(database or in_file(folder / "test.db"), options)
     sequencer = Sequencer.open(store, LogSigner(authority.log_origin, authority.log_key), sources)
     with store.writing() as connection:
         leaf = attestations.add_chain(connection, authority.chain_of(authority.receipt.certificate))

@@ -34,6 +34,7 @@ def check_fits(page: Page) -> None:
 def sign_in(page: Page, origin: str, who: str, pin: str) -> None:
     """Sign in with the keyboard alone, and be at home."""
     page.goto(f"{origin}/sign-in", wait_until="load")
+    page.wait_for_selector("html[data-ready]", state="attached")  # until then nothing can be chosen
     page.get_by_role("radio", name=who).check(force=True)
     page.locator("#pin").press_sequentially(pin)
     page.keyboard.press("Enter")

@@ -90,6 +90,16 @@ def test_no_more_is_searched_than_needed(vision: Vision, image: Image, sizes: li
         assert np.abs(np.array(seen) - expected).max() <= 40
 
 
+def test_only_the_first_look_may_be_a_quick_one(vision: Vision) -> None:
+    """Points come from the exact search, and so does the answer that nobody is there."""
+    quick, exact = Recording(vision), Recording(vision)
+    live = LiveDetector(exact, finder=quick)  # type: ignore[arg-type]
+    live.detect(scene(("astronaut", 1.2, (150, 60))))
+    live.detect(scene())
+    assert quick.sizes == [(240, 320), (240, 320)]
+    assert exact.sizes == [(288, 288), (480, 640)]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (480, 640), (1080, 1920)])
 def test_pictures_of_any_size_are_searched(vision: Vision, shape: tuple[int, int]) -> None:
     assert vision.watch(np.full((*shape, 3), 90, np.uint8)) == []

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +17,7 @@ import structlog.testing
 from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from cloud.access.call import CALL, Call, Caller, Kind, Layer, Refused
+from cloud.access.call import CALL, Call, Caller, Kind, Layer, Refused, Serve
 from cloud.access.rates import Places
 from cloud.access.rules import Rules
 from cloud.api.statuses import to_status
@@ -100,17 +99,7 @@ class Noting:
     fault: Exception | None = None
     tasks: list[bool] = field(default_factory=list)
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._around(call)
-
-    def check(self, call: Call, request: object) -> None:
-        assert CALL.get() is call
-        self.notes.append(f"{self.name} {request!r}")
-        if request == self.refuse:
-            raise ServiceError(Reason.REQUEST_INVALID, "Not this one.")
-
-    @asynccontextmanager
-    async def _around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, serve: Serve) -> object:
         task = asyncio.current_task()
         self.notes.append(f"{self.name} in")
         if self.fault is not None:
@@ -118,13 +107,19 @@ class Noting:
         if self.closed:
             raise ServiceError(Reason.METHOD_CLOSED, "Closed.")
         try:
-            yield
+            return await serve()
         except BaseException as error:
             self.notes.append(f"{self.name} {type(error).__name__}")
             raise
         finally:
             self.tasks.append(asyncio.current_task() is task)
             self.notes.append(f"{self.name} out")
+
+    def check(self, call: Call, request: object) -> None:
+        assert CALL.get() is call
+        self.notes.append(f"{self.name} {request!r}")
+        if request == self.refuse:
+            raise ServiceError(Reason.REQUEST_INVALID, "Not this one.")
 
 
 @dataclass
@@ -436,12 +431,12 @@ def test_a_timeout_of_the_service_is_not_taken_for_the_deadline(short: Served, e
 def test_the_shorter_end_counts(method: str, asked: float | None, kept: float | None, cut: bool) -> None:
     call = Call(method, "peer", deadline_s=asked)
 
-    async def run() -> bool:
-        async with DeadlineLayer(60.0).around(call):
-            task = asyncio.current_task()
-            handles: Any = asyncio.get_running_loop()
-            assert task is not None
-            return any("Timeout" in repr(one) for one in handles._scheduled)
+    async def serve() -> bool:
+        handles: Any = asyncio.get_running_loop()
+        return any("Timeout" in repr(one) for one in handles._scheduled)
+
+    async def run() -> object:
+        return await DeadlineLayer(60.0).around(call, serve)
 
     assert asyncio.run(run()) == cut
     assert call.deadline_s == kept
@@ -456,9 +451,12 @@ def test_the_log_has_one_line_for_each_call_and_none_for_probes() -> None:
 
     async def run(method: str, error: BaseException | None = None) -> None:
         call = Call(method, "ipv4:1.2.3.4:5", request_id="id-1", caller=Caller(Kind.USER, "user-7"))
-        async with layer.around(call):
+
+        async def serve() -> None:
             if error is not None:
                 raise error
+
+        await layer.around(call, serve)
 
     refusal = ServiceError(Reason.USER_NOT_FOUND, "There is no such user.")
     asyncio.run(run("/verifield.v1.A/B"))
@@ -478,9 +476,12 @@ def test_request_ids_are_made_where_none_came() -> None:
 
     async def run(*given: str) -> str:
         call = Call("/a.B/C", "peer", metadata={"x-request-id": given} if given else {})
-        async with layer.around(call):
+
+        async def serve() -> str:
             assert call.answer_metadata == {"x-request-id": call.request_id}
-        return call.request_id
+            return call.request_id
+
+        return str(await layer.around(call, serve))
 
     made = "00000000-0000-4000-8000-000000000000"
     assert asyncio.run(run()) == made
@@ -539,11 +540,13 @@ def test_who_is_not_known_yet_has_so_many_places_and_who_is_known_none_of_them()
         layer = IdentityLayer(Rules({}), slow, sources, operator_sha256=b"", places=Places(most=2))
         inside, over = asyncio.Semaphore(0), asyncio.Event()
 
+        async def serve() -> None:
+            inside.release()
+            await over.wait()
+
         async def call(address: str) -> None:
             metadata = {"authorization": ("Bearer some-token",)}
-            async with layer.around(Call("/a.B/C", f"ipv4:{address}:5", metadata=metadata)):
-                inside.release()
-                await over.wait()
+            await layer.around(Call("/a.B/C", f"ipv4:{address}:5", metadata=metadata), serve)
 
         begun = [asyncio.create_task(call("192.0.2.1")) for _ in range(2)]
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge.answers import ChallengeKind, SessionText, Step
+from edge.answers import ChallengeKind, SessionText, Step, TurnsWhen
 from edge.policy import (
     LivenessPolicy,
     MatchPolicy,
@@ -21,6 +21,7 @@ from tests.support.authority import NOW
 from tests.support.policies import sample_policy
 from verifield.errors import Malformed
 from verifield.policy import (
+    FLOOR_EARLY_PASSIVE,
     FLOOR_LIVENESS_SCORE,
     FLOOR_MATCH_THRESHOLD,
     FLOOR_PASSIVE_SCORE,
@@ -68,11 +69,18 @@ def test_what_a_policy_says_of_challenges_reaches_the_device_and_what_it_leaves_
     asked = message.liveness
     asked.score_threshold, asked.passive_threshold, asked.max_attempts = 0.7, 0.4, 3
     asked.more_time_factor, asked.require_light, asked.refuse_variants = 3.0, True, True
+    asked.turns_when, asked.early_passive_threshold = pb.TURNS_WHEN_ALWAYS, 0.8
     asked.challenges.extend([att.CHALLENGE_KIND_TURNS, att.CHALLENGE_KIND_LIGHT])
     strict = read(message).liveness
     assert (strict.min_score, strict.passive_floor, strict.max_attempts) == (0.7, 0.4, 3)
     assert (strict.more_time_factor, strict.require_light, strict.refuse_variants) == (3.0, True, True)
     assert set(strict.challenges) == set(ChallengeKind)
+    assert (strict.turns_when, strict.early_passive) == (TurnsWhen.ALWAYS, 0.8)
+    asked.turns_when = pb.TURNS_WHEN_NEEDED
+    assert read(message).liveness.turns_when is TurnsWhen.NEEDED
+    asked.ClearField("early_passive_threshold")
+    asked.passive_threshold = 0.6
+    assert read(message).liveness.early_passive == 0.6, "never less than what turns do not make up for"
 
 
 def test_light_may_be_left_out_but_turns_may_not() -> None:
@@ -138,6 +146,7 @@ def test_a_printed_photo_is_accepted_only_where_a_signed_policy_says_so(accepted
         ("liveness", "relief_threshold", FLOOR_RELIEF + 1e-9, FLOOR_RELIEF),
         ("liveness", "score_threshold", FLOOR_LIVENESS_SCORE, FLOOR_LIVENESS_SCORE - 1e-9),
         ("liveness", "passive_threshold", FLOOR_PASSIVE_SCORE, FLOOR_PASSIVE_SCORE - 1e-9),
+        ("liveness", "early_passive_threshold", FLOOR_EARLY_PASSIVE, FLOOR_EARLY_PASSIVE - 1e-9),
     ],
 )
 def test_a_policy_may_be_stricter_but_not_below_a_floor(

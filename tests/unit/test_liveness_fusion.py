@@ -1,10 +1,11 @@
 """Fusion fails closed: each thing that can be missing keeps a session from being LIVE."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
 
-from edge.answers import ChallengeKind
+from edge.answers import ChallengeKind, TurnsWhen
 from edge.liveness import fusion
 from edge.liveness.fusion import with_identity_continuity
 from edge.model import ChallengeRecord, ExpertScore, LivenessDecision, LivenessResult, Prompt
@@ -17,7 +18,8 @@ LIT_TURNS = (ChallengeKind.LIGHT, ChallengeKind.TURNS)
 DONE = ChallengeRecord(bytes(16), ACTIONS, 2, TURNS)
 PASSIVE = ExpertScore("passive", 0.8, 0.2)
 ORIGIN = ExpertScore("camera_origin", 1.0, 0.5)
-ALWAYS = (PASSIVE, ORIGIN)
+LIFE = ExpertScore("sign_of_life", 0.3, 0.12)
+ALWAYS = (PASSIVE, ORIGIN, LIFE)
 TURN = ExpertScore("head_turn", 0.3, 0.15)
 PLANAR = ExpertScore("planar_motion", 0.08, 0.035)
 LIGHT = ExpertScore("light", 13.0, 9.0)
@@ -99,8 +101,8 @@ def test_one_that_is_advisory_neither_passes_nor_fails_but_may_accuse() -> None:
     assert judge_liveness((TURN, PLANAR, accusing), DONE).reasons == ("SPOOF_TEXTURE",)
 
 
-@pytest.mark.parametrize("beside", [(), (PASSIVE,), (ORIGIN,)])
-def test_the_passive_signals_and_the_origin_of_the_frames_belong_to_every_session(
+@pytest.mark.parametrize("beside", [(), (PASSIVE, ORIGIN), (ORIGIN, LIFE), (PASSIVE, LIFE)])
+def test_passive_signals_origin_of_the_frames_and_a_sign_of_life_belong_to_every_session(
     beside: tuple[ExpertScore, ...],
 ) -> None:
     result = judge_liveness((TURN, PLANAR, *beside), DONE, beside=False)
@@ -117,13 +119,66 @@ def test_light_that_was_asked_for_must_have_judged() -> None:
     assert judge_liveness((TURN, PLANAR, weak, SHAPE), lit).reasons == ("LIVENESS_LIGHT_TOO_WEAK",)
 
 
+LIT = ChallengeRecord(bytes(16), (Prompt.WATCH_SCREEN,), 1, (ChallengeKind.LIGHT,))
+EARLY = dataclasses.replace(LIT, omitted=(ChallengeKind.TURNS,))
+
+
+def test_turns_may_be_left_out_where_nothing_is_in_doubt() -> None:
+    assert fusion.why_turns((LIGHT, SHAPE, *ALWAYS), POLICY) == ()
+    result = judge_liveness((LIGHT, SHAPE), EARLY)
+    assert result.decision is LivenessDecision.LIVE
+    assert result.score == fusion.fuse((LIGHT, SHAPE, *ALWAYS), (ChallengeKind.LIGHT,))
+
+
+def doubts() -> dict[str, tuple[ExpertScore, ...]]:
+    """What is not enough without turns; the first of each is put in its place."""
+    accused = ExpertScore("border", 0.1, 0.0, "SPOOF_BORDER", advisory=True)
+    return {
+        "passive under the operating point": (ExpertScore("passive", 0.49, 0.2),),
+        "no passive score": (ExpertScore("passive", None, 0.2, "LIVENESS_NO_FACE"),),
+        "light of hardly a shape": (ExpertScore("light_shape", -0.01, -0.1),),
+        "no shape": (ExpertScore("light_shape", None, -0.1, "LIVENESS_LIGHT_TOO_WEAK"),),
+        "light in other colours": (ExpertScore("light", 8.9, 9.0, "LIVENESS_LIGHT_MISMATCH"),),
+        "mouth shut": (ExpertScore("sign_of_life", 0.02, 0.12, "LIVENESS_NO_SIGN_OF_LIFE"),),
+        "mouth not seen": (ExpertScore("sign_of_life", None, 0.12, "LIVENESS_NO_SIGN_OF_LIFE"),),
+        "frames of no camera": (ExpertScore("camera_origin", 0.0, 0.5, "INJECTION_NO_NOISE"),),
+        "an attack that was seen": (PASSIVE, accused),
+        "not a number": (ExpertScore("passive", float("nan"), 0.2),),
+    }
+
+
+@pytest.mark.req("E010")
+@pytest.mark.parametrize("doubt", doubts().values(), ids=doubts())
+def test_any_doubt_asks_for_turns_and_a_record_without_them_is_not_live(
+    doubt: tuple[ExpertScore, ...],
+) -> None:
+    experts = [doubt[0] if one.name == doubt[0].name else one for one in (LIGHT, SHAPE, *ALWAYS)]
+    experts += doubt[1:]
+    assert fusion.why_turns(experts, POLICY) != ()
+    assert judge_liveness(experts, EARLY, beside=False).decision is not LivenessDecision.LIVE
+
+
+@pytest.mark.parametrize("left_out", [*ALWAYS, LIGHT, SHAPE], ids=lambda one: one.name)
+def test_an_expert_that_is_not_there_asks_for_turns(left_out: ExpertScore) -> None:
+    experts = [one for one in (LIGHT, SHAPE, *ALWAYS) if one is not left_out]
+    assert f"LIVENESS_NO_{left_out.name.upper()}" in fusion.why_turns(experts, POLICY)
+
+
+def test_a_policy_may_have_turns_always() -> None:
+    always = dataclasses.replace(POLICY, turns_when=TurnsWhen.ALWAYS)
+    experts = (LIGHT, SHAPE, *ALWAYS)
+    assert fusion.why_turns(experts, always) == ("LIVENESS_TURNS_NEEDED",)
+    assert fusion.judge_liveness(experts, EARLY, always).reasons == ("LIVENESS_TURNS_NEEDED",)
+    assert fusion.judge_liveness(experts, LIT, always).decision is LivenessDecision.LIVE, "who cannot turn"
+
+
 def test_without_any_challenge_nobody_is_live() -> None:
     none = ChallengeRecord(bytes(16), (), 0)
     assert "LIVENESS_NO_CHALLENGE" in judge_liveness((TURN, PLANAR), none).reasons
 
 
 def score_of(passive: float, *experts: ExpertScore, kinds: tuple[ChallengeKind, ...] = TURNS) -> float:
-    score = fusion.fuse((ExpertScore("passive", passive, 0.2), ORIGIN, *experts), kinds)
+    score = fusion.fuse((ExpertScore("passive", passive, 0.2), ORIGIN, LIFE, *experts), kinds)
     assert score is not None
     return score
 
@@ -140,7 +195,7 @@ def test_the_score_rises_with_every_signal_and_answers_make_up_for_some_doubt_on
 
 
 def test_a_score_below_the_operating_point_is_not_live() -> None:
-    doubtful = (ExpertScore("passive", 0.25, 0.2), ORIGIN)
+    doubtful = (ExpertScore("passive", 0.25, 0.2), ORIGIN, LIFE)
     result = judge_liveness((TURN, PLANAR, *doubtful), DONE, beside=False)
     assert result.decision is LivenessDecision.INSUFFICIENT
     assert result.reasons == ("LIVENESS_SCORE_LOW",)

@@ -47,10 +47,10 @@ def linear(part: int) -> float:
 
 
 @pytest.mark.req("E013")
-def test_light_and_turns_together_are_more_than_a_million_equally_likely_challenges() -> None:
+def test_light_alone_is_more_than_a_million_equally_likely_challenges() -> None:
     assert SEQUENCES == 8 * 7**7
-    assert SEQUENCES >= 2**22
-    assert SEQUENCES * 2**POLICY.challenge_turns >= 2**20
+    assert SEQUENCES >= 2**22, "whether or not the head is turned as well"
+    assert len(set(PALETTE)) == 8
     first, second = Counter[Colour](), Counter[tuple[Colour, Colour]]()
     for number in range(4000):
         sequence = new_sequence(nonce(number))
@@ -75,14 +75,17 @@ def luminance(colour: Colour) -> float:
 
 
 def test_no_sequence_flashes_more_than_wcag_allows() -> None:
-    """Criterion 2.3.1: at most three flashes, pairs of opposing changes, a second; and no saturated red."""
+    """Criterion 2.3.1: at most three flashes, pairs of opposing changes, a second; and no saturated red.
+
+    Four changes are two flashes.
+    """
     for number in range(500):
         durations = new_durations(nonce(number))
         starts = [sum(durations[:index]) for index in range(COLOURS)]
         for start in starts:
             changes = [at for at in starts if start <= at < start + 1.0]
-            assert len(changes) <= 3
-        assert 2.7 < sum(durations) < 3.4
+            assert len(changes) <= 4
+        assert 2.1 < sum(durations) < 2.3
     for colour in PALETTE:
         red, green, blue = map(linear, colour)
         assert red / (red + green + blue) < 0.8

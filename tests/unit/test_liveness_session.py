@@ -303,5 +303,5 @@ def test_prompts_come_once_and_in_the_order_of_the_challenge(
     result, seen, _ = passed
     session = LivenessSession(NONCE, POLICY, passive=Told(), made_up_frames_pass=True)
     prompts = [p for p in (session.observe(*frame) for frame in seen) if p is not None]
-    assert prompts == [Prompt.LOOK_AT_CAMERA, *result.challenge.actions]
+    assert prompts == [Prompt.LOOK_AT_CAMERA, *result.challenge.actions, Prompt.OPEN_MOUTH]
     assert session.observe(*seen[-1]) is None

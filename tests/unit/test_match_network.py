@@ -15,10 +15,10 @@ from llvmlite import binding
 from onnx import helper
 
 from edge.capture.align import align
-from edge.match.compiling import COMPILED
+from edge.compute.compiling import COMPILED
+from edge.compute.vectors import Kind, choose_kind
 from edge.match.embedder import OnnxRunner, SFaceEmbedder
 from edge.match.network import Network, UnsupportedGraph, read_layers
-from edge.match.network_ir import Kind, choose_kind
 from edge.model import Image
 from edge.models.store import ModelStore
 from edge.vision import Vision

@@ -15,7 +15,7 @@ from verifield_sim import portraits
 from verifield_sim.camera import PersonKind, Scene
 from verifield_sim.camera.display import DEVICES, Display
 from verifield_sim.camera.figures import Person
-from verifield_sim.camera.motion import Blinking, Drift, Talking
+from verifield_sim.camera.motion import Blinking, Drift, Gaping, Talking
 from verifield_sim.camera.optics import FOCAL_PX, Image, Pose
 from verifield_sim.camera.replay import Injection, Puppet, Recording, Sensor, random_colours
 from verifield_sim.camera.subjects import head, jaw_down
@@ -112,10 +112,34 @@ def test_a_mouth_opens_at_the_mouth_and_nowhere_else() -> None:
     opened = jaw_down(figure, figure.texture, 5.0)[2]
     changed = np.abs(opened.astype(int) - still).max(axis=2) > 12
     px = 1.0 / figure.mm_per_px
-    middle = changed[: round(25 * px), round(20 * px) : round(60 * px)]
+    middle = changed[: round(25 * px), round(60 * px) : round(100 * px)]
     assert middle.mean() > 0.2
     assert changed[-round(3 * px) :].mean() < 0.05, "the chin's edge stays"
-    assert changed[:, : round(4 * px)].mean() < 0.05
+    assert changed[:, : round(40 * px)].mean() < 0.05
+    wide = jaw_down(figure, figure.texture, 25.0)[2]
+    dark = [
+        int((part[: round(40 * px), :, :3].sum(axis=2).astype(int) < 140).sum()) for part in (opened, wide)
+    ]
+    assert dark[1] > 2 * dark[0], "behind the lips it is dark, the more the wider"
+
+
+def test_a_mouth_opens_when_asked_and_shuts_when_something_else_is_asked() -> None:
+    for seed in range(20):
+        gaping = Gaping(np.random.default_rng(seed))
+        for prompt, now in (
+            ("LOOK_AT_CAMERA", 0.0),
+            ("OPEN_MOUTH", 1.0),
+            ("OPEN_MOUTH", 1.1),
+            ("WATCH_SCREEN", 3.0),
+        ):
+            gaping.show(prompt, now)
+        openings = {round(t, 2): gaping.at(t) for t in np.arange(0.0, 6.0, 0.02)}
+        assert max(opening for t, opening in openings.items() if t < 1.3) == 0.0, "nobody is that quick"
+        assert 13.0 <= max(openings.values()) <= 28.0
+        assert max(opening for t, opening in openings.items() if t > 4.0) == 0.0
+        assert max(np.abs(np.diff(list(openings.values())))) < 6.0, "not faster than a jaw: 300 mm/s"
+        gaping.show("OPEN_MOUTH", 10.0)
+        assert gaping.at(11.2) > 12.0, "and again"
 
 
 def test_jaws_are_hardly_still_and_some_people_talk() -> None:

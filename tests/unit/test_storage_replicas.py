@@ -23,6 +23,7 @@ from cloud.objects.guard import Description, Guard, Limits, Role
 from cloud.objects.replicas import MAIN
 from cloud.objects.store import GRACE, ObjectRef
 from cloud.store.replicas import ReplicaState, claim, count_digests
+from tests.support.databases import in_file
 from tests.support.storage import KEEP_BACKUPS, PERSON, Storage, open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ OK, LAGGING, CORRUPT, REPAIRED = (
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Storage]:
     """Two local stores, over SQLite."""
-    with open_storage(f"sqlite:///{tmp_path / 'db'}", tmp_path, mirrors=[SECOND]) as storage:
+    with open_storage(in_file(tmp_path / "db"), tmp_path, mirrors=[SECOND]) as storage:
         yield storage
 
 
@@ -196,7 +197,7 @@ def test_what_the_disk_says_is_told_apart(
 
 def test_a_store_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
     timeouts = {SECOND: 0.02}
-    url = f"sqlite:///{tmp_path / 'db'}"
+    url = in_file(tmp_path / "db")
     with open_storage(url, tmp_path, mirrors=[SECOND], timeouts=timeouts) as storage:
         backend = storage.backends[SECOND]
         for _ in range(20):  # on a machine that is busy, 20 ms may pass without a fault of the store
@@ -305,7 +306,7 @@ def test_a_scrub_finds_what_nobody_reads_and_mends_it(both: Storage) -> None:
 
 
 def test_as_many_copies_as_are_asked_for_or_nothing(tmp_path: Path) -> None:
-    with open_storage(f"sqlite:///{tmp_path / 'db'}", tmp_path, mirrors=[SECOND], copies=2) as storage:
+    with open_storage(in_file(tmp_path / "db"), tmp_path, mirrors=[SECOND], copies=2) as storage:
         ref = storage.put(b"on both")
         assert storage.confirm(ref) == ref
         storage.backends[SECOND].put_fault = Fault.FULL
@@ -363,7 +364,7 @@ def test_what_was_dropped_goes_from_a_store_that_was_away_too(both: Storage) -> 
 def test_a_store_for_backups_keeps_what_was_dropped_for_its_time(tmp_path: Path) -> None:
     far = ObjectFolder(tmp_path / "far", min_free_bytes=0)
     remotes = {"far": (Role.BACKUP, "Elsewhere", far)}
-    with open_storage(f"sqlite:///{tmp_path / 'db'}", tmp_path, remotes=remotes) as storage:
+    with open_storage(in_file(tmp_path / "db"), tmp_path, remotes=remotes) as storage:
         ref = storage.put(b"content")
         assert storage.states(ref) == {MAIN: OK, "far": LAGGING}
         storage.mend()
@@ -396,9 +397,9 @@ def test_an_emptied_store_is_away_until_somebody_says_that_it_is_new(two: Storag
 
 def test_the_store_of_another_service_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with open_storage(f"sqlite:///{tmp_path / 'one'}", tmp_path, mirrors=[SECOND]) as storage:
+    with open_storage(in_file(tmp_path / "one"), tmp_path, mirrors=[SECOND]) as storage:
         storage.put(b"of the first service")
-    url = f"sqlite:///{tmp_path / 'other'}"
+    url = in_file(tmp_path / "other")
     with open_storage(url, tmp_path, mirrors=[SECOND], root=b"\x02" * 32) as storage:
         assert [guard.fault for guard in storage.replicas.guards] == [Fault.FOREIGN, Fault.FOREIGN]
         assert refused(storage.put, b"content") is Reason.OBJECT_NO_ROOM
@@ -408,7 +409,7 @@ def test_the_store_of_another_service_is_never_touched(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_new_gets_what_was_there_before(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'db'}"
+    url = in_file(tmp_path / "db")
     with open_storage(url, tmp_path) as storage:
         refs = [storage.put(bytes([number]) * 50) for number in range(4)]
     with open_storage(url, tmp_path, mirrors=[SECOND]) as storage:
@@ -512,7 +513,7 @@ print(done[0])
 
 
 def test_a_process_that_is_killed_while_it_writes_leaves_a_file_or_none(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'db'}"
+    url = in_file(tmp_path / "db")
     with open_storage(url, tmp_path, mirrors=[SECOND]) as storage:
         kept = storage.put(b"kept")
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"}

@@ -12,12 +12,15 @@ from typing import get_args
 
 from edge.kiosk.texts import (
     accounts,
+    certifications,
     contracts,
+    counter,
     device,
     feedback,
     home,
     liveness,
     manual,
+    prepare,
     reasons,
     records,
     shell,
@@ -37,6 +40,9 @@ TABLES: tuple[Table, ...] = (
     records.TEXTS,
     manual.TEXTS,
     contracts.TEXTS,
+    prepare.TEXTS,
+    counter.TEXTS,
+    certifications.TEXTS,
     accounts.TEXTS,
     feedback.TEXTS,
 )

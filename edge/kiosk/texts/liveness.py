@@ -64,6 +64,12 @@ TEXTS: dict[str, dict[Language, str]] = {
         "en": "The rules do not allow this way: two people may decide",
     },
     "reason.LIVENESS_LIGHT_TOO_FEW_FRAMES": _LIGHT,
+    "reason.LIVENESS_NO_SIGN_OF_LIFE": {
+        "zh": "没有看到嘴张开",
+        "es": "No se vio que se abriera la boca",
+        "en": "The mouth was not seen to open",
+    },
+    "reason.LIVENESS_TURNS_NEEDED": _MORE,
     "reason.LIVENESS_FRAMES_FROZEN": _FRAMES,
     "reason.LIVENESS_FRAMES_REPEAT": _FRAMES,
     "reason.SPOOF_PLANAR_MOTION": {

@@ -10,7 +10,7 @@ import numpy as np
 
 from verifield_sim.camera import subjects
 from verifield_sim.camera.lamp import Beam, Colour, Surface
-from verifield_sim.camera.motion import Blinking, Talking
+from verifield_sim.camera.motion import Blinking, Gaping, Talking
 from verifield_sim.camera.optics import Field, Image, Pose, Relief, paint, trace
 
 # How skin, paper and a printed mask shine beside what they scatter, and how sharply.
@@ -56,7 +56,7 @@ class _Still:
 
 
 class Person(_Still):
-    """A head and shoulders that blinks and moves its mouth."""
+    """A head and shoulders that blinks, moves its mouth, and opens it when asked."""
 
     def __init__(
         self,
@@ -64,19 +64,25 @@ class Person(_Still):
         *,
         blinking: Blinking | None,
         talking: Talking | None,
+        gaping: Gaping | None = None,
         shine: tuple[float, float] = _SKIN,
     ) -> None:
-        """``blinking`` and ``talking``: None where the lids and the jaw do not move."""
+        """``blinking``, ``talking``, ``gaping``: None where lids and jaw do not move, or nobody is asked."""
         self._head = head
         self._surface: Surface | None = None
         self._shine = shine
-        self._blinking, self._talking = blinking, talking
+        self._blinking, self._talking, self._gaping = blinking, talking, gaping
         closed = subjects.closed_eyes(head) if blinking else head.texture
         half = subjects.half_closed_eyes(head, closed) if blinking else head.texture
         self._lids = (head.texture, half, closed)
         self._jaws: dict[int, tuple[slice, slice, Image]] = {}
         self._worn = (0, 0)
         self._texture = head.texture.copy()
+
+    def show(self, prompt: str, now: float) -> None:
+        """Open the mouth when asked."""
+        if self._gaping is not None:
+            self._gaping.show(prompt, now)
 
     def onto(self, picture: Image, moment: Moment) -> Image:
         hits = trace(self._head, moment.pose)
@@ -93,7 +99,8 @@ class Person(_Still):
         lids = 0
         if self._blinking is not None:
             lids = 2 if self._blinking.shut(now) else int(self._blinking.half_shut(now))
-        jaw = 0 if self._talking is None else round(self._talking.at(now) / _JAW_STEP_MM)
+        sunk = sum(part.at(now) for part in (self._talking, self._gaping) if part is not None)
+        jaw = round(sunk / _JAW_STEP_MM)
         if (lids, jaw) != self._worn:
             if lids != self._worn[0]:
                 np.copyto(self._texture, self._lids[lids])

@@ -11,6 +11,7 @@ import numpy as np
 TURNS = {"TURN_LEFT": 1.0, "TURN_RIGHT": -1.0}
 _SHUT_S, _FALLING_S, _RISING_S = 0.15, 0.06, 0.09
 _TALKERS = 0.35  # of people who are looked at by a machine
+GAPE = "OPEN_MOUTH"
 STRAIGHT = frozenset({"LOOK_STRAIGHT", "LOOK_AT_CAMERA"})
 
 
@@ -23,8 +24,7 @@ class _Move:
 
     def at(self, now: float) -> float:
         """Minimum-jerk path (Flash and Hogan 1985)."""
-        share = min(max((now - self.start) / self.lasts, 0.0), 1.0)
-        return self.origin + (self.target - self.origin) * share**3 * (10 - 15 * share + 6 * share**2)
+        return self.origin + (self.target - self.origin) * _eased((now - self.start) / self.lasts)
 
 
 class Turning:
@@ -134,6 +134,50 @@ class Talking:
         # Words begin and end softly.
         swell = math.sqrt(math.sin(math.pi * place / share))
         return idle + self._wide * swell * max(0.0, 0.45 + float(waves.mean()))
+
+
+class Gaping:
+    """How far somebody opens the mouth, in mm, who is asked to: again and again until told something else."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._reacts = float(rng.uniform(0.3, 0.7))
+        self._wide = float(rng.uniform(13.0, 28.0))
+        self._opens, self._holds, self._shuts, self._rests = (
+            float(rng.uniform(*span)) for span in ((0.2, 0.4), (0.9, 1.8), (0.25, 0.45), (0.5, 1.0))
+        )
+        self._spans: list[tuple[float, float]] = []  # asked, and told something else: seconds
+        self._prompt = ""
+
+    def show(self, prompt: str, now: float) -> None:
+        """Take notice of ``prompt``."""
+        if prompt == self._prompt:
+            return
+        if self._prompt == GAPE:
+            self._spans[-1] = self._spans[-1][0], now + 0.5 * self._reacts
+        if prompt == GAPE:
+            self._spans = [*self._spans[-7:], (now + self._reacts, math.inf)]
+        self._prompt = prompt
+
+    def at(self, now: float) -> float:
+        """Millimetres, 0 or more."""
+        return self._wide * max((self._share(now, *span) for span in self._spans), default=0.0)
+
+    def _share(self, now: float, asked: float, ended: float) -> float:
+        if now < asked:
+            return 0.0
+        return self._cycle(min(now, ended) - asked) * (1.0 - _eased((now - ended) / self._shuts))
+
+    def _cycle(self, since: float) -> float:
+        """0..1: opens, stays open, shuts and rests."""
+        since %= self._opens + self._holds + self._shuts + self._rests
+        opened = _eased(since / self._opens)
+        return opened - _eased((since - self._opens - self._holds) / self._shuts)
+
+
+def _eased(share: float) -> float:
+    """Minimum-jerk path from 0 to 1, for a share of its time."""
+    share = min(max(share, 0.0), 1.0)
+    return share**3 * (10 - 15 * share + 6 * share**2)
 
 
 class Drift:

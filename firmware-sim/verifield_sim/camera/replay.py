@@ -19,7 +19,7 @@ Sensor = Literal["fresh", "fixed", "none"]
 """Noise of a recording's own camera: new in each frame, the same in each frame, or none at all."""
 
 _TURNS, _COLOURS = (2, 4), 8
-_COLOUR_S = (0.34, 0.39)
+_COLOUR_S = (0.26, 0.29)
 _OFF, _ON = 108, 255  # of a channel, as the appliance's screen has them
 _TURN_S = (1.4, 2.4)
 
@@ -74,15 +74,17 @@ class Recording:
         return at
 
     def _colours(self, at: float) -> float:
+        self._scene.show("OPEN_MOUTH", at)
         for colour in random_colours(self._rng):
             self._scene.light(colour, at)
             at += float(self._rng.uniform(*_COLOUR_S))
         self._scene.light(None, at)
+        self._scene.show("LOOK_STRAIGHT", at)
         return at
 
 
 class Puppet:
-    """A video that turns as it is told, from a store of clips or by a program; its light is an earlier one.
+    """A video that does as it is told, from a store of clips or by a program; its light is an earlier one.
 
     Its colours begin when the screen's begin now: whoever plays it does the best that can be done.
     """
@@ -94,7 +96,7 @@ class Puppet:
         self._begun = False
 
     def show(self, prompt: str, now: float) -> None:
-        """Turn when the screen says so."""
+        """Turn, and open the mouth, when the screen says so."""
         self._scene.show(prompt, now)
 
     def light(self, colour: Colour | None, now: float) -> None:

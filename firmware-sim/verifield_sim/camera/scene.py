@@ -14,7 +14,7 @@ from verifield_sim.camera.display import DEVICES, Display
 from verifield_sim.camera.figures import Figure, Moment, Person
 from verifield_sim.camera.instruments import cutout_of, mask_of, print_of
 from verifield_sim.camera.lamp import Colour, Lamp
-from verifield_sim.camera.motion import Blinking, Drift, Following, Talking, Turning, Unrest
+from verifield_sim.camera.motion import Blinking, Drift, Following, Gaping, Talking, Turning, Unrest
 from verifield_sim.camera.optics import Image, Pose
 from verifield_sim.camera.replay import Film, Injection, Puppet, Recording, Sensor
 from verifield_sim.errors import SimError
@@ -114,7 +114,9 @@ class Scene:
         seed = self._seed
         if kind == "live":
             talking = Talking(np.random.default_rng([seed, 5]))
-            self._figure = Person(subjects.head(portrait, box), blinking=blinking, talking=talking)
+            gaping = Gaping(np.random.default_rng([seed, 18]))
+            head = subjects.head(portrait, box)
+            self._figure = Person(head, blinking=blinking, talking=talking, gaping=gaping)
         elif kind in ("cutout", "mask"):
             impostor = _somebody_else(portrait)
             make = cutout_of if kind == "cutout" else mask_of

@@ -60,17 +60,19 @@ def half_closed_eyes(figure: Relief, closed: Image) -> Image:
 def jaw_down(figure: Relief, texture: Image, opening_mm: float) -> tuple[slice, slice, Image]:
     """The part of ``texture`` that changes when the jaw sinks by ``opening_mm``, and where it lies.
 
-    The skin below the lips goes down, least at the chin's edge and the corners of the mouth; behind the lips
-    it is dark.
+    The skin below the lips goes down, least towards the neck and the corners of the mouth; behind the lips
+    it is dark. The wider the mouth, the more of lip and chin goes down as one: the jaw is a bone.
     """
     px = 1.0 / figure.mm_per_px
+    wide, reach = 13.0 + 0.6 * opening_mm, 44.0 + 1.5 * opening_mm
     centre_x, line = figure.origin[0], figure.origin[1] + _MOUTH_BELOW_EYES * px
-    rows = slice(round(line - 4 * px), round(line + 46 * px))
-    cols = slice(max(0, round(centre_x - 40 * px)), round(centre_x + 40 * px))
-    y, x = np.mgrid[rows, cols].astype(np.float32)[:, : texture.shape[0], : texture.shape[1]]
-    across = np.exp(-0.5 * ((x - centre_x) / (13 * px)) ** 2)
+    rows = slice(round(line - 4 * px), round(line + 92 * px))  # of the widest mouth
+    right = min(texture.shape[1], round(centre_x + 80 * px))
+    cols = slice(max(0, round(centre_x - 80 * px)), right)
+    y, x = np.mgrid[rows, cols].astype(np.float32)
+    across = np.exp(-0.5 * ((x - centre_x) / (wide * px)) ** 2)
     down = np.clip((y - line) / px, 0, None)
-    shift = opening_mm * px * across * np.clip(1.0 - down / 44.0, 0.0, 1.0)
+    shift = opening_mm * px * across * np.clip(1.0 - down / reach, 0.0, 1.0)
     source = np.where(y >= line, np.maximum(y - shift, line), y).astype(np.float32)
     moved = cv2.remap(texture, x, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     gap = np.clip((shift - (y - line)) / px, 0.0, 1.0) * (y >= line)

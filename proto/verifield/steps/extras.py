@@ -7,17 +7,20 @@ import hmac
 from verifield.commitments import check_disclosure
 from verifield.dsse import parse_envelope
 from verifield.errors import Forged, Unknown
-from verifield.policy import POLICY_TYPE, check_policy, parse_policy, policy_sha256
+from verifield.policy import FLOOR_EARLY_PASSIVE, POLICY_TYPE, check_policy, parse_policy, policy_sha256
 from verifield.steps.revocation import check_not_revoked
 from verifield.steps.run import Missing, Run
 from verifield.v1 import attestation_pb2 as pb
-from verifield.v1.policy_pb2 import LivenessPolicy, MatchPolicy, Policy
+from verifield.v1.policy_pb2 import TURNS_WHEN_ALWAYS, LivenessPolicy, MatchPolicy, Policy
 
 RELIEF_EXPERT = "planar_motion"
 """The expert to which the policy's relief threshold belongs."""
 
 PASSIVE_EXPERT = "passive"
 """The expert to which the policy's passive threshold belongs."""
+
+WITHOUT_TURNS = frozenset({"light", "light_shape", PASSIVE_EXPERT, "sign_of_life", "camera_origin"})
+"""The experts that must have passed, each by itself, where turns were left out."""
 
 TURN = "TURN_"
 """How the actions of a challenge begin that the policy counts as turns."""
@@ -113,10 +116,13 @@ def _liveness_keeps(liveness: pb.Liveness, policy: LivenessPolicy) -> bool:
     passive = [expert.threshold for expert in liveness.experts if expert.name == PASSIVE_EXPERT]
     challenge = liveness.challenge
     turns = sum(action.startswith(TURN) for action in challenge.actions)
-    turned = challenge.variant != pb.CHALLENGE_VARIANT_NO_TURN
+    omitted = bool(challenge.omitted)
+    turned = challenge.variant != pb.CHALLENGE_VARIANT_NO_TURN and not omitted
     live = liveness.decision == pb.LIVENESS_DECISION_LIVE
     asked = liveness.HasField("challenge")
     if live and not (asked and (relief or not turned) and _kinds_keep(challenge, policy)):
+        return False
+    if omitted and not _stood_without_turns(liveness, policy):
         return False
     holds = [threshold == policy.relief_threshold for threshold in relief]
     if policy.HasField("passive_threshold"):
@@ -129,9 +135,28 @@ def _liveness_keeps(liveness: pb.Liveness, policy: LivenessPolicy) -> bool:
     return all(holds)
 
 
+def _stood_without_turns(liveness: pb.Liveness, policy: LivenessPolicy) -> bool:
+    """Whether the policy lets turns be left out, and the record has the evidence that stands for them."""
+    challenge = liveness.challenge
+    asked, omitted = set(challenge.kinds), set(challenge.omitted)
+    if policy.turns_when == TURNS_WHEN_ALWAYS or challenge.variant != pb.CHALLENGE_VARIANT_UNSPECIFIED:
+        return False
+    if omitted != {pb.CHALLENGE_KIND_TURNS} or asked != {pb.CHALLENGE_KIND_LIGHT}:
+        return False
+    if any(action.startswith(TURN) for action in challenge.actions):
+        return False
+    passed = {
+        item.name: item.score
+        for item in liveness.experts
+        if item.passed and not item.advisory and item.HasField("score") and item.score >= item.threshold
+    }
+    limit = max(FLOOR_EARLY_PASSIVE, policy.early_passive_threshold, policy.passive_threshold)
+    return passed.keys() >= WITHOUT_TURNS and passed[PASSIVE_EXPERT] >= limit
+
+
 def _kinds_keep(challenge: pb.Challenge, policy: LivenessPolicy) -> bool:
     """Whether the policy lets somebody pass by this. Earlier versions asked for turns, and said no kind."""
-    kinds = set(challenge.kinds) or {pb.CHALLENGE_KIND_TURNS}
+    kinds = set(challenge.kinds) | set(challenge.omitted) or {pb.CHALLENGE_KIND_TURNS}
     if challenge.variant == pb.CHALLENGE_VARIANT_NO_SCREEN:
         return not policy.refuse_variants and kinds == {pb.CHALLENGE_KIND_TURNS}
     if challenge.variant == pb.CHALLENGE_VARIANT_NO_TURN:

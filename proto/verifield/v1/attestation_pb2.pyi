@@ -1295,6 +1295,7 @@ class Challenge(_message.Message):
     TURNS_FIELD_NUMBER: _builtins.int
     TIME_FACTOR_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    OMITTED_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """16 random bytes; the sequence of actions is derived from it."""
     completed: _builtins.int
@@ -1320,6 +1321,12 @@ class Challenge(_message.Message):
     def turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """How far each answered turn went: nose tip against the eyes, in eye distances."""
 
+    @_builtins.property
+    def omitted(self) -> _containers.RepeatedScalarFieldContainer[Global___ChallengeKind.ValueType]:
+        """Kinds that the policy has and that were not asked for, because the verdict stood without them: light was
+        answered, the expert sign_of_life passed, and passive reached the policy's early_passive_threshold.
+        """
+
     def __init__(
         self,
         *,
@@ -1332,10 +1339,11 @@ class Challenge(_message.Message):
         turns: _abc.Iterable[_builtins.float] | None = ...,
         time_factor: _builtins.float = ...,
         attempt: _builtins.int = ...,
+        omitted: _abc.Iterable[Global___ChallengeKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["light", b"light"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "attempt", b"attempt", "completed", b"completed", "kinds", b"kinds", "light", b"light", "nonce", b"nonce", "time_factor", b"time_factor", "turns", b"turns", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "attempt", b"attempt", "completed", b"completed", "kinds", b"kinds", "light", b"light", "nonce", b"nonce", "omitted", b"omitted", "time_factor", b"time_factor", "turns", b"turns", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

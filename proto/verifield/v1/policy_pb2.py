@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from verifield.v1 import attestation_pb2 as verifield_dot_v1_dot_attestation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/policy.proto\x12\x0cverifield.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\"\xc2\x03\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12.\n\nissue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05match\x18\x04 \x01(\x0b\x32\x19.verifield.v1.MatchPolicy\x12.\n\x08liveness\x18\x05 \x01(\x0b\x32\x1c.verifield.v1.LivenessPolicy\x12,\n\x07session\x18\x06 \x01(\x0b\x32\x1b.verifield.v1.SessionPolicy\x12,\n\x07offline\x18\x07 \x01(\x0b\x32\x1b.verifield.v1.OfflinePolicy\x12\x30\n\tretention\x18\x08 \x01(\x0b\x32\x1d.verifield.v1.RetentionPolicy\x12\x34\n\x0fnumber_segments\x18\t \x03(\x0b\x32\x1b.verifield.v1.NumberSegment\x12(\n\x05media\x18\n \x01(\x0b\x32\x19.verifield.v1.MediaPolicy\"\xb9\x01\n\x0bMatchPolicy\x12!\n\x19live_chip_photo_threshold\x18\x01 \x01(\x01\x12(\n live_chip_photo_false_match_rate\x18\x02 \x01(\x01\x12\x1b\n\x13live_live_threshold\x18\x03 \x01(\x01\x12\"\n\x1alive_live_false_match_rate\x18\x04 \x01(\x01\x12\x1c\n\x14\x61\x63\x63\x65pt_printed_photo\x18\x05 \x01(\x08\"\xe2\x02\n\x0eLivenessPolicy\x12\x18\n\x10relief_threshold\x18\x01 \x01(\x01\x12\r\n\x05turns\x18\x02 \x01(\r\x12\x1c\n\x0fscore_threshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11passive_threshold\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12/\n\nchallenges\x18\x05 \x03(\x0e\x32\x1b.verifield.v1.ChallengeKind\x12\x15\n\rrequire_light\x18\x06 \x01(\x08\x12\x17\n\x0frefuse_variants\x18\x07 \x01(\x08\x12\x19\n\x0cmax_attempts\x18\x08 \x01(\rH\x02\x88\x01\x01\x12\x1d\n\x10more_time_factor\x18\t \x01(\x01H\x03\x88\x01\x01\x42\x12\n\x10_score_thresholdB\x14\n\x12_passive_thresholdB\x0f\n\r_max_attemptsB\x13\n\x11_more_time_factor\"\xcd\x01\n\rSessionPolicy\x12(\n\x05steps\x18\x01 \x03(\x0e\x32\x19.verifield.v1.SessionStep\x12/\n\x0cstep_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\x12.verifield.v1.Text\x12#\n\x07notices\x18\x04 \x03(\x0b\x32\x12.verifield.v1.Text\x12\x17\n\x0f\x63ustomer_fields\x18\x05 \x03(\t\"\x83\x01\n\x04Text\x12\x0f\n\x07text_id\x18\x01 \x01(\t\x12\x37\n\x0b\x62y_language\x18\x02 \x03(\x0b\x32\".verifield.v1.Text.ByLanguageEntry\x1a\x31\n\x0f\x42yLanguageEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\rOfflinePolicy\x12\x31\n\x0e\x64\x65graded_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rstopped_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0fRetentionPolicy\x12\x34\n\x11\x63onfirmed_records\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\rNumberSegment\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x64igits\x18\x02 \x01(\r\"2\n\x0bMediaPolicy\x12\x0c\n\x04keep\x18\x01 \x03(\t\x12\x15\n\rrecipient_key\x18\x02 \x01(\x0c\"\xa3\x01\n\tDirective\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1d.verifield.v1.DirectiveAction\x12\x0e\n\x06reason\x18\x05 \x01(\t*\xf1\x01\n\x0bSessionStep\x12\x1c\n\x18SESSION_STEP_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STEP_OPERATOR\x10\x01\x12\x18\n\x14SESSION_STEP_CONSENT\x10\x02\x12 \n\x1cSESSION_STEP_EARLIER_RECORDS\x10\x03\x12\x18\n\x14SESSION_STEP_GALLERY\x10\x04\x12\x1e\n\x1aSESSION_STEP_CUSTOMER_DATA\x10\x05\x12\x17\n\x13SESSION_STEP_NOTICE\x10\x06\x12\x1a\n\x16SESSION_STEP_SIGNATURE\x10\x07*\x86\x01\n\x0f\x44irectiveAction\x12 \n\x1c\x44IRECTIVE_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44IRECTIVE_ACTION_LOCK\x10\x01\x12\x1b\n\x17\x44IRECTIVE_ACTION_UNLOCK\x10\x02\x12\x19\n\x15\x44IRECTIVE_ACTION_WIPE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19verifield/v1/policy.proto\x12\x0cverifield.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1everifield/v1/attestation.proto\"\xc2\x03\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12.\n\nissue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05match\x18\x04 \x01(\x0b\x32\x19.verifield.v1.MatchPolicy\x12.\n\x08liveness\x18\x05 \x01(\x0b\x32\x1c.verifield.v1.LivenessPolicy\x12,\n\x07session\x18\x06 \x01(\x0b\x32\x1b.verifield.v1.SessionPolicy\x12,\n\x07offline\x18\x07 \x01(\x0b\x32\x1b.verifield.v1.OfflinePolicy\x12\x30\n\tretention\x18\x08 \x01(\x0b\x32\x1d.verifield.v1.RetentionPolicy\x12\x34\n\x0fnumber_segments\x18\t \x03(\x0b\x32\x1b.verifield.v1.NumberSegment\x12(\n\x05media\x18\n \x01(\x0b\x32\x19.verifield.v1.MediaPolicy\"\xb9\x01\n\x0bMatchPolicy\x12!\n\x19live_chip_photo_threshold\x18\x01 \x01(\x01\x12(\n live_chip_photo_false_match_rate\x18\x02 \x01(\x01\x12\x1b\n\x13live_live_threshold\x18\x03 \x01(\x01\x12\"\n\x1alive_live_false_match_rate\x18\x04 \x01(\x01\x12\x1c\n\x14\x61\x63\x63\x65pt_printed_photo\x18\x05 \x01(\x08\"\xd1\x03\n\x0eLivenessPolicy\x12\x18\n\x10relief_threshold\x18\x01 \x01(\x01\x12\r\n\x05turns\x18\x02 \x01(\r\x12\x1c\n\x0fscore_threshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11passive_threshold\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12/\n\nchallenges\x18\x05 \x03(\x0e\x32\x1b.verifield.v1.ChallengeKind\x12\x15\n\rrequire_light\x18\x06 \x01(\x08\x12\x17\n\x0frefuse_variants\x18\x07 \x01(\x08\x12\x19\n\x0cmax_attempts\x18\x08 \x01(\rH\x02\x88\x01\x01\x12\x1d\n\x10more_time_factor\x18\t \x01(\x01H\x03\x88\x01\x01\x12+\n\nturns_when\x18\n \x01(\x0e\x32\x17.verifield.v1.TurnsWhen\x12$\n\x17\x65\x61rly_passive_threshold\x18\x0b \x01(\x01H\x04\x88\x01\x01\x42\x12\n\x10_score_thresholdB\x14\n\x12_passive_thresholdB\x0f\n\r_max_attemptsB\x13\n\x11_more_time_factorB\x1a\n\x18_early_passive_threshold\"\xcd\x01\n\rSessionPolicy\x12(\n\x05steps\x18\x01 \x03(\x0e\x32\x19.verifield.v1.SessionStep\x12/\n\x0cstep_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\x12.verifield.v1.Text\x12#\n\x07notices\x18\x04 \x03(\x0b\x32\x12.verifield.v1.Text\x12\x17\n\x0f\x63ustomer_fields\x18\x05 \x03(\t\"\x83\x01\n\x04Text\x12\x0f\n\x07text_id\x18\x01 \x01(\t\x12\x37\n\x0b\x62y_language\x18\x02 \x03(\x0b\x32\".verifield.v1.Text.ByLanguageEntry\x1a\x31\n\x0f\x42yLanguageEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\rOfflinePolicy\x12\x31\n\x0e\x64\x65graded_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rstopped_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0fRetentionPolicy\x12\x34\n\x11\x63onfirmed_records\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\rNumberSegment\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x64igits\x18\x02 \x01(\r\"2\n\x0bMediaPolicy\x12\x0c\n\x04keep\x18\x01 \x03(\t\x12\x15\n\rrecipient_key\x18\x02 \x01(\x0c\"\xa3\x01\n\tDirective\x12\x14\n\x0c\x64irective_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1d.verifield.v1.DirectiveAction\x12\x0e\n\x06reason\x18\x05 \x01(\t*U\n\tTurnsWhen\x12\x1a\n\x16TURNS_WHEN_UNSPECIFIED\x10\x00\x12\x15\n\x11TURNS_WHEN_ALWAYS\x10\x01\x12\x15\n\x11TURNS_WHEN_NEEDED\x10\x02*\xf1\x01\n\x0bSessionStep\x12\x1c\n\x18SESSION_STEP_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STEP_OPERATOR\x10\x01\x12\x18\n\x14SESSION_STEP_CONSENT\x10\x02\x12 \n\x1cSESSION_STEP_EARLIER_RECORDS\x10\x03\x12\x18\n\x14SESSION_STEP_GALLERY\x10\x04\x12\x1e\n\x1aSESSION_STEP_CUSTOMER_DATA\x10\x05\x12\x17\n\x13SESSION_STEP_NOTICE\x10\x06\x12\x1a\n\x16SESSION_STEP_SIGNATURE\x10\x07*\x86\x01\n\x0f\x44irectiveAction\x12 \n\x1c\x44IRECTIVE_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44IRECTIVE_ACTION_LOCK\x10\x01\x12\x1b\n\x17\x44IRECTIVE_ACTION_UNLOCK\x10\x02\x12\x19\n\x15\x44IRECTIVE_ACTION_WIPE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TEXT_BYLANGUAGEENTRY']._loaded_options = None
   _globals['_TEXT_BYLANGUAGEENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONSTEP']._serialized_start=1939
-  _globals['_SESSIONSTEP']._serialized_end=2180
-  _globals['_DIRECTIVEACTION']._serialized_start=2183
-  _globals['_DIRECTIVEACTION']._serialized_end=2317
+  _globals['_TURNSWHEN']._serialized_start=2049
+  _globals['_TURNSWHEN']._serialized_end=2134
+  _globals['_SESSIONSTEP']._serialized_start=2137
+  _globals['_SESSIONSTEP']._serialized_end=2378
+  _globals['_DIRECTIVEACTION']._serialized_start=2381
+  _globals['_DIRECTIVEACTION']._serialized_end=2515
   _globals['_POLICY']._serialized_start=141
   _globals['_POLICY']._serialized_end=591
   _globals['_MATCHPOLICY']._serialized_start=594
   _globals['_MATCHPOLICY']._serialized_end=779
   _globals['_LIVENESSPOLICY']._serialized_start=782
-  _globals['_LIVENESSPOLICY']._serialized_end=1136
-  _globals['_SESSIONPOLICY']._serialized_start=1139
-  _globals['_SESSIONPOLICY']._serialized_end=1344
-  _globals['_TEXT']._serialized_start=1347
-  _globals['_TEXT']._serialized_end=1478
-  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_start=1429
-  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_end=1478
-  _globals['_OFFLINEPOLICY']._serialized_start=1480
-  _globals['_OFFLINEPOLICY']._serialized_end=1596
-  _globals['_RETENTIONPOLICY']._serialized_start=1598
-  _globals['_RETENTIONPOLICY']._serialized_end=1669
-  _globals['_NUMBERSEGMENT']._serialized_start=1671
-  _globals['_NUMBERSEGMENT']._serialized_end=1718
-  _globals['_MEDIAPOLICY']._serialized_start=1720
-  _globals['_MEDIAPOLICY']._serialized_end=1770
-  _globals['_DIRECTIVE']._serialized_start=1773
-  _globals['_DIRECTIVE']._serialized_end=1936
+  _globals['_LIVENESSPOLICY']._serialized_end=1247
+  _globals['_SESSIONPOLICY']._serialized_start=1250
+  _globals['_SESSIONPOLICY']._serialized_end=1455
+  _globals['_TEXT']._serialized_start=1458
+  _globals['_TEXT']._serialized_end=1589
+  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_start=1540
+  _globals['_TEXT_BYLANGUAGEENTRY']._serialized_end=1589
+  _globals['_OFFLINEPOLICY']._serialized_start=1591
+  _globals['_OFFLINEPOLICY']._serialized_end=1707
+  _globals['_RETENTIONPOLICY']._serialized_start=1709
+  _globals['_RETENTIONPOLICY']._serialized_end=1780
+  _globals['_NUMBERSEGMENT']._serialized_start=1782
+  _globals['_NUMBERSEGMENT']._serialized_end=1829
+  _globals['_MEDIAPOLICY']._serialized_start=1831
+  _globals['_MEDIAPOLICY']._serialized_end=1881
+  _globals['_DIRECTIVE']._serialized_start=1884
+  _globals['_DIRECTIVE']._serialized_end=2047
 # @@protoc_insertion_point(module_scope)

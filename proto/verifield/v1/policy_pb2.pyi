@@ -24,6 +24,27 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TurnsWhen:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TurnsWhenEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnsWhen.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TURNS_WHEN_UNSPECIFIED: _TurnsWhen.ValueType  # 0
+    TURNS_WHEN_ALWAYS: _TurnsWhen.ValueType  # 1
+    """After light as well."""
+    TURNS_WHEN_NEEDED: _TurnsWhen.ValueType  # 2
+    """Not when light was answered, a sign of life was seen, and the passive signals leave no doubt."""
+
+class TurnsWhen(_TurnsWhen, metaclass=_TurnsWhenEnumTypeWrapper): ...
+
+TURNS_WHEN_UNSPECIFIED: TurnsWhen.ValueType  # 0
+TURNS_WHEN_ALWAYS: TurnsWhen.ValueType  # 1
+"""After light as well."""
+TURNS_WHEN_NEEDED: TurnsWhen.ValueType  # 2
+"""Not when light was answered, a sign of life was seen, and the passive signals leave no doubt."""
+Global___TurnsWhen: _TypeAlias = TurnsWhen  # noqa: Y015
+
 class _SessionStep:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -188,6 +209,8 @@ class LivenessPolicy(_message.Message):
     REFUSE_VARIANTS_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     MORE_TIME_FACTOR_FIELD_NUMBER: _builtins.int
+    TURNS_WHEN_FIELD_NUMBER: _builtins.int
+    EARLY_PASSIVE_THRESHOLD_FIELD_NUMBER: _builtins.int
     relief_threshold: _builtins.float
     """Relief of a head turn from which on a face counts as solid."""
     turns: _builtins.int
@@ -204,6 +227,10 @@ class LivenessPolicy(_message.Message):
     """Failed attempts with one document within a quarter of an hour, 1 to 10; absent: the device's own."""
     more_time_factor: _builtins.float
     """Of the time limits, for people who need longer, 1 to 5; absent: the device's own."""
+    turns_when: Global___TurnsWhen.ValueType
+    """Whether the head is turned after light also when the verdict stands without; unspecified: the device's own."""
+    early_passive_threshold: _builtins.float
+    """Of the passive signals alone, from which on turns may be left out after light; absent: the device's own."""
     @_builtins.property
     def challenges(self) -> _containers.RepeatedScalarFieldContainer[_attestation_pb2.ChallengeKind.ValueType]:
         """What is asked for; empty asks for light, where the screen can show it, and turns. Light may be left
@@ -222,11 +249,15 @@ class LivenessPolicy(_message.Message):
         refuse_variants: _builtins.bool = ...,
         max_attempts: _builtins.int | None = ...,
         more_time_factor: _builtins.float | None = ...,
+        turns_when: Global___TurnsWhen.ValueType = ...,
+        early_passive_threshold: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_more_time_factor", b"_more_time_factor", "_passive_threshold", b"_passive_threshold", "_score_threshold", b"_score_threshold", "max_attempts", b"max_attempts", "more_time_factor", b"more_time_factor", "passive_threshold", b"passive_threshold", "score_threshold", b"score_threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_early_passive_threshold", b"_early_passive_threshold", "_max_attempts", b"_max_attempts", "_more_time_factor", b"_more_time_factor", "_passive_threshold", b"_passive_threshold", "_score_threshold", b"_score_threshold", "early_passive_threshold", b"early_passive_threshold", "max_attempts", b"max_attempts", "more_time_factor", b"more_time_factor", "passive_threshold", b"passive_threshold", "score_threshold", b"score_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_more_time_factor", b"_more_time_factor", "_passive_threshold", b"_passive_threshold", "_score_threshold", b"_score_threshold", "challenges", b"challenges", "max_attempts", b"max_attempts", "more_time_factor", b"more_time_factor", "passive_threshold", b"passive_threshold", "refuse_variants", b"refuse_variants", "relief_threshold", b"relief_threshold", "require_light", b"require_light", "score_threshold", b"score_threshold", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_early_passive_threshold", b"_early_passive_threshold", "_max_attempts", b"_max_attempts", "_more_time_factor", b"_more_time_factor", "_passive_threshold", b"_passive_threshold", "_score_threshold", b"_score_threshold", "challenges", b"challenges", "early_passive_threshold", b"early_passive_threshold", "max_attempts", b"max_attempts", "more_time_factor", b"more_time_factor", "passive_threshold", b"passive_threshold", "refuse_variants", b"refuse_variants", "relief_threshold", b"relief_threshold", "require_light", b"require_light", "score_threshold", b"score_threshold", "turns", b"turns", "turns_when", b"turns_when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__early_passive_threshold: _TypeAlias = _typing.Literal["early_passive_threshold"]  # noqa: Y015
+    _WhichOneofArgType__early_passive_threshold: _TypeAlias = _typing.Literal["_early_passive_threshold", b"_early_passive_threshold"]  # noqa: Y015
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
     _WhichOneofReturnType__more_time_factor: _TypeAlias = _typing.Literal["more_time_factor"]  # noqa: Y015
@@ -235,6 +266,8 @@ class LivenessPolicy(_message.Message):
     _WhichOneofArgType__passive_threshold: _TypeAlias = _typing.Literal["_passive_threshold", b"_passive_threshold"]  # noqa: Y015
     _WhichOneofReturnType__score_threshold: _TypeAlias = _typing.Literal["score_threshold"]  # noqa: Y015
     _WhichOneofArgType__score_threshold: _TypeAlias = _typing.Literal["_score_threshold", b"_score_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__early_passive_threshold) -> _WhichOneofReturnType__early_passive_threshold | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
     @_typing.overload

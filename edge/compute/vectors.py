@@ -1,0 +1,219 @@
+"""Words of LLVM's language that the compiled networks are written in: vectors of sixteen numbers.
+
+In LLVM's own vectors where no instruction is named: it finds what the machine has. Two kinds of numbers:
+single precision, and bfloat16 with sums in single precision where the processor multiplies pairs of them
+(vdpbf16ps: twice the products in an instruction, half the memory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from llvmlite import ir
+
+LANES = 16
+
+
+class Kind(IntEnum):
+    """How numbers are stored, and how many vectors of channels a tile of a pointwise convolution has."""
+
+    SINGLE = 0
+    """One vector: 7 x 16 sums fill the 16 registers of AVX2 and 28 of NEON's 32."""
+    SINGLE_WIDE = 1
+    """Four vectors: 28 of AVX-512's 32 registers."""
+    BFLOAT = 2
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """bfloat16, which llvmlite does not name."""
+
+    intrinsic_name = "bf16"
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+I8, I16, I32, I64, F32 = (
+    ir.IntType(8),
+    ir.IntType(16),
+    ir.IntType(32),
+    ir.IntType(64),
+    ir.FloatType(),
+)
+FLOATS = ir.VectorType(F32, LANES)
+WORDS = ir.VectorType(I32, LANES)
+SHORTS = ir.VectorType(I16, LANES)
+PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
+
+
+def vectors_of(kind: Kind) -> int:
+    """Vectors of channels in a pointwise tile."""
+    return 1 if kind is Kind.SINGLE else 4
+
+
+def bytes_of(kind: Kind) -> int:
+    """Of a number in memory."""
+    return 2 if kind is Kind.BFLOAT else 4
+
+
+def choose_kind(features: Any) -> Kind:
+    """The fastest for a machine with these features (llvmlite's host features, or any mapping)."""
+    if features.get("avx512bf16") and features.get("avx512vl"):
+        return Kind.BFLOAT
+    return Kind.SINGLE_WIDE if features.get("avx512f") else Kind.SINGLE
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """One instruction's worth of products: what it loads, how its operand is spread, how it is added."""
+
+    kind: Any
+    spread: Callable[[Any], Any]
+    add: Callable[[Any, Any, Any], Any]
+
+
+def multiplier(builder: Any, kind: Kind) -> Multiplier:
+    """For one number of the input (bfloat16: two side by side) times a vector of outputs."""
+    if kind is not Kind.BFLOAT:
+        return Multiplier(
+            FLOATS,
+            lambda address: splat_at(builder, address, F32),
+            lambda total, spread, column: fma(builder, spread, column, total),
+        )
+    dot = declare(builder, "llvm.x86.avx512bf16.dpbf16ps.512", FLOATS, [FLOATS, PAIRS, PAIRS])
+    return Multiplier(
+        PAIRS,
+        lambda address: builder.bitcast(splat_at(builder, address, I32), PAIRS),
+        lambda total, spread, column: builder.call(dot, [total, spread, column]),
+    )
+
+
+def loop(
+    builder: Any, count: Any, starts: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """Run ``body`` for 0, 1, ... below ``count`` (at least once); values are carried in registers."""
+    before = builder.block
+    inside, after = builder.append_basic_block("inside"), builder.append_basic_block("after")
+    builder.branch(inside)
+    builder.position_at_end(inside)
+    index = builder.phi(I64)
+    carried = [builder.phi(start.type) for start in starts]
+    results = body(index, list(carried))
+    following = builder.add(index, number(1))
+    last = builder.block
+    index.add_incoming(number(0), before)
+    index.add_incoming(following, last)
+    for phi, start, result in zip(carried, starts, results, strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(result, last)
+    builder.cbranch(builder.icmp_unsigned("<", following, count), inside, after)
+    builder.position_at_end(after)
+    return results
+
+
+def each(builder: Any, count: Any, body: Callable[[Any], None]) -> None:
+    """Run ``body`` for 0, 1, ... below ``count``; not at all where that is 0."""
+
+    def once(index: Any, _: list[Any]) -> list[Any]:
+        body(index)
+        return []
+
+    with builder.if_then(builder.icmp_unsigned(">", count, number(0))):
+        loop(builder, count, [], once)
+
+
+def prelu(builder: Any, value: Any, slope: Any) -> Any:
+    """What is above 0 as it is, what is below times the slope."""
+    return builder.select(_positive(builder, value), value, builder.fmul(value, slope))
+
+
+def relu(builder: Any, value: Any) -> Any:
+    """What is above 0, else 0."""
+    return builder.select(_positive(builder, value), value, ir.Constant(FLOATS, [0.0] * LANES))
+
+
+def larger(builder: Any, one: Any, other: Any) -> Any:
+    """The larger of each two."""
+    return builder.select(builder.fcmp_ordered(">", one, other), one, other)
+
+
+def _positive(builder: Any, value: Any) -> Any:
+    return builder.fcmp_ordered(">", value, ir.Constant(FLOATS, [0.0] * LANES))
+
+
+def read(builder: Any, kind: Kind, address: Any) -> Any:
+    """Sixteen numbers as they are stored, in single precision."""
+    if kind is not Kind.BFLOAT:
+        return load(builder, address, FLOATS, 0)
+    words = builder.zext(load(builder, address, SHORTS, 0), WORDS)
+    return builder.bitcast(builder.shl(words, ir.Constant(WORDS, [16] * LANES)), FLOATS)
+
+
+def store(builder: Any, kind: Kind, address: Any, vector: int, value: Any) -> None:
+    """Store sixteen numbers as the kind does, as many vectors on."""
+    if kind is Kind.BFLOAT:
+        value = builder.bitcast(builder.fptrunc(value, ir.VectorType(_BFloat(), LANES)), SHORTS)
+    stored = builder.store(value, pointer(builder, address, value.type, LANES * bytes_of(kind) * vector))
+    stored.align = 4
+
+
+def fma(builder: Any, left: Any, right: Any, total: Any) -> Any:
+    """Left times right plus total, rounded once."""
+    return builder.call(declare(builder, "llvm.fma.v16f32", FLOATS, [FLOATS] * 3), [left, right, total])
+
+
+def declare(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    """An intrinsic of LLVM's."""
+    return builder.module.declare_intrinsic(name, (), ir.FunctionType(result, arguments))
+
+
+def number(value: int) -> Any:
+    """A constant, of 64 bits."""
+    return ir.Constant(I64, value)
+
+
+def pointer(builder: Any, address: Any, kind: Any, offset: int) -> Any:
+    """To what lies so many bytes behind an address."""
+    return builder.inttoptr(builder.add(address, number(offset)), kind.as_pointer())
+
+
+def load(builder: Any, address: Any, kind: Any, offset: int) -> Any:
+    """What lies there; it need not lie at a multiple of its size."""
+    loaded = builder.load(pointer(builder, address, kind, offset))
+    loaded.align = 4
+    return loaded
+
+
+def splat_at(builder: Any, address: Any, kind: Any) -> Any:
+    """What lies there, sixteen times."""
+    one = load(builder, address, kind, 0)
+    vector = ir.VectorType(kind, LANES)
+    undefined = ir.Constant(vector, ir.Undefined)
+    placed = builder.insert_element(undefined, one, ir.Constant(I32, 0))
+    return builder.shuffle_vector(placed, undefined, ir.Constant(WORDS, [0] * LANES))
+
+
+def emit_take(builder: Any, address: Any) -> Any:
+    """Emit the next number of a counter (int64) that threads share."""
+    return builder.atomic_rmw("add", pointer(builder, address, I64, 0), number(1), "acq_rel")
+
+
+def emit_look(builder: Any, address: Any) -> Any:
+    """Emit what such a counter shows."""
+    return builder.load_atomic(pointer(builder, address, I64, 0), "acquire", 8)
+
+
+def emit_yield(builder: Any) -> None:
+    """Emit a word to the system that another thread may have the processor."""
+    function = ir.FunctionType(I32, [])
+    known = builder.module.globals.get("sched_yield")
+    builder.call(known or ir.Function(builder.module, function, "sched_yield"), [])

@@ -1,0 +1,149 @@
+"""What the device itself adds to a session of the counter: the card, the comparison, the signature's picture.
+
+All on the office's thread or pure; nothing of it is written anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import closing
+
+import cv2
+import numpy as np
+from PIL import Image as PilImage
+
+from edge.documents import open_card_reader
+from edge.errors import InputError
+from edge.kiosk.counter_steps import LONG_TERM, EdgeCard
+from edge.kiosk.office import Office
+from edge.kiosk.replies import parse_signature, signature_empty
+from edge.kiosk.stream import Hub
+from edge.match.score import match
+from edge.model import Colour, Face, Image, PeripheralKind, Prompt
+from edge.policy import MatchThreshold
+from edge.screen import open_screens
+from edge.vision import Vision
+from verifield.v1 import coop_service_pb2 as pb
+
+CARD_S = 30.0
+DOMAIN = "live/authority_photo"
+
+MAX_PHOTO_BYTES = 256 * 1024
+MAX_PHOTO_PIXELS = 2_000_000
+"""Of an authority's photograph: far more than any register keeps."""
+
+CARD_PROMPTS_BESIDE = (Prompt.LIFT_CARD, Prompt.PLUG_IN_READER)
+"""What the reader wants beside the card, for which the service has a prompt of its own."""
+
+PEN_SHARE = 1 / 60
+"""Of the pad's shorter side: as thick as the pad draws it."""
+
+
+class _CardPrompts:
+    """What the reader wants of the card, told to the page: a card that was read before is lifted first."""
+
+    can_light = False
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def show(self, prompt: Prompt) -> None:
+        self._hub.tell(card_prompt=prompt.value if prompt in CARD_PROMPTS_BESIDE else "")
+
+    def light(self, colour: Colour | None) -> None: ...
+
+
+def read_card(office: Office, hub: Hub) -> EdgeCard:
+    """Read the card that lies on the reader, or is laid on it now; what to do with it is said on the page.
+
+    Raises:
+        HardwareError: NO_READER, NO_CARD and the like.
+        InputError: the card is there but not readable or not genuine; NO_CHIP_PHOTO.
+    """
+    pinned = office.state.pinned(PeripheralKind.READER)
+    config = office.config
+    screen = open_screens(config.language, config.screen_url, page=_CardPrompts(hub))
+    try:
+        with closing(open_card_reader(config, pinned=pinned)) as reader:
+            document = reader.read_document(CARD_S, screen)
+    finally:
+        hub.tell(card_prompt="")
+    if document.photo is None:
+        raise InputError(
+            "NO_CHIP_PHOTO",
+            "Nothing here can decode the photo in the card's chip, which the authority is asked about.",
+            hint="Set photo_decoder, and the maker's library.",
+        )
+    return EdgeCard(
+        document.number,
+        document.name,
+        document.issuer,
+        document.valid_from.isoformat(),
+        document.valid_to.isoformat() if document.valid_to else LONG_TERM,
+        cv2.imencode(".jpg", document.photo)[1].tobytes(),
+    )
+
+
+def is_same_face(vision: Vision, live: Image, photo: bytes, *, threshold: MatchThreshold) -> bool:
+    """Whether the face of a best shot (uint8 [height, width, 3], BGR) is that of the authority's photograph.
+
+    What cannot be compared is no match: the answer can only make things worse, and the authority is asked
+    besides.
+    """
+    reference = _decode(photo)
+    faces = vision.detect(live)
+    if reference is None or not faces:
+        return False
+    try:
+        template = vision.embed_chip_photo(reference)
+    except InputError:
+        return False
+    probe = vision.embed(live, max(faces, key=_size))
+    return match(probe, template, threshold=threshold, domain=DOMAIN).matched
+
+
+def written_signature(given: dict[str, object]) -> tuple[pb.SignatureStrokes, bytes]:
+    """What was written on the pad, as strokes and as the picture of them (PNG).
+
+    Raises:
+        InputError: BAD_REQUEST, or SIGNATURE_EMPTY: a typed name is none at a bank.
+    """
+    value = json.loads(parse_signature(given) or b"{}")
+    if value.get("kind") != "strokes":
+        raise signature_empty()
+    strokes = pb.SignatureStrokes(width=value["width"], height=value["height"])
+    earliest = 0
+    for stroke in value["strokes"]:
+        line = strokes.strokes.add()
+        for x, y, milliseconds in stroke:
+            earliest = max(earliest, milliseconds)  # the page's clock may be set back in between
+            line.points.add(x=x, y=y, time_ms=earliest)
+    return strokes, draw_strokes(strokes)
+
+
+def draw_strokes(strokes: pb.SignatureStrokes) -> bytes:
+    """The whole pad as a PNG, dark on white."""
+    pad = np.full((strokes.height, strokes.width), 255, np.uint8)
+    pen = max(2, round(min(strokes.width, strokes.height) * PEN_SHARE))
+    for stroke in strokes.strokes:
+        way = np.array([(point.x, point.y) for point in stroke.points], np.int32).reshape(-1, 1, 2)
+        cv2.polylines(pad, [way], False, 0, pen, cv2.LINE_AA)
+    return cv2.imencode(".png", pad)[1].tobytes()
+
+
+def _decode(photo: bytes) -> Image | None:
+    """An authority's photograph, JPEG or PNG; None for what is none, or too large."""
+    if not photo or len(photo) > MAX_PHOTO_BYTES:
+        return None
+    try:
+        with PilImage.open(io.BytesIO(photo), formats=("JPEG", "PNG")) as opened:
+            if opened.width * opened.height > MAX_PHOTO_PIXELS:  # known before a pixel is decoded
+                return None
+            return np.ascontiguousarray(np.asarray(opened.convert("RGB"), np.uint8)[:, :, ::-1])
+    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError):
+        return None
+
+
+def _size(face: Face) -> float:
+    return float(face.box[2] * face.box[3])
