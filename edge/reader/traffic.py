@@ -11,7 +11,7 @@ from edge.reader.dialogue import ASKS
 from edge.reader.link import Reply
 from edge.reader.status import SUCCESSES, failure
 
-TRAFFIC = 5
+TRAFFIC = 7  # 5 is what uvicorn names TRACE, in the same process
 logging.addLevelName(TRAFFIC, "TRAFFIC")
 
 _log = logging.getLogger("edge.reader.traffic")

@@ -9,6 +9,7 @@ import pytest
 
 from edge.liveness.calibration import PassiveCalibration
 from edge.liveness.training.fitting import (
+    ALIKE,
     KNOWN,
     PRIORS,
     STATED_BPCER,
@@ -76,7 +77,7 @@ def test_what_was_fitted_is_read_back(calibration: PassiveCalibration) -> None:
     read = PassiveCalibration.parse(text)
     assert read.kinds == calibration.kinds
     assert read.points == calibration.points
-    assert (read.alike, read.alike_weight) == (calibration.alike, calibration.alike_weight)
+    assert read.alike == calibration.alike == ALIKE
     for cue, curve in calibration.curves.items():
         assert dataclasses.astuple(read.curves[cue])[1:] == pytest.approx(
             dataclasses.astuple(curve)[1:], abs=1e-4
