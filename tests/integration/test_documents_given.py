@@ -45,7 +45,6 @@ from tests.support.paper_card import FONT, FONT_MISSING, PaperCard, draw_back, d
 from tests.support.policies import sample_policy
 from verifield.policy import encode_policy
 from verifield.v1 import attestation_pb2 as pb
-from verifield.v1 import policy_pb2
 from verifield_sim import portraits
 from verifield_sim.cards import Card, card_for
 from verifield_sim.scenario import CardSpec, PersonSpec, Scenario
@@ -138,7 +137,7 @@ def signed_policy(*, printed: bool) -> Policy:
     message.session.ClearField("consent")
     del message.session.notices[:]
     del message.session.customer_fields[:]
-    message.liveness.challenges[:] = [policy_pb2.CHALLENGE_KIND_TURNS]  # light wants frames at their time
+    message.liveness.challenges[:] = [pb.CHALLENGE_KIND_TURNS]  # light wants frames at their time
     message.liveness.turns = 2
     del message.media.keep[:]
     message.media.recipient_key = b""
