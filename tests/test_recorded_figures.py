@@ -147,3 +147,13 @@ def test_the_first_page_of_a_long_queue_comes_at_once() -> None:
     for run in runs:
         assert run["tasks"] == 100_000
         assert max(one["first"]["p99_ms"] for one in run["grpc"].values()) < 50
+
+
+def test_holders_sign_in_and_ask_as_often_as_is_required() -> None:
+    """On two cores shared with the load; passwords at the cheapest cost."""
+    runs = recorded("accounts")["runs"]
+    assert set(runs) == {"SQLite", "PostgreSQL"}
+    for kinds in runs.values():
+        assert kinds["login"]["per_second"] >= 200
+        assert kinds["status"]["per_second"] >= 2_000
+        assert kinds["status"]["calls"] >= 40_000
