@@ -3,7 +3,7 @@
 # is broken fails again (and what hypothesis found is tried again first), what met a busy machine does not. That
 # is told in the last lines, because such a test, or the race that it found, wants mending.
 set -uo pipefail
-MOST=8
+MOST=5
 cd "$(dirname "$0")/.."
 # Tests wait for processes, ports and clocks half of their time: three for two processors keep these busy, where
 # there are 2 GiB of memory for each. More would be sooner done, and late for each other's time limits.
