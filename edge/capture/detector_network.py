@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +22,7 @@ from edge.capture import detector_kernels as kernels
 from edge.capture.detector_answers import ANSWERS, FOUND, read_answers
 from edge.capture.detector_graph import STRIDES, Layer, Layers, UnsupportedGraph, read_layers
 from edge.compute.compiling import COMPILED
+from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
 from edge.compute.packing import ALIGNMENT, Octets, Packed, aligned, give_memory_back
 from edge.compute.vectors import LANES, Kind, bytes_of, choose_kind, vectors_of
@@ -219,13 +221,7 @@ class Network:
         image = np.ascontiguousarray(image)
         plan = self._plan_for(step_up(image.shape[0]), step_up(image.shape[1]))
         plan.counters[:] = 0
-        helping = [self._helpers.submit(self._take_part, image, plan, strip) for strip in plan.strips[1:]]
-        try:
-            self._take_part(image, plan, plan.strips[0])
-        finally:  # nobody may still be at work when the next picture comes
-            for one in helping:
-                if not one.cancel():
-                    one.result()
+        share(self._helpers, partial(self._take_part, image, plan), plan.strips)
         return plan
 
     def _take_part(self, image: Image, plan: _Plan, strip: Octets) -> None:

@@ -25,7 +25,7 @@ __all__ = [
 _door: Any = _numba
 
 COMPILED = not _door.config.DISABLE_JIT
-"""False under NUMBA_DISABLE_JIT: then onnxruntime runs the network."""
+"""False under NUMBA_DISABLE_JIT: then onnxruntime runs the networks, and numpy compares with a gallery."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

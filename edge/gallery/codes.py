@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.gallery.compiling import compiled
+from edge.compute.compiling import compiled
 from edge.gallery.vector_ir import BLOCK_BYTES, CODE_BYTES, ROWS, STEPS
 
 SIZE = 128

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 
+from edge.compute.compiling import COMPILED, RequireLiteralValue, compiled, intrinsic, literally, types
 from edge.gallery.codes import SIZE
-from edge.gallery.compiling import COMPILED, RequireLiteralValue, compiled, intrinsic, literally, types
 from edge.gallery.vector_ir import CODE_BYTES, ROWS, STEPS, Path, emit_block, emit_prefetch, emit_second
 
 SLACK = np.float32(1e-5)

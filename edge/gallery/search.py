@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import binding
 
+from edge.compute.compiling import COMPILED
+from edge.compute.crew import share
 from edge.gallery.codes import SIZE, Codes, Floats
-from edge.gallery.compiling import COMPILED
 from edge.gallery.kernels import CHUNK, GROUP, LARGEST, exact_scores, scanner
 from edge.gallery.vector_ir import ROWS, STEPS, Path, choose_path
 
@@ -169,21 +170,18 @@ def _pass_over(
     bounds = [len(codes) * number // count for number in range(count + 1)]
     pieces = deque((a, b) for a, b in pairwise(bounds) if b > a)
 
-    def work() -> list[tuple[npt.NDArray[np.int32], Rows, Floats, Floats]]:
-        own, heaps, results = reach.copy(), _heaps(prepared, k), []
+    results: list[tuple[npt.NDArray[np.int32], Rows, Floats, Floats]] = []
+
+    def work(_helper: int) -> None:
+        own, heaps = reach.copy(), _heaps(prepared, k)
         while pieces:
             try:
                 piece = pieces.popleft()
             except IndexError:  # another thread was quicker
                 break
             results.append(_scan(codes, prepared, own, heaps, piece, path=path))
-        return results
 
-    others = [_helpers().submit(work) for _ in range(threads - 1)]
-    results = work()
-    for other in others:
-        if not other.cancel():  # one that has not begun finds nothing left
-            results += other.result()
+    share(_helpers(), work, range(threads))
     if not results:
         return np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), reach
     who, rows, uppers, bars = zip(*results, strict=True)

@@ -21,6 +21,7 @@ from llvmlite import binding
 from onnx import numpy_helper
 
 from edge.compute.compiling import COMPILED
+from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
 from edge.compute.packing import ALIGNMENT, Floats, Octets, Packed, aligned, give_memory_back
 from edge.compute.vectors import LANES, Kind, choose_kind
@@ -232,13 +233,7 @@ class Network:
         with self._lock:
             self._picture[1:-1, 1:-1] = self._pixels[aligned]
             self._counters[:] = 0
-            helping = [self._helpers.submit(self._take_part, strip) for strip in self._strips[1:]]
-            try:
-                self._take_part(self._strips[0])
-            finally:  # nobody may still be at work when the next face comes
-                for one in helping:
-                    if not one.cancel():
-                        one.result()
+            share(self._helpers, self._take_part, self._strips)
             return np.asarray(self._sums.sum(axis=0) + self._bias, np.float32)
 
     def _take_part(self, strip: Octets) -> None:
