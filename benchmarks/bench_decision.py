@@ -59,7 +59,7 @@ WHOLE_NOTE = (
     "OpenCV runs the same two networks (FaceDetectorYN and FaceRecognizerSF, default engine); it does not"
     ' choose among faces and does not judge quality. "Time over ours" is the median of the ratios within'
     " each round. The bare networks are the floor of the present design: onnxruntime with the product's"
-    " options and inputs that are ready. There is no passive liveness network yet, so none is counted."
+    " options and inputs that are ready. Passive liveness is measured elsewhere (bench_liveness)."
 )
 
 Lap = Callable[[str], None]

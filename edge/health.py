@@ -1,7 +1,7 @@
 """How the device is: what stands against a session, and what will before long. Pure; never kinder than true.
 
 DEVICE_LOCKED, DEVICE_STOPPED, POLICY_DAMAGED,
-CERTIFICATE_EXPIRED, CLOCK_WRONG, DISK_RESERVE,
+POLICY_INCOMPLETE, CERTIFICATE_EXPIRED, CLOCK_WRONG, DISK_RESERVE,
 QUEUE_UNUSABLE, QUEUE_STUCK, RECEIPT_OVERDUE,
 DELIVERY_HALTED                                     no session, or none that counts
 DEVICE_DEGRADED, POLICY_EXPIRED, POLICY_MISSING,
@@ -10,7 +10,8 @@ QUEUE_WAITS, RECORDS_REFUSED, RECORDS_DAMAGED,
 RECORDS_LEFT, RECEIPT_LATE, DELIVERY_SILENT,
 DELIVERY_TROUBLE, NEWS_REFUSED                      somebody should look
 
-What is wrong with the key, the camera, the reader or the models is told by the code of the fault itself.
+What is wrong with the key, the camera, the reader, the models or the gallery is told by the code of the
+fault itself.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge.attest.clock import MAX_DRIFT, TimeBounds
+from edge.errors import SetupError
 from edge.lease import Lease
 from edge.model import Standing
 from edge.outbox.records import OutboxStats
 from edge.outbox.space import Space, SpaceVerdict
 from edge.policy import BUILT_IN_VERSION, Policy
+from edge.session.plan import plan_session
 from edge.state.records import RefusedItem
 from verifield.v1.attestation_pb2 import TIME_QUALITY_SUSPECT
 
@@ -41,6 +44,7 @@ BAD = frozenset(
         "DEVICE_LOCKED",
         "DEVICE_STOPPED",
         "POLICY_DAMAGED",
+        "POLICY_INCOMPLETE",
         "CERTIFICATE_EXPIRED",
         "CLOCK_WRONG",
         "DISK_RESERVE",
@@ -91,7 +95,8 @@ class Queue:
 class Health:
     """``policy``: None where it is damaged; ``lease`` is then that of the built-in one.
 
-    ``certificates``: name and end of each. Parts and ``delivery``: None where nobody has looked.
+    ``certificates``: name and end of each. Parts and ``delivery``: None where nobody has looked; ``gallery``
+    also where the device has none and needs none.
     """
 
     lease: Lease
@@ -104,6 +109,7 @@ class Health:
     camera: PartLook | None = None
     reader: PartLook | None = None
     models: PartLook | None = None
+    gallery: PartLook | None = None
     delivery: DeliveryLook | None = None
 
 
@@ -118,6 +124,7 @@ def judge_health(health: Health) -> tuple[str, ...]:
         "DEVICE_LOCKED": lease.standing is Standing.LOCKED,
         "DEVICE_STOPPED": lease.standing is Standing.STOPPED,
         "POLICY_DAMAGED": policy is None,
+        "POLICY_INCOMPLETE": policy is not None and not _can_be_held(policy),
         "CERTIFICATE_EXPIRED": any(end < bounds.likely for end in ends),
         "CLOCK_WRONG": bounds.wall < bounds.not_before - MAX_DRIFT,
         "DISK_RESERVE": verdict is SpaceVerdict.STOP,
@@ -142,18 +149,31 @@ def judge_health(health: Health) -> tuple[str, ...]:
     return (*grave, *(code for code, works in faults if works), *(code for code in found if code not in BAD))
 
 
+def _can_be_held(policy: Policy) -> bool:
+    """Whether its steps have what they show; how long a device waits does not matter for that."""
+    try:
+        plan_session(policy, card_timeout_s=0, capture_timeout_s=0)
+    except SetupError:
+        return False
+    return True
+
+
 def _parts(health: Health) -> list[PartLook]:
-    return [one for one in (health.key, health.camera, health.reader, health.models) if one is not None]
+    parts = (health.key, health.camera, health.reader, health.models, health.gallery)
+    return [one for one in parts if one is not None]
 
 
 def _waiting(health: Health) -> dict[str, bool]:
-    """How long records have waited, first for the cloud to have them, then for its receipt."""
+    """How long records have waited, first for the cloud to have them and their files, then for its receipt.
+
+    A receipt covers all that came before it: where it never came, the oldest record without one tells.
+    """
     stats, policy, now = health.queue.stats, health.policy or Policy(), health.bounds.likely
     if stats is None:
         return {}
     stuck, long = policy.offline.degraded_after, min(WAITS_LONG, policy.offline.degraded_after)
-    waits = now - stats.oldest_pending if stats.oldest_pending is not None else timedelta(0)
-    since = stats.last_receipt_time
+    waits = now - (stats.oldest_waiting or now)
+    since = stats.oldest_delivered or stats.last_receipt_time
     unreceipted = now - since if stats.delivered and since is not None else timedelta(0)
     return {
         "QUEUE_STUCK": waits > stuck,

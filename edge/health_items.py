@@ -46,6 +46,7 @@ ITEM_NAMES: Mapping[str, Mapping[Language, str]] = MappingProxyType(
         "camera": {"zh": "摄像头", "es": "Cámara", "en": "Camera"},
         "reader": {"zh": "读卡器", "es": "Lector de documentos", "en": "Card reader"},
         "models": {"zh": "人脸模型", "es": "Modelos faciales", "en": "Face models"},
+        "gallery": {"zh": "图库", "es": "Galería", "en": "Gallery"},
         "disk": {"zh": "磁盘", "es": "Disco", "en": "Disk"},
         "queue": {"zh": "待发送记录", "es": "Registros en espera", "en": "Records that wait"},
         "receipt": {"zh": "最近回执", "es": "Último recibo", "en": "Last receipt"},
@@ -55,12 +56,16 @@ ITEM_NAMES: Mapping[str, Mapping[Language, str]] = MappingProxyType(
 )
 """In the order in which they are shown."""
 
+OPTIONAL = frozenset({"gallery"})
+"""Left out where nobody has looked: most devices have none."""
+
 _ITEM_OF: Mapping[str, str] = MappingProxyType(
     {
         "DEVICE_LOCKED": "device",
         "DEVICE_STOPPED": "device",
         "DEVICE_DEGRADED": "device",
         "POLICY_DAMAGED": "policy",
+        "POLICY_INCOMPLETE": "policy",
         "POLICY_EXPIRED": "policy",
         "POLICY_MISSING": "policy",
         "CLOCK_WRONG": "clock",
@@ -83,7 +88,7 @@ _ITEM_OF: Mapping[str, str] = MappingProxyType(
         "NEWS_REFUSED": "news",
     }
 )
-_PARTS = ("key", "camera", "reader", "models")
+_PARTS = ("key", "camera", "reader", "models", "gallery")
 """What is looked at from outside; their problems are the codes of the faults that were met."""
 
 _WELL: Mapping[Language, str] = {"zh": "正常", "es": "Correcto", "en": "Good"}
@@ -100,6 +105,8 @@ def health_items(health: Health) -> tuple[HealthItem, ...]:
     values = _values(health)
     items = []
     for name, codes in by_name.items():
+        if name in OPTIONAL and parts[name] is None:
+            continue
         if name in parts:
             items.append(_part_item(name, parts[name]))
         elif name == "delivery" and health.delivery is None:
@@ -158,7 +165,7 @@ def _values(health: Health) -> dict[str, str]:
     if space is not None:
         values["disk"] = f"{space.free_bytes * 100 // max(1, space.total_bytes)} %"
     if stats is not None:
-        oldest = f", {in_days(now - stats.oldest_pending)}" if stats.oldest_pending else ""
+        oldest = f", {in_days(now - stats.oldest_waiting)}" if stats.oldest_waiting else ""
         values["queue"] = f"{stats.pending}{oldest}"
         if stats.last_receipt_time is not None:
             values["receipt"] = stats.last_receipt_time.isoformat(timespec="minutes")

@@ -99,8 +99,13 @@ def _figures(registry: CollectorRegistry, health: Health) -> None:
         records.labels(state).set(getattr(stats, state))
     _set(registry, "records_elsewhere", "Of earlier identities, without receipt.", health.queue.left)
     _set(registry, "media_pending", "Pictures that wait for the cloud.", stats.media_pending)
-    age = (now - stats.oldest_pending).total_seconds() if stats.oldest_pending else 0.0
-    _set(registry, "queue_age_seconds", "Age of the oldest record that the cloud does not have.", age)
+    for name, lacks, oldest in (
+        ("queue", "does not have.", stats.oldest_pending),
+        ("media", "has without all of its pictures.", stats.oldest_media),
+        ("unreceipted", "has without a receipt for it.", stats.oldest_delivered),
+    ):
+        age = (now - oldest).total_seconds() if oldest else 0.0
+        _set(registry, f"{name}_age_seconds", f"Age of the oldest record that the cloud {lacks}", age)
     if stats.last_receipt_time is not None:
         _set(
             registry,

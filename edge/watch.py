@@ -9,22 +9,32 @@ from pathlib import Path
 
 from cryptography import x509
 
+from edge.answers import Step
 from edge.app import open_identity, open_outbox, open_state, outbox_path
 from edge.attest.clock import SystemClock, bounded_now
 from edge.attest.identity import DeviceIdentity
-from edge.capture.video_devices import VIDEO_CLASS, list_video_devices
+from edge.capture.video_devices import (
+    VIDEO_CLASS,
+    choose_by_serial,
+    is_virtual,
+    list_video_devices,
+    parse_serial,
+)
 from edge.config import EdgeConfig
-from edge.errors import EdgeError
+from edge.errors import EdgeError, HardwareError
+from edge.gallery.faults import STORE
+from edge.gallery.home import gallery_key, gallery_path
 from edge.health import DeliveryLook, Health, PartLook, Queue
 from edge.heartbeat import SYNC_BEAT, read_beat
 from edge.lease import read_lease
-from edge.model import PeripheralKind
+from edge.model import CameraAssurance
+from edge.models.manifest import Role
 from edge.models.store import ModelState, ModelStore
 from edge.outbox.older import undelivered_elsewhere
 from edge.policy import Policy
 from edge.ports import Clock
-from edge.reader.checkup import Level
 from edge.reader.search import stable_ports
+from edge.sqlite import storage_errors
 from edge.state.store import StateStore
 from verifield.certificates import load_roots, parse_certificate
 
@@ -42,6 +52,7 @@ class Parts:
     camera: PartLook | None = None
     reader: PartLook | None = None
     models: PartLook | None = None
+    gallery: PartLook | None = None
 
 
 NO_PARTS = Parts()
@@ -70,23 +81,25 @@ def look_at_device(
             identity,
             state,
             clock,
-            parts=look_at_parts(config, identity, camera=camera, reader=reader),
+            parts=look_at_parts(config, identity, state, camera=camera, reader=reader),
         )
 
 
 def look_at_parts(
     config: EdgeConfig,
     identity: DeviceIdentity,
+    state: StateStore,
     *,
     camera: PartLook | None = None,
     reader: PartLook | None = None,
 ) -> Parts:
     """Look at the parts from outside, where nobody knows better."""
     return Parts(
-        look_at_key(identity),
+        look_at_key(identity, state),
         camera or look_at_camera(config),
         reader or look_at_port(config),
         look_at_models(config),
+        look_at_gallery(config, identity),
     )
 
 
@@ -101,6 +114,9 @@ def look(
     """Look at what is open; errors as :func:`look_at_device`."""
     roots = load_roots(identity.root_pem)
     policy = _policy(state, roots)
+    gallery = parts.gallery
+    if gallery is None and parts != NO_PARTS and policy is not None and Step.GALLERY in policy.session.steps:
+        gallery = PartLook("GALLERY_MISSING")
     lease = read_lease(
         state,
         clock,
@@ -125,82 +141,122 @@ def look(
         camera=parts.camera,
         reader=parts.reader,
         models=parts.models,
+        gallery=gallery,
         delivery=look_at_delivery(config, clock),
     )
 
 
-def look_at_key(identity: DeviceIdentity) -> PartLook:
-    """Whether the key is there, and the one that the device was enrolled with; nothing is signed."""
+def look_at_key(identity: DeviceIdentity, state: StateStore) -> PartLook:
+    """Whether the key is there, and the one that the device was enrolled with; nothing is signed.
+
+    And whether it opens what the device knows of its operators and tasks: without them nobody signs in.
+    """
     try:
         identity.open_signer()
+        state.check_key()
     except EdgeError as error:
         return _fault(error)
     return PartLook(value=identity.key_protection.value)
 
 
-def look_at_camera(config: EdgeConfig) -> PartLook:
-    """From outside, so that whoever uses the camera is not disturbed: is there one that this user may open?
+def look_at_camera(
+    config: EdgeConfig, *, video_class: Path = VIDEO_CLASS, devices: Path = Path("/dev")
+) -> PartLook:
+    """From outside, so that whoever uses the camera is not disturbed: is the one that is meant there, and may
+    this user open it?
 
-    Cameras that are reached by an address are not called: only a session, or the doctor, can tell.
+    Cameras that are reached by an address are not called: only a session, or the doctor, can tell. A session
+    refuses them, and those that a program feeds, unless trials allow it.
     """
     scheme, _, rest = config.camera.partition(":")
     if scheme != "v4l2" and not config.camera.startswith("/dev/"):
-        return PartLook(value=scheme, works=True, code="CAMERA_NOT_LOCAL")
+        allowed = config.allow_simulated_camera
+        return PartLook("CAMERA_NOT_LOCAL" if allowed else "CAMERA_NOT_ALLOWED", works=allowed, value=scheme)
     address = config.camera if config.camera.startswith("/dev/") else rest
-    devices = [Path("/dev") / device.node for device in list_video_devices(VIDEO_CLASS)]
-    wanted = [Path(address)] if address.startswith("/dev/") else devices
-    there = [path for path in wanted if path.exists()]
-    if not there:
+    try:
+        path = _camera_path(address, video_class, devices)
+    except HardwareError as error:
+        return _fault(error)
+    if not path.exists():
         return PartLook("NO_CAMERA")
-    if not any(os.access(path, os.R_OK | os.W_OK) for path in there):
+    if not os.access(path, os.R_OK | os.W_OK):
         return PartLook("CAMERA_DENIED")
-    return PartLook(value=str(there[0]))
+    seen = video_class / path.resolve().name
+    if (not seen.exists() or is_virtual(seen)) and not config.allow_simulated_camera:
+        return PartLook("CAMERA_NOT_ALLOWED", value=str(path))
+    return PartLook(value=str(path))
+
+
+def _camera_path(address: str, video_class: Path, devices: Path) -> Path:
+    """What ``edge.capture.camera_v4l2`` would open; another camera is no camera."""
+    serial = parse_serial(address)
+    if serial is not None:
+        return devices / choose_by_serial(list_video_devices(video_class), serial).node
+    return devices / f"video{address}" if address.isdigit() else Path(address)
 
 
 def try_camera(config: EdgeConfig, clock: Clock | None = None) -> PartLook:
-    """Open the camera and wait for a frame."""
+    """Open the camera and wait for a frame, which a session would judge."""
     from edge.capture.sources import open_camera  # noqa: PLC0415 - loads the image library
 
     try:
         with closing(open_camera(config.camera, clock=clock or SystemClock())) as camera:
             frame = camera.read(FRAME_TIMEOUT_S)
             height, width = frame.pixels.shape[:2]
-            return PartLook(value=f"{width}x{height}, {camera.assurance.value}")
+            seen = f"{width}x{height}, {camera.assurance.value}"
+            if camera.assurance is CameraAssurance.SIMULATED and not config.allow_simulated_camera:
+                return PartLook("CAMERA_NOT_ALLOWED", value=seen)
+            return PartLook(value=seen)
     except EdgeError as error:
         return replace(_fault(error), works=error.code == "CAMERA_BUSY")
 
 
 def look_at_port(config: EdgeConfig) -> PartLook:
-    """From outside: is there a port, and may this user use it? No byte is sent."""
+    """From outside: is there a port, and may this user use it? No byte is sent.
+
+    A reader whose photos nothing here decodes works, and verifies nobody.
+    """
     ports = stable_ports() if config.reader_port == "auto" else [config.reader_port]
     there = [port for port in ports if Path(port).exists()]
     if not there:
         return PartLook("NO_READER")
     usable = [port for port in there if os.access(port, os.R_OK | os.W_OK)]
-    return PartLook(value=usable[0]) if usable else PartLook("READER_FORBIDDEN")
+    if not usable:
+        return PartLook("READER_FORBIDDEN")
+    return PartLook("PHOTO_DECODER" if config.photo_decoder == "none" else "", works=True, value=usable[0])
 
 
-def try_reader(config: EdgeConfig, state: StateStore | None = None) -> PartLook:
-    """Ask the reader; the gravest finding counts."""
-    from edge.documents import check_up_reader  # noqa: PLC0415 - loads the image library
-
-    pinned = state.pinned(PeripheralKind.READER) if state is not None else ""
-    findings = list(check_up_reader(config, pinned=pinned))
-    for level in (Level.FAIL, Level.WARN):
-        for finding in findings:
-            if finding.level is level:
-                return PartLook(finding.check, finding.what, finding.hint, works=level is Level.WARN)
-    return PartLook(value=findings[-1].what if findings else "")
-
-
-def look_at_models(config: EdgeConfig) -> PartLook:
-    """Whether all models that a session needs are there; reads no file."""
+def look_at_models(config: EdgeConfig, *, read: bool = False) -> PartLook:
+    """Whether all models that a session needs are there; to ``read``: each file's digest is checked too."""
     try:
-        states = ModelStore.open(config.models_dir).list()
+        store = ModelStore.open(config.models_dir)
+        states = store.verify() if read else store.list()
     except EdgeError as error:
         return _fault(error)
-    missing = [one.entry.name for one in states if one.entry.default and one.state is not ModelState.READY]
-    return PartLook("MODEL_MISSING", value=", ".join(missing)) if missing else PartLook()
+    for code, state in (("MODEL_MISSING", ModelState.MISSING), ("MODEL_DIGEST", ModelState.DAMAGED)):
+        names = [one.entry.name for one in states if one.entry.default and one.state is state]
+        if names:
+            return PartLook(code, value=", ".join(names))
+    return PartLook()
+
+
+def look_at_gallery(config: EdgeConfig, identity: DeviceIdentity) -> PartLook | None:
+    """Whether the gallery opens with this device's key, also beside whoever uses it, and holds templates that
+    today's faces can be compared with; None: there is none.
+    """
+    path = gallery_path(config.data_dir)
+    try:
+        with storage_errors(STORE):  # a folder that is another user's ends no look
+            if not path.exists():
+                return None
+        from edge.gallery.glance import glance  # noqa: PLC0415 - loads the compiler
+
+        header = glance(path, gallery_key(config.data_dir, identity.key_store))
+        models = [one.entry for one in ModelStore.open(config.models_dir).list() if one.entry.default]
+    except EdgeError as error:
+        return _fault(error)
+    used = {entry.sha256 for entry in models if entry.role == Role.EMBEDDING}
+    return PartLook("" if header.model_sha256.hex() in used else "MODEL_MISMATCH")
 
 
 def look_at_delivery(config: EdgeConfig, clock: Clock) -> DeliveryLook | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,7 @@ FILES = {
     "verifield-edge.sysusers": "usr/lib/sysusers.d/verifield-edge.conf",
     "verifield-edge.tmpfiles": "usr/lib/tmpfiles.d/verifield-edge.conf",
     "70-verifield-edge.rules": "usr/lib/udev/rules.d/70-verifield-edge.rules",
+    "71-verifield-edge-sticks.rules": "usr/lib/udev/rules.d/71-verifield-edge-sticks.rules",
     "journald@verifield.conf": "etc/systemd/journald@verifield.conf",
     "verifield-edge.toml": "etc/verifield/verifield-edge.toml",
 }
@@ -57,8 +59,14 @@ DOCUMENTS = (
     "configuration.md",
     "privacy.md",
     "threat-model.md",
+    "kiosk.md",
     "guide-agent.md",
+    "guide-clerk.en.md",
+    "guide-clerk.es.md",
+    "guide-clerk.zh.md",
 )
+"""With the pictures that they show: who stands at a device has no network to look them up."""
+PICTURE = re.compile(r"!\[[^\]]*\]\(([\w./-]+\.png)\)")
 CONFFILES = [f"/{target}" for target in FILES.values() if target.startswith("etc/")]
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
@@ -134,11 +142,16 @@ def install_files(tree: Path) -> None:
         _file(tree / target, (DEPLOY / source).read_text(encoding="utf-8"))
     for source, target in PROGRAMS.items():
         _program(tree / target, (DEPLOY / source).read_text(encoding="utf-8"))
+    documents = tree / "usr/share/doc/verifield-edge"
     for name in DOCUMENTS:
-        _file(
-            tree / "usr/share/doc/verifield-edge" / name, (ROOT / "docs" / name).read_text(encoding="utf-8")
-        )
-    _file(tree / "usr/share/doc/verifield-edge/copyright", (ROOT / "LICENSE").read_text(encoding="utf-8"))
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        _file(documents / name, text)
+        for picture in PICTURE.findall(text):
+            target = documents / picture
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / "docs" / picture, target)
+            target.chmod(0o644)
+    _file(documents / "copyright", (ROOT / "LICENSE").read_text(encoding="utf-8"))
     link = tree / "usr/bin/verifield-verify"
     link.symlink_to("/opt/verifield/bin/verifield-verify")
 

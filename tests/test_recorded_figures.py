@@ -37,11 +37,12 @@ def test_a_card_is_read_in_hardly_more_than_the_time_of_its_bytes(baud: str) -> 
 
 
 def test_a_decision_is_made_sooner_than_by_the_peers() -> None:
-    """In one run on the same two cores. Three times OpenCV's speed is asked for, and not reached."""
+    """In one run on the same two cores. Three times OpenCV's speed is asked for, and nearly reached."""
     told = recorded("pipeline")
     assert (told["threads"], told["frame"]) == (2, [640, 480])
-    assert told["speedup_vs_opencv_zoo"] >= 2.5
-    assert told["speedup_vs_dlib"] >= 10
+    assert told["speedup_vs_opencv_zoo"] >= 2.9
+    assert told["after_a_rest"]["speedup_vs_opencv_zoo"] >= 2.5
+    assert min(told["speedup_vs_dlib"], told["after_a_rest"]["speedup_vs_dlib"]) >= 10
     assert told["agreement"]["cosine_to_float32"] >= 0.999
     assert told["contestants"]["Verifield"]["wall_ms"]["count"] >= 100
     assert told["p99_ms"] >= told["median_ms"] > 0
@@ -157,3 +158,14 @@ def test_holders_sign_in_and_ask_as_often_as_is_required() -> None:
         assert kinds["login"]["per_second"] >= 200
         assert kinds["status"]["per_second"] >= 2_000
         assert kinds["status"]["calls"] >= 40_000
+
+
+def test_an_appliance_left_alone_grows_in_nothing() -> None:
+    """Hundreds of visitors of every kind, one after the other."""
+    told = recorded("soak_edge")
+    assert told["minutes"] >= 50
+    assert told["sessions"] == sum(told["outcomes"].values()) >= 500
+    assert {"VERIFIED", "NOT_MATCHED", "SPOOF", "ABORTED"} <= set(told["outcomes"])
+    watched = {one["what"] for one in told["findings"]}
+    assert watched >= {"resident MiB", "threads", "open files", "sockets", "records without receipt"}
+    assert all(one["holds"] and one["end"] - one["warm"] <= one["limit"] for one in told["findings"])

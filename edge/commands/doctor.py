@@ -25,7 +25,7 @@ from edge.reader.checkup import Finding, Level
 from edge.reader.traffic import TRAFFIC
 from edge.readiness import note_peripheral
 from edge.remedies import told
-from edge.watch import Parts, look, look_at_key, look_at_models, try_camera
+from edge.watch import Parts, look, look_at_gallery, look_at_key, look_at_models, try_camera
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -56,11 +56,11 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at everything: reader, camera, key, models, clock, certificates, disk, queue, receipts, delivery.
+    """Look at all: reader, camera, key, models, gallery, clock, certificates, disk, queue, delivery.
 
-    The camera is opened and must give a picture: end a session first. With an option of the reader it looks
-    at the reader alone: port, rights, speed, protocol, module, photos. Status 4 where a part fails that is
-    plugged in, 1 where anything else is bad, 0 also with warnings.
+    The camera is opened and must give a picture: end a session first. Every model file is read. With an
+    option of the reader it looks at the reader alone: port, rights, speed, protocol, module, photos. Status 4
+    where a part fails that is plugged in, 1 where anything else is bad, 0 also with warnings.
 
     --pin writes down which module belongs to this device, where nothing fails; the chain of records tells it.
 
@@ -94,11 +94,13 @@ def _tell(finding: Finding, *, as_json: bool) -> None:
 
 def _look_at_the_rest(settings: EdgeConfig) -> Iterator[Finding]:
     """Camera and models also of a device that is not enrolled; the rest needs one."""
-    seen = Parts(camera=try_camera(settings), models=look_at_models(settings))
+    seen = Parts(camera=try_camera(settings), models=look_at_models(settings, read=True))
     try:
         identity = open_identity(settings)
         with open_state(settings, identity) as state:
-            seen = replace(seen, key=look_at_key(identity))
+            seen = replace(
+                seen, key=look_at_key(identity, state), gallery=look_at_gallery(settings, identity)
+            )
             health = look(settings, identity, state, SystemClock(), parts=seen)
     except EdgeError as error:
         yield from (_part("CAMERA", seen.camera), _part("MODELS", seen.models))

@@ -60,7 +60,7 @@ def status(
     try:
         identity = open_identity(settings)
         with open_state(settings, identity) as state:
-            seen = look_at_parts(settings, identity) if parts or metrics_file else NO_PARTS
+            seen = look_at_parts(settings, identity, state) if parts or metrics_file else NO_PARTS
             health = look(settings, identity, state, clock, parts=seen)
             waiting = _waiting(state)
     except EdgeError as error:

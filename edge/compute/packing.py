@@ -40,6 +40,10 @@ class Packed:
         pairs = np.ascontiguousarray(to_bfloat(weights)).view(np.uint32)
         return self._append(np.ascontiguousarray(pairs.reshape(wide // tile, tile, -1).transpose(0, 2, 1)))
 
+    def add_octets(self, numbers: npt.NDArray[np.int8]) -> int:
+        """Whole numbers of 8 bits, as they are; where they begin."""
+        return self._append(np.ascontiguousarray(numbers))
+
     def joined(self) -> Octets:
         """Everything that was added."""
         everything = aligned(self._bytes)

@@ -52,6 +52,7 @@ I8, I16, I32, I64, F32 = (
 FLOATS = ir.VectorType(F32, LANES)
 WORDS = ir.VectorType(I32, LANES)
 SHORTS = ir.VectorType(I16, LANES)
+OCTETS = ir.VectorType(I8, LANES)
 PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
 
 
@@ -158,6 +159,21 @@ def read(builder: Any, kind: Kind, address: Any) -> Any:
     return builder.bitcast(builder.shl(words, ir.Constant(WORDS, [16] * LANES)), FLOATS)
 
 
+def read_octets(builder: Any, address: Any, offset: int) -> Any:
+    """Sixteen whole numbers of 8 bits with a sign, so many bytes on, in single precision."""
+    octets = builder.load(pointer(builder, address, OCTETS, offset))
+    octets.align = 1
+    return builder.sitofp(octets, FLOATS)
+
+
+def splat_read(builder: Any, kind: Kind, address: Any) -> Any:
+    """One number as it is stored, in single precision, sixteen times."""
+    if kind is not Kind.BFLOAT:
+        return splat_at(builder, address, F32)
+    words = builder.zext(splat_at(builder, address, I16), WORDS)
+    return builder.bitcast(builder.shl(words, ir.Constant(WORDS, [16] * LANES)), FLOATS)
+
+
 def store(builder: Any, kind: Kind, address: Any, vector: int, value: Any) -> None:
     """Store sixteen numbers as the kind does, as many vectors on."""
     if kind is Kind.BFLOAT:
@@ -189,7 +205,7 @@ def pointer(builder: Any, address: Any, kind: Any, offset: int) -> Any:
 def load(builder: Any, address: Any, kind: Any, offset: int) -> Any:
     """What lies there; it need not lie at a multiple of its size."""
     loaded = builder.load(pointer(builder, address, kind, offset))
-    loaded.align = 4
+    loaded.align = 2 if kind is I16 else 4
     return loaded
 
 

@@ -12,13 +12,13 @@ import cv2
 
 from edge.attest.clock import SystemClock
 from edge.capture.sources import open_camera
-from edge.documents import open_card_reader
 from edge.errors import InputError, SetupError
 from edge.kiosk.account_visit import Elements
+from edge.kiosk.card import read_card
 from edge.kiosk.office import Office
-from edge.model import CameraAssurance, Face, Image, PeripheralKind, Prompt
+from edge.kiosk.stream import Hub
+from edge.model import CameraAssurance, Face, Image
 
-CARD_S = 30.0
 LOOK_S = 20.0
 FRAME_S = 5.0
 MIN_EYES_PX = 40.0
@@ -30,26 +30,14 @@ MAX_PICTURE_BYTES = 256 * 1024
 """A limit of the contract (account_service.proto)."""
 
 
-class _Silent:
-    """The page says what to do by itself."""
-
-    can_light = False
-
-    def show(self, prompt: Prompt) -> None: ...
-
-    def light(self, colour: tuple[int, int, int] | None) -> None: ...
-
-
-def read_elements(office: Office) -> Elements:
-    """Read the card that lies on the reader, or is laid on it now.
+def read_elements(office: Office, hub: Hub) -> Elements:
+    """Read the card that lies on the reader, or is laid on it now; what to do with it is said on the page.
 
     Raises:
         HardwareError: NO_READER, NO_CARD and the like.
         InputError: the card is there but not readable or not genuine.
     """
-    pinned = office.state.pinned(PeripheralKind.READER)
-    with closing(open_card_reader(office.config, pinned=pinned)) as reader:
-        document = reader.read_document(CARD_S, _Silent())
+    document = read_card(office, hub)
     return Elements(
         document.name,
         document.number,

@@ -1,7 +1,7 @@
 """One person's visit to their account at the device: what was given so far, and the calls of each step.
 
 Everything personal stands in one :class:`Visit` in memory, and nowhere else on the device: it goes with the
-end of the visit, and when nobody has touched the page for :data:`IDLE_S`. A password is never kept at all.
+end of the visit, and when nobody has touched the page for ``visits.IDLE_S``. A password is never kept at all.
 
 No code is ever sent because one did not come: each is asked for by a person, after the wait that the service
 told.
@@ -24,9 +24,6 @@ from verifield.v1.account_service_pb2_grpc import AccountServiceStub
 from verifield.v1.identity_pb2 import FaceEvidence, FourElements, Validity
 from verifield.v1.identity_service_pb2_grpc import IdentityServiceStub
 from verifield.v1.otp_service_pb2_grpc import OtpServiceStub
-
-IDLE_S = 300.0
-"""As long as a code counts: who went to a place with good signal comes back before."""
 
 CODE_WAIT_S = 60.0
 """Between two codes to one number (the service's own rule), where an answer does not say it."""

@@ -6,8 +6,6 @@ came, and the person before the camera. What is refused is told with the service
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
 from collections.abc import Callable
 from functools import partial
@@ -22,22 +20,23 @@ from edge.errors import EdgeError, InputError
 from edge.kiosk import account_visit as steps
 from edge.kiosk.account_device import read_elements, take_portrait
 from edge.kiosk.account_visit import Elements, Step, Visit
-from edge.kiosk.answers import bad_request, check_controls, go, read_json, text_of
+from edge.kiosk.answers import Take, bad_request, go, posts, text_of
 from edge.kiosk.cloud_line import CloudLine, CloudRefusal, ask
 from edge.kiosk.office import Office
 from edge.kiosk.people import to_sign_in
 from edge.kiosk.server import Kiosk
 from edge.kiosk.sessions import SessionRequest, sessions_of
 from edge.kiosk.showing import fault_text
+from edge.kiosk.state import CARD_PROMPTS
 from edge.kiosk.texts import Texts
+from edge.kiosk.visits import Visits
 from edge.model import Outcome
 from edge.pipeline import BEST_SHOT, Pipeline, Verification
+from edge.texts import PROMPTS
 
 PATH = "/accounts"
 BEGINNINGS = {"register": Step.ELEMENTS, "activate": Step.NUMBER, "login": Step.LOGIN}
 MAX_PASSWORD_CHARS = 128
-
-_log = logging.getLogger(__name__)
 
 Values = dict[str, Any]
 
@@ -45,7 +44,7 @@ Values = dict[str, Any]
 def routes(kiosk: Kiosk) -> list[BaseRoute]:
     """The pages of this flow."""
     flow = _Accounts(kiosk)
-    posts: dict[str, Callable[[Request], Any]] = {
+    takes: dict[str, Take] = {
         "begin": flow.begin,
         "leave": flow.leave,
         "card": flow.card,
@@ -63,15 +62,14 @@ def routes(kiosk: Kiosk) -> list[BaseRoute]:
     }
     return [
         Route(PATH, flow.show, methods=["GET"]),
-        *(Route(f"{PATH}/{name}", take, methods=["POST"]) for name, take in posts.items()),
+        *posts(PATH, takes),
     ]
 
 
 class _Accounts:
     def __init__(self, kiosk: Kiosk) -> None:
         self._kiosk = kiosk
-        self._visit: Visit | None = None
-        self._idle: asyncio.TimerHandle | None = None
+        self._visits: Visits[Visit] = Visits(kiosk, path=PATH, last=_sign_out)
 
     async def show(self, request: Request) -> Response:
         kiosk = self._kiosk
@@ -79,130 +77,125 @@ class _Accounts:
             return RedirectResponse("/session", 303)
         if (first := await to_sign_in(kiosk, request)) is not None:
             return first
-        visit = self._visit
+        visit = self._visits.visit
         if visit is None:
             return kiosk.page(request, "accounts.html")
-        self._touch()
+        self._visits.touch()
         told = refusal_words(visit.refusal, kiosk.texts()) if visit.refusal else None
         wait = math.ceil(visit.wait_s())
-        return kiosk.page(
+        return self._visits.page(
             request,
             f"accounts_{visit.step}.html",
             visit=visit,
             told=told,
             wait=wait,
             minutes=f"{wait // 60}:{wait % 60:02d}",
+            prompt="",
+            card_prompts={one.value: PROMPTS[one][kiosk.language] for one in sorted(CARD_PROMPTS)},
         )
 
     async def begin(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         step = BEGINNINGS.get(text_of(given, "what"))
         if step is None:
             raise bad_request("there is no such beginning")
-        self._visit = Visit(step)
-        self._touch()
+        self._visits.begin(Visit(step))
         return go(PATH)
 
     async def leave(self, request: Request) -> Response:
-        """Forget everything; the session at the service ends too, where the line allows it."""
-        await self._given(request)
-        visit = self._visit
-        self._forget()
-        if visit is not None and visit.token:
-            try:
-                await self._ask(partial(steps.sign_out, visit))
-            except EdgeError as error:  # it ends by itself when it is not used
-                _log.info("a person's session was not signed out: %s", error.code)
+        """Forget everything."""
+        await self._visits.given(request)
+        await self._visits.forget()
         return go("/")
 
     async def card(self, request: Request) -> Response:
-        await self._given(request)
+        await self._visits.given(request)
         visit = self._at(Step.ELEMENTS)
-        return await self._do(visit, self._read_card(visit))
+        return await self._visits.do(visit, self._read_card(visit))
 
     async def elements(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.ELEMENTS)
         end = "" if "long_term" in given else _text(given, "valid_to")
         typed = Elements(_text(given, "name"), _text(given, "number"), _text(given, "valid_from"), end)
-        return await self._do(visit, self._take_elements(visit, typed))
+        return await self._visits.do(visit, self._take_elements(visit, typed))
 
     async def portrait(self, request: Request) -> Response:
-        await self._given(request)
+        await self._visits.given(request)
         visit = self._at(Step.PORTRAIT)
 
         async def take() -> None:
             visit.picture = await self._kiosk.at_desk(take_portrait)
             visit.step = Step.CONTACT
 
-        return await self._do(visit, take())
+        return await self._visits.do(visit, take())
 
     async def register(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.CONTACT)
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         work = partial(steps.register, visit, phone=_text(given, "phone"), password=password)
-        return await self._do(visit, self._ask(work))
+        return await self._ask(visit, work)
 
     async def login(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.LOGIN)
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         work = partial(steps.sign_in, visit, identifier=_text(given, "identifier"), password=password)
-        return await self._do(visit, self._ask(work))
+        return await self._ask(visit, work)
 
     async def resend(self, request: Request) -> Response:
         """Only because somebody pressed, and not before the wait is over. Activation asks the number anew."""
-        await self._given(request)
+        await self._visits.given(request)
         visit = self._at(Step.CODE)
         if visit.wait_s() > 0:
             return go(PATH)
         if visit.activation:
             visit.step, visit.refusal = Step.OLD_PHONE, None
             return go(PATH)
-        return await self._do(visit, self._ask(partial(steps.send_code, visit)))
+        return await self._ask(visit, partial(steps.send_code, visit))
 
     async def code(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.CODE)
-        return await self._do(visit, self._ask(partial(steps.take_code, visit, code=_text(given, "code"))))
+        return await self._ask(visit, partial(steps.take_code, visit, code=_text(given, "code")))
 
     async def phone(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.CODE)
         if visit.activation:
             raise bad_request("the number of an earlier system is not changed here")
         work = partial(steps.change_phone, visit, phone=_text(given, "phone"))
-        return await self._do(visit, self._ask(work))
+        return await self._ask(visit, work)
 
     async def number(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.NUMBER)
         work = partial(steps.start_activation, visit, number=_text(given, "number"))
-        return await self._do(visit, self._ask(work))
+        return await self._ask(visit, work)
 
     async def old_phone(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.OLD_PHONE)
         work = partial(steps.send_activation_code, visit, phone=_text(given, "phone"))
-        return await self._do(visit, self._ask(work))
+        return await self._ask(visit, work)
 
     async def password(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit = self._at(Step.PASSWORD)
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
-        return await self._do(visit, self._ask(partial(steps.activate, visit, password=password)))
+        return await self._ask(visit, partial(steps.activate, visit, password=password))
 
     async def face(self, request: Request) -> Response:
         """Hold a session for the service's nonce; what it signs is handed in afterwards."""
-        await self._given(request)
+        await self._visits.given(request)
         visit = self._at(Step.FACE)
         began: list[tuple[str, bytes]] = []
 
         async def start() -> None:
-            began.append(await self._ask(partial(steps.start_face, visit)))
+            began.append(await self._visits.ask(visit, partial(steps.start_face, visit)))
 
-        answer = await self._do(visit, start())
+        answer = await self._visits.do(visit, start())
         if not began:
             return answer
         [(check_id, nonce)] = began
@@ -234,58 +227,29 @@ class _Accounts:
             visit.refusal = error
 
     async def _read_card(self, visit: Visit) -> None:
-        await self._take_elements(visit, await self._kiosk.at_desk(read_elements))
+        hub = self._kiosk.hub
+        await self._take_elements(visit, await self._kiosk.at_desk(lambda office: read_elements(office, hub)))
 
     async def _take_elements(self, visit: Visit, given: Elements) -> None:
         visit.elements = given
         if visit.again:
-            await self._ask(partial(steps.check_elements, visit, given=given))
+            await self._visits.ask(visit, partial(steps.check_elements, visit, given=given))
         else:
             visit.step = Step.PORTRAIT
 
-    async def _do(self, visit: Visit, work: Any) -> Response:
-        """Do one step; what it refuses stands on the page that comes then."""
-        visit.refusal = None
-        try:
-            await work
-        except EdgeError as error:
-            _log.info("a step of an account was refused: %s", error.code)
-            visit.refusal = error
-        self._touch()
-        return go(PATH)
-
-    async def _ask(self, work: Callable[[CloudLine], Any]) -> Any:
-        kiosk, language = self._kiosk, self._kiosk.language
-        if self._visit is not None:
-            self._visit.language = language
-        return await kiosk.run(lambda: ask(kiosk.config, language, work))
-
-    async def _given(self, request: Request) -> Values:
-        given = await read_json(request)
-        check_controls(self._kiosk, request)
-        if await to_sign_in(self._kiosk, request) is not None:
-            raise InputError("NOT_SIGNED_IN", "The operator is no longer signed in.", hint="Sign in again.")
-        return given
+    async def _ask(self, visit: Visit, work: Callable[[CloudLine], Any]) -> Response:
+        return await self._visits.do(visit, self._visits.ask(visit, work))
 
     def _at(self, step: Step) -> Visit:
-        if self._visit is None or self._visit.step is not step:
+        visit = self._visits.visit
+        if visit is None or visit.step is not step:
             raise InputError("VISIT_OVER", "This step is over.", hint="Go on with the newest page.")
-        return self._visit
+        return visit
 
-    def _touch(self) -> None:
-        """Somebody is there: what they gave is forgotten later."""
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = None
-        if self._visit is not None:
-            self._idle = asyncio.get_running_loop().call_later(steps.IDLE_S, self._forget)
 
-    def _forget(self) -> None:
-        if self._kiosk.hub.view.busy:  # the person stands before the camera
-            self._touch()
-            return
-        self._visit = None
-        self._touch()
+def _sign_out(visit: Visit) -> list[Callable[[CloudLine], None]]:
+    """The session at the service ends too; else it ends by itself."""
+    return [partial(steps.sign_out, visit)] if visit.token else []
 
 
 def refusal_words(error: EdgeError, texts: Texts) -> Values:

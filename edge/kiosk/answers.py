@@ -7,11 +7,13 @@ A page posts one JSON object, and gets one back: ``{"go": "/queue"}`` lets it go
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from edge.errors import EdgeError, ExitCode, InputError
 from edge.kiosk.server import Kiosk
@@ -19,6 +21,15 @@ from edge.kiosk.showing import fault_text
 
 _STATUS = {ExitCode.INPUT: 400, ExitCode.CLOUD: 502, ExitCode.STORAGE: 507}
 PAGE_HEADER = "x-kiosk-page"
+
+
+Take = Callable[[Request], Awaitable[Response]]
+"""Takes what a page has posted."""
+
+
+def posts(path: str, takes: Mapping[str, Take]) -> list[BaseRoute]:
+    """The routes of what a flow's pages post: ``path/name`` for each name."""
+    return [Route(f"{path}/{name}", take, methods=["POST"]) for name, take in takes.items()]
 
 
 def bad_request(what: str) -> InputError:

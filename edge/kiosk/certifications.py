@@ -6,8 +6,6 @@ comes back is the application's number and how far it is.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
 from datetime import UTC
 from functools import partial
@@ -17,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from edge.errors import EdgeError, InputError
+from edge.errors import InputError
 from edge.kiosk import application as steps
 from edge.kiosk.accounts import refusal_words
-from edge.kiosk.answers import PAGE_HEADER, bad_request, done, go, missing, text_of
+from edge.kiosk.answers import PAGE_HEADER, Take, bad_request, done, go, missing, posts, text_of
 from edge.kiosk.application import Step, Visit
+from edge.kiosk.cloud_line import CloudLine
 from edge.kiosk.document_camera import DocumentCamera, encode_document, judge_document
 from edge.kiosk.people import to_sign_in
 from edge.kiosk.server import Kiosk
@@ -40,13 +39,11 @@ MAX_FILES = 30
 
 _CAMERA_FAULTS = ("CAMERA_LOST", "CAMERA_BUSY", "CAMERA_BLACK", "CAMERA_FROZEN", "CAMERA_ENDED")
 
-_log = logging.getLogger(__name__)
-
 
 def routes(kiosk: Kiosk) -> list[BaseRoute]:
     """The pages of this flow."""
     flow = _Certifications(kiosk)
-    posts: dict[str, Callable[[Request], Any]] = {
+    takes: dict[str, Take] = {
         "login": flow.login,
         "leave": flow.leave,
         "list": flow.listing,
@@ -69,16 +66,15 @@ def routes(kiosk: Kiosk) -> list[BaseRoute]:
     return [
         Route(PATH, flow.show, methods=["GET"]),
         Route(f"{PATH}/picture/{{number:int}}", flow.picture, methods=["GET"]),
-        *(Route(f"{PATH}/{name}", take, methods=["POST"]) for name, take in posts.items()),
+        *posts(PATH, takes),
     ]
 
 
 class _Certifications:
     def __init__(self, kiosk: Kiosk) -> None:
         self._kiosk = kiosk
-        self._visits: Visits[Visit] = Visits(kiosk, path=PATH, forgotten=self._sign_out)
+        self._visits: Visits[Visit] = Visits(kiosk, path=PATH, last=_sign_out)
         self._camera = DocumentCamera(kiosk.config, kiosk.hub)
-        self._ending: set[asyncio.Future[Any]] = set()
 
     async def show(self, request: Request) -> Response:
         kiosk = self._kiosk
@@ -93,7 +89,7 @@ class _Certifications:
             raise AssertionError("it was just begun")
         self._visits.touch()
         told = refusal_words(visit.refusal, texts) if visit.refusal is not None else None
-        return kiosk.page(
+        return self._visits.page(
             request,
             f"certification_{visit.step}.html",
             visit=visit,
@@ -284,21 +280,11 @@ class _Certifications:
     async def _ask(self, visit: Visit, work: Callable[[Any], Any]) -> Response:
         return await self._visits.do(visit, self._visits.ask(visit, work))
 
-    def _sign_out(self, visit: Visit) -> None:
-        """The session at the service ends too, where the line allows it; else it ends by itself."""
-        visit.shot, visit.values = b"", {}
-        if not visit.token:
-            return
 
-        async def end() -> None:
-            try:
-                await self._visits.ask(visit, partial(steps.sign_out, visit))
-            except EdgeError as error:
-                _log.info("a person's session was not signed out: %s", error.code)
-
-        task = asyncio.ensure_future(end())
-        self._ending.add(task)  # a task that nobody holds may vanish
-        task.add_done_callback(self._ending.discard)
+def _sign_out(visit: Visit) -> list[Callable[[CloudLine], None]]:
+    """The session at the service ends too; else it ends by itself."""
+    visit.shot, visit.values = b"", {}
+    return [partial(steps.sign_out, visit)] if visit.token else []
 
 
 def words(language: Language, text: pb.CertificationText, fallback: str = "") -> str:

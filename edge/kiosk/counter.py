@@ -7,7 +7,6 @@ step is possible before the card was read.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC
@@ -22,9 +21,9 @@ from edge.attest.package import face_evidence, picture_not_kept
 from edge.errors import EdgeError, InputError
 from edge.kiosk import counter_steps as steps
 from edge.kiosk.accounts import refusal_words
-from edge.kiosk.answers import bad_request, go, text_of
-from edge.kiosk.cloud_line import ask
-from edge.kiosk.counter_device import CARD_PROMPTS_BESIDE, is_same_face, read_card, written_signature
+from edge.kiosk.answers import Take, bad_request, go, posts, text_of
+from edge.kiosk.cloud_line import CloudLine, ask
+from edge.kiosk.counter_device import is_same_face, read_card, written_signature
 from edge.kiosk.counter_steps import EdgeSession, Step
 from edge.kiosk.office import Office
 from edge.kiosk.people import to_sign_in
@@ -32,12 +31,15 @@ from edge.kiosk.server import Kiosk
 from edge.kiosk.sessions import SessionRequest, sessions_of
 from edge.kiosk.shown import moment
 from edge.kiosk.visits import Visits
-from edge.model import Outcome
+from edge.model import Outcome, Prompt
 from edge.pipeline import BEST_SHOT, Pipeline, Verification
 from edge.texts import PROMPTS
 from verifield.v1.customer_service_pb2 import CustomerInfo
 
 PATH = "/coop"
+CARD_PROMPTS_BESIDE = (Prompt.LIFT_CARD, Prompt.PLUG_IN_READER)
+"""What the reader wants beside the card, for which the service has a prompt of its own."""
+
 UNKNOWN_CHARS = 300
 """Longer than any field: the service says which one is too long."""
 
@@ -47,7 +49,7 @@ _log = logging.getLogger(__name__)
 def routes(kiosk: Kiosk) -> list[BaseRoute]:
     """The pages of this flow."""
     flow = _Counter(kiosk)
-    posts: dict[str, Callable[[Request], Any]] = {
+    takes: dict[str, Take] = {
         "begin": flow.begin,
         "leave": flow.leave,
         "refresh": flow.refresh,
@@ -66,16 +68,15 @@ def routes(kiosk: Kiosk) -> list[BaseRoute]:
     }
     return [
         Route(PATH, flow.show, methods=["GET"]),
-        *(Route(f"{PATH}/{name}", take, methods=["POST"]) for name, take in posts.items()),
+        *posts(PATH, takes),
     ]
 
 
 class _Counter:
     def __init__(self, kiosk: Kiosk) -> None:
         self._kiosk = kiosk
-        self._visits: Visits[EdgeSession] = Visits(kiosk, path=PATH, forgotten=self._cancel)
+        self._visits: Visits[EdgeSession] = Visits(kiosk, path=PATH, last=_cancel)
         self._refused: EdgeError | None = None  # a session that could not begin
-        self._ending: set[asyncio.Future[Any]] = set()
 
     async def show(self, request: Request) -> Response:
         kiosk = self._kiosk
@@ -91,7 +92,7 @@ class _Counter:
             return kiosk.page(request, "counter.html", told=told)
         self._visits.touch()
         own_words = at.language == kiosk.language  # else the service spoke another language
-        return kiosk.page(
+        return self._visits.page(
             request,
             f"counter_{at.step}.html",
             at=at,
@@ -267,20 +268,10 @@ class _Counter:
     async def _ask(self, at: EdgeSession, work: Callable[[Any], Any]) -> Response:
         return await self._visits.do(at, self._visits.ask(at, work))
 
-    def _cancel(self, at: EdgeSession) -> None:
-        """The service's session ends too, where the line allows it; else it ends by itself, by its limit."""
-        if at.step in (Step.DONE, Step.ENDED):
-            return
 
-        async def end() -> None:
-            try:
-                await self._visits.ask(at, partial(steps.cancel, at))
-            except EdgeError as error:
-                _log.info("a session of the counter was not cancelled: %s", error.code)
-
-        task = asyncio.ensure_future(end())
-        self._ending.add(task)  # a task that nobody holds may vanish
-        task.add_done_callback(self._ending.discard)
+def _cancel(at: EdgeSession) -> list[Callable[[CloudLine], None]]:
+    """The service's session ends too, where it has not; else it ends by its limit."""
+    return [] if at.step in (Step.DONE, Step.ENDED) else [partial(steps.cancel, at)]
 
 
 def _text(given: dict[str, Any], name: str) -> str:

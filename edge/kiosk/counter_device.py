@@ -7,51 +7,31 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import closing
 
 import cv2
 import numpy as np
 from PIL import Image as PilImage
 
-from edge.documents import open_card_reader
 from edge.errors import InputError
+from edge.kiosk import card
 from edge.kiosk.counter_steps import LONG_TERM, EdgeCard
 from edge.kiosk.office import Office
 from edge.kiosk.replies import parse_signature, signature_empty
 from edge.kiosk.stream import Hub
 from edge.match.score import match
-from edge.model import Colour, Face, Image, PeripheralKind, Prompt
+from edge.model import Face, Image
 from edge.policy import MatchThreshold
-from edge.screen import open_screens
 from edge.vision import Vision
 from verifield.v1 import coop_service_pb2 as pb
 
-CARD_S = 30.0
 DOMAIN = "live/authority_photo"
 
 MAX_PHOTO_BYTES = 256 * 1024
 MAX_PHOTO_PIXELS = 2_000_000
 """Of an authority's photograph: far more than any register keeps."""
 
-CARD_PROMPTS_BESIDE = (Prompt.LIFT_CARD, Prompt.PLUG_IN_READER)
-"""What the reader wants beside the card, for which the service has a prompt of its own."""
-
 PEN_SHARE = 1 / 60
 """Of the pad's shorter side: as thick as the pad draws it."""
-
-
-class _CardPrompts:
-    """What the reader wants of the card, told to the page: a card that was read before is lifted first."""
-
-    can_light = False
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def show(self, prompt: Prompt) -> None:
-        self._hub.tell(card_prompt=prompt.value if prompt in CARD_PROMPTS_BESIDE else "")
-
-    def light(self, colour: Colour | None) -> None: ...
 
 
 def read_card(office: Office, hub: Hub) -> EdgeCard:
@@ -61,14 +41,7 @@ def read_card(office: Office, hub: Hub) -> EdgeCard:
         HardwareError: NO_READER, NO_CARD and the like.
         InputError: the card is there but not readable or not genuine; NO_CHIP_PHOTO.
     """
-    pinned = office.state.pinned(PeripheralKind.READER)
-    config = office.config
-    screen = open_screens(config.language, config.screen_url, page=_CardPrompts(hub))
-    try:
-        with closing(open_card_reader(config, pinned=pinned)) as reader:
-            document = reader.read_document(CARD_S, screen)
-    finally:
-        hub.tell(card_prompt="")
+    document = card.read_card(office, hub)
     if document.photo is None:
         raise InputError(
             "NO_CHIP_PHOTO",

@@ -20,7 +20,7 @@ from edge.health_items import ITEM_NAMES, HealthItem, HealthState, health_fault,
 from edge.kiosk.hints import Battery, judge_line, read_battery
 from edge.kiosk.people import to_sign_in
 from edge.kiosk.server import Kiosk
-from edge.kiosk.shown import hour
+from edge.kiosk.shown import figure, hour
 from edge.model import Standing
 from edge.texts import STANDINGS
 from edge.watch import look_at_device
@@ -74,6 +74,7 @@ class _Health:
             state=look.state.value,
             standing="" if standing is Standing.NORMAL else STANDINGS[standing][texts.language],
             items=[(ITEM_NAMES[item.name][texts.language], item) for item in items],
+            figure=figure,
             looked_at=hour(SystemClock().wall()),
         )
 

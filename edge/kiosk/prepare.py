@@ -7,9 +7,7 @@ by ``edge.contracts.placing``, after every change, so that a page that is reload
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,30 +17,25 @@ from starlette.routing import BaseRoute, Route
 
 from edge.contracts.pages import MOST_WIDTH, PictureShelf
 from edge.contracts.placing import Kind
-from edge.errors import EdgeError, InputError
+from edge.errors import InputError
 from edge.kiosk import prepare_visit as steps
 from edge.kiosk.accounts import MAX_PASSWORD_CHARS, refusal_words
-from edge.kiosk.answers import bad_request, check_controls, done, go, read_json, text_of
-from edge.kiosk.cloud_line import CloudLine, ask
+from edge.kiosk.answers import Take, bad_request, done, go, posts, text_of
+from edge.kiosk.cloud_line import CloudLine
 from edge.kiosk.people import present, to_sign_in
 from edge.kiosk.prepare_changes import board_values, changed, said, whole_of
 from edge.kiosk.prepare_visit import Draft, Visit
 from edge.kiosk.server import Kiosk
+from edge.kiosk.visits import Visits
 
 PATH = "/prepare"
 WIDTHS = (640, 900, 1200, MOST_WIDTH)
-IDLE_S = 300.0
-"""As for everybody who has signed in at the device; what was laid down is kept by the service then."""
-
-_log = logging.getLogger(__name__)
-
-Values = dict[str, Any]
 
 
 def routes(kiosk: Kiosk) -> list[BaseRoute]:
     """The pages of this flow."""
     flow = _Prepare(kiosk)
-    posts: dict[str, Callable[[Request], Any]] = {
+    takes: dict[str, Take] = {
         "login": flow.login,
         "refresh": flow.refresh,
         "open": flow.open,
@@ -56,17 +49,15 @@ def routes(kiosk: Kiosk) -> list[BaseRoute]:
         Route(f"{PATH}/page/{{number:int}}", flow.page, methods=["GET"]),
         Route(f"{PATH}/picture/{{number:int}}", flow.picture, methods=["GET"]),
         Route(f"{PATH}/check", flow.check, methods=["GET"]),
-        *(Route(f"{PATH}/{name}", take, methods=["POST"]) for name, take in posts.items()),
+        *posts(PATH, takes),
     ]
 
 
 class _Prepare:
     def __init__(self, kiosk: Kiosk) -> None:
         self._kiosk = kiosk
-        self._visit: Visit | None = None
+        self._visits: Visits[Visit] = Visits(kiosk, path=PATH, last=self._last)
         self._shelf = PictureShelf()
-        self._idle: asyncio.TimerHandle | None = None
-        self._ending: set[asyncio.Task[None]] = set()
 
     async def show(self, request: Request) -> Response:
         """Signing in, or the drafts, or what was just sent."""
@@ -76,11 +67,11 @@ class _Prepare:
         visit = await self._current()
         told = refusal_words(visit.refusal, kiosk.texts()) if visit and visit.refusal else None
         if visit is None or not visit.token:
-            return kiosk.page(request, "prepare_login.html", told=told, visit=visit)
-        self._touch()
+            return self._visits.page(request, "prepare_login.html", told=told, visit=visit)
+        self._visits.touch()
         if visit.draft is not None and visit.refusal is None:
             return RedirectResponse(f"{PATH}/page/{visit.draft.page}", 303)
-        return kiosk.page(request, "prepare.html", told=told, visit=visit)
+        return self._visits.page(request, "prepare.html", told=told, visit=visit)
 
     async def page(self, request: Request) -> Response:
         """One page of the draft, with its marks."""
@@ -93,7 +84,7 @@ class _Prepare:
             return RedirectResponse(f"{PATH}/page/1", 303)
         draft.page = number
         paper = draft.board.papers[number - 1]
-        return kiosk.page(
+        return self._visits.page(
             request,
             "prepare_page.html",
             draft=draft,
@@ -126,37 +117,44 @@ class _Prepare:
         draft = await self._drawn(request)
         if isinstance(draft, Response):
             return draft
-        kiosk, visit = self._kiosk, self._visit
+        kiosk, visit = self._kiosk, self._visits.visit
         told = refusal_words(visit.refusal, kiosk.texts()) if visit and visit.refusal else None
         missing = {one.number for one in draft.board.without_place()}
         rows = [
             (signer, [one for one in draft.board.marks if one.party == signer.number])
             for signer in draft.board.signers
         ]
-        return kiosk.page(
-            request, "prepare_check.html", draft=draft, rows=rows, missing=missing, told=told, visit=visit
+        return self._visits.page(
+            request,
+            "prepare_check.html",
+            draft=draft,
+            rows=rows,
+            missing=missing,
+            told=told,
+            visit=visit,
         )
 
     async def login(self, request: Request) -> Response:
-        given = await self._given(request)
+        given = await self._visits.given(request)
         identifier = text_of(given, "identifier", max_chars=60).strip()
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         if not identifier or not password:
             raise InputError("FIELD_EMPTY", "A field is empty.", hint="Fill in every field.")
         worker = await present(self._kiosk)
-        visit = self._visit = Visit(worker.person.operator_id if worker else "")
+        visit = Visit(worker.person.operator_id if worker else "")
+        self._visits.begin(visit)
         work = partial(steps.sign_in, visit, identifier=identifier, password=password)
         return await self._do(visit, work)
 
     async def refresh(self, request: Request) -> Response:
-        await self._given(request)
+        await self._visits.given(request)
         visit = await self._signed_in()
         visit.sent = ""
         return await self._do(visit, partial(steps.list_drafts, visit))
 
     async def open(self, request: Request) -> Response:
         """Fetch a draft; also once more where somebody else has changed it meanwhile."""
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit, wanted = await self._signed_in(), text_of(given, "contract", max_chars=64)
         if wanted not in {one.contract_id for one in visit.drafts}:
             raise bad_request("there is no such draft")
@@ -166,19 +164,19 @@ class _Prepare:
 
     async def marks(self, request: Request) -> Response:
         """One change of the marks; the answer is how the page's stand then."""
-        given = await self._given(request)
+        given = await self._visits.given(request)
         visit, draft = await self._opened()
         number = whole_of(given, "page", 1, len(draft.board.papers))
         before = draft.board
         draft.board = changed(before, number, given)
         visit.refusal = None
-        self._touch()
+        self._visits.touch()
         texts = self._kiosk.texts()
         return done(board=board_values(draft.board, number, texts), said=said(before, draft.board, texts))
 
     async def close(self, request: Request) -> Response:
         """Let the service keep what was laid down, and go back to the drafts."""
-        await self._given(request)
+        await self._visits.given(request)
         visit, _ = await self._opened()
         answer = await self._do(visit, partial(steps.close, visit))
         if visit.draft is None:
@@ -186,7 +184,7 @@ class _Prepare:
         return answer
 
     async def send(self, request: Request) -> Response:
-        await self._given(request)
+        await self._visits.given(request)
         visit, draft = await self._opened()
         answer = await self._do(visit, lambda line: steps.send(visit, line, draft), f"{PATH}/check")
         if visit.draft is None:
@@ -196,8 +194,8 @@ class _Prepare:
 
     async def leave(self, request: Request) -> Response:
         """Keep what was done, sign out, and forget everything."""
-        await self._given(request)
-        await self._end()
+        await self._visits.given(request)
+        await self._visits.forget()
         return go("/")
 
     async def _drawn(self, request: Request) -> Draft | Response:
@@ -207,7 +205,7 @@ class _Prepare:
         visit = await self._current()
         if visit is None or visit.draft is None:
             return RedirectResponse(PATH, 303)
-        self._touch()
+        self._visits.touch()
         return visit.draft
 
     async def _signed_in(self) -> Visit:
@@ -224,72 +222,24 @@ class _Prepare:
 
     async def _current(self) -> Visit | None:
         """The visit; one that began while somebody else worked here ends."""
-        visit, operator = self._visit, self._kiosk.operator
+        visit, operator = self._visits.visit, self._kiosk.operator
         if visit is not None and visit.operator_id != (operator.person.operator_id if operator else ""):
-            await self._end()
-        return self._visit
+            await self._visits.forget()
+        return self._visits.visit
 
     async def _do(self, visit: Visit, work: Callable[[CloudLine], Any], path: str = PATH) -> Response:
         """Do one step; what it refuses stands on the page at ``path``."""
-        visit.refusal, visit.language = None, self._kiosk.language
-        self._touch()
-        try:
-            await self._ask(work)
-        except EdgeError as error:
-            _log.info("a step of preparing a contract was refused: %s", error.code)
-            visit.refusal = error
-        self._touch()
-        return go(PATH if visit.refusal is None else path)
+        return await self._visits.do(visit, self._visits.ask(visit, work), refused=path)
 
-    async def _ask(self, work: Callable[[CloudLine], Any]) -> None:
-        kiosk, language = self._kiosk, self._kiosk.language
-        await kiosk.run(lambda: ask(kiosk.config, language, work))
-
-    async def _given(self, request: Request) -> Values:
-        given = await read_json(request)
-        check_controls(self._kiosk, request)
-        if await to_sign_in(self._kiosk, request) is not None:
-            raise InputError("NOT_SIGNED_IN", "The operator is no longer signed in.", hint="Sign in again.")
-        return given
-
-    def _touch(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = None
-        if self._visit is not None:
-            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._leave_alone)
-
-    def _leave_alone(self) -> None:
-        """Nobody is there any more."""
-        task = asyncio.get_running_loop().create_task(_quietly(self._end()))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-    async def _end(self) -> None:
-        """Keep what was done, where the line allows it; then nothing of it stays here."""
-        visit, self._visit = self._visit, None
-        self._touch()
+    def _last(self, visit: Visit) -> list[Callable[[CloudLine], None]]:
+        """Keep what was done, and sign out; the document is not here any more."""
         self._shelf.clear()
-        if visit is None or not visit.token:
-            return
+        if not visit.token:
+            return []
         draft = visit.draft
-        last: list[Callable[[CloudLine], None]] = [partial(steps.sign_out, visit)]
-        if draft is not None and draft.changed:
-            last.insert(0, lambda line: steps.keep(visit, line, draft))
-        for work in last:
-            try:
-                await self._ask(work)
-            except EdgeError as error:  # the session ends by itself when it is not used
-                _log.info("a sender has left, and a call failed: %s", error.code)
+        keeping = [lambda line: steps.keep(visit, line, draft)] if draft is not None and draft.changed else []
+        return [*keeping, partial(steps.sign_out, visit)]
 
 
 def _nothing_open() -> InputError:
     return InputError("VISIT_OVER", "No draft is open here any more.", hint="Go on with the newest page.")
-
-
-async def _quietly(work: Awaitable[None]) -> None:
-    """On nobody's behalf: a bug is told in the log, not to a page."""
-    try:
-        await work
-    except Exception:
-        _log.exception("a visit did not end as it should")

@@ -97,9 +97,15 @@ class Kiosk:
             t=texts, language=texts.language, languages=LANGUAGES, **values
         )
 
-    def page(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """As :meth:`render`, as an answer; ``path`` is the page's own."""
-        return HTMLResponse(self.render(template, path=request.url.path, **values), status_code=status)
+    def page(
+        self, request: Request, template: str, *, status: int = 200, waits: str = "", **values: Any
+    ) -> HTMLResponse:
+        """As :meth:`render`, as an answer; ``path`` is the page's own.
+
+        ``waits``: the name of what the stream says while it is under way; the page is loaded anew after it.
+        """
+        text = self.render(template, path=request.url.path, waits=waits, **values)
+        return HTMLResponse(text, status_code=status)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do blocking work beside the event loop; it opens what it needs, and closes it.

@@ -16,7 +16,7 @@ from edge.answers import Accommodation, NotSignedIn, SignedIn, Stop
 from edge.attempts import FAILED, offer_after
 from edge.documents import Given
 from edge.errors import EdgeError, InputError
-from edge.kiosk.answers import bad_request, check_controls, done, go, read_json, text_of
+from edge.kiosk.answers import bad_request, check_controls, done, go, posts, read_json, text_of
 from edge.kiosk.desk import WebDesk, WebScreen
 from edge.kiosk.office import Office
 from edge.kiosk.preview import PreviewCamera
@@ -229,9 +229,7 @@ def routes(kiosk: Kiosk) -> list[BaseRoute]:
     return [
         Route(PATH, flow.show),
         Route(f"{PATH}/screen", flow.screen),
-        Route(f"{PATH}/answer", flow.answer, methods=["POST"]),
-        Route(f"{PATH}/stop", flow.stop, methods=["POST"]),
-        Route(f"{PATH}/leave", flow.leave, methods=["POST"]),
+        *posts(PATH, {"answer": flow.answer, "stop": flow.stop, "leave": flow.leave}),
     ]
 
 

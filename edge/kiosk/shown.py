@@ -30,6 +30,16 @@ def hour(at: datetime) -> str:
     return f"{at.astimezone():%H:%M}"
 
 
+def figure(value: str) -> str:
+    """A figure of the device's health; a time among them as all other times are shown."""
+    if "T" not in value:
+        return value
+    try:
+        return moment(datetime.fromisoformat(value))
+    except ValueError:
+        return value
+
+
 def size(count: int) -> str:
     """``1.4 MiB``; at most one digit behind the point."""
     value = float(max(0, count))

@@ -20,7 +20,7 @@ from edge.app import open_identity
 from edge.config import EdgeConfig
 from edge.delivery import export_records, import_answer
 from edge.errors import EdgeError, InputError, Interrupted
-from edge.kiosk.answers import check_controls, done, go, read_json, text_of
+from edge.kiosk.answers import check_controls, done, go, posts, read_json, text_of
 from edge.kiosk.people import to_sign_in
 from edge.kiosk.server import Kiosk
 from edge.kiosk.showing import fault_text
@@ -129,13 +129,8 @@ class Courier:
 def routes(kiosk: Kiosk, find: Callable[[], list[Stick]] = find_sticks) -> list[BaseRoute]:
     """The pages of this flow. ``find``: which sticks are in."""
     flow = _Stick(kiosk, find)
-    return [
-        Route(PATH, flow.show, methods=["GET"]),
-        Route(f"{PATH}/export", flow.export, methods=["POST"]),
-        Route(f"{PATH}/import", flow.import_, methods=["POST"]),
-        Route(f"{PATH}/stop", flow.stop, methods=["POST"]),
-        Route(f"{PATH}/close", flow.close, methods=["POST"]),
-    ]
+    takes = {"export": flow.export, "import": flow.import_, "stop": flow.stop, "close": flow.close}
+    return [Route(PATH, flow.show, methods=["GET"]), *posts(PATH, takes)]
 
 
 class _Stick:

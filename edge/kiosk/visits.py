@@ -1,11 +1,14 @@
 """One person's visit to a flow that talks with the service: held in memory alone, forgotten when it is over.
 
-    visits = Visits(kiosk, path="/coop", forgotten=...)
+    visits = Visits(kiosk, path="/coop", last=...)
     visits.begin(visit)
     await visits.do(visit, visits.ask(visit, partial(steps.start, visit)))
 
 What the service refuses stands on the flow's page; what was given is still there then, and nothing of it was
 written anywhere.
+
+A visit does one step at a time. A page that is loaded while one is under way, because somebody has switched
+the language, says ``data-waits``, and is loaded once more when the step is done.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -50,16 +54,30 @@ V = TypeVar("V", bound=AnyVisit)
 
 
 class Visits(Generic[V]):
-    """The one visit of a flow, on the event loop. ``forgotten``: called with each that is over."""
+    """The one visit of a flow, on the event loop.
+
+    ``last``: asked about each visit that is over for the calls that end it at the service too, where the line
+    allows them; what is left there ends by itself.
+    """
 
     def __init__(
-        self, kiosk: Kiosk, *, path: str, forgotten: Callable[[V], None] = lambda _visit: None
+        self, kiosk: Kiosk, *, path: str, last: Callable[[V], Sequence[Callable[[CloudLine], Any]]]
     ) -> None:
         self._kiosk = kiosk
         self._path = path
-        self._forgotten = forgotten
+        self._last = last
         self._idle: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._steps: dict[int, asyncio.Event] = {}  # by the visit's id(): set when its step is done
         self.visit: V | None = None
+
+    @property
+    def _waits(self) -> bool:
+        return id(self.visit) in self._steps
+
+    def page(self, request: Request, template: str, **values: Any) -> Response:
+        """A page of the flow; one that is loaded while a step is under way says so."""
+        return self._kiosk.page(request, template, waits=self._path if self._waits else "", **values)
 
     async def given(self, request: Request) -> dict[str, Any]:
         """What was posted by the page that has the controls, while an operator is signed in.
@@ -79,8 +97,17 @@ class Visits(Generic[V]):
         self.visit = visit
         self.touch()
 
-    async def do(self, visit: V, work: Awaitable[Any]) -> Response:
-        """Do one step; what it refuses stands on the page that comes then."""
+    async def do(self, visit: V, work: Coroutine[Any, Any, Any], *, refused: str = "") -> Response:
+        """Do one step; what it refuses stands on the page that comes then, at ``refused`` or the flow's.
+
+        Whoever asks while one is under way waits for that one's end: nothing is done twice at once.
+        """
+        if (other := self._steps.get(id(visit))) is not None:
+            work.close()
+            await other.wait()
+            return go(self._path)
+        done = self._steps[id(visit)] = asyncio.Event()
+        self.touch()
         visit.refusal = None
         try:
             await work
@@ -89,8 +116,13 @@ class Visits(Generic[V]):
             visit.refusal = error
         else:
             visit.namespace = uuid.uuid4()
-        self.touch()
-        return go(self._path)
+        finally:
+            del self._steps[id(visit)]
+            done.set()
+            self.touch()
+            if self.visit is not visit:  # forgotten meanwhile, and its last calls had to wait for this one
+                self._finish(visit)
+        return go(refused or self._path if visit.refusal is not None else self._path)
 
     async def ask(self, visit: V, work: Callable[[CloudLine], T]) -> T:
         """Let ``work`` talk with the service; errors as ``cloud_line.ask``."""
@@ -99,20 +131,36 @@ class Visits(Generic[V]):
         return await kiosk.run(lambda: ask(kiosk.config, language, work))
 
     def touch(self) -> None:
-        """Somebody is there: what they gave is forgotten later."""
+        """Somebody is there: what they gave is forgotten later, and never while a step is under way."""
         if self._idle is not None:
             self._idle.cancel()
         self._idle = None
-        if self.visit is not None:
+        self._kiosk.hub.tell(**{self._path: self._waits})
+        if self.visit is not None and not self._waits:
             self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._run_out)
 
-    def forget(self) -> V | None:
-        """End the visit; who was here."""
+    def forget(self) -> asyncio.Task[None]:
+        """End the visit. Nothing of it is here then; the task is done after its last calls.
+
+        Where a step is under way, they come behind it: what it brings, as a session, has to be ended too.
+        """
         visit, self.visit = self.visit, None
         self.touch()
-        if visit is not None:
-            self._forgotten(visit)
-        return visit
+        return self._finish(visit if id(visit) not in self._steps else None)
+
+    def _finish(self, visit: V | None) -> asyncio.Task[None]:
+        calls = [partial(self.ask, visit, work) for work in self._last(visit)] if visit is not None else []
+        ending = asyncio.get_running_loop().create_task(self._end(calls))
+        self._ending.add(ending)  # a task that nobody holds may vanish
+        ending.add_done_callback(self._ending.discard)
+        return ending
+
+    async def _end(self, calls: Sequence[Callable[[], Awaitable[Any]]]) -> None:
+        for call in calls:
+            try:
+                await call()
+            except EdgeError as error:
+                _log.info("a visit at %s is over, and a call failed: %s", self._path, error.code)
 
     def _run_out(self) -> None:
         if self._kiosk.hub.view.busy:  # the person stands before the camera

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from edge.kiosk.health import hints, look_at
 from edge.kiosk.server import Kiosk
 
 PERIOD_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -34,4 +37,9 @@ class Watch:
 
     def look(self) -> None:
         """Look once; a device that cannot be looked at is a problem, never fine."""
-        self._kiosk.hub.tell(**hints(look_at(self._kiosk)))
+        try:
+            told = hints(look_at(self._kiosk))
+        except Exception:  # a bug: without its thread the header would say for ever what was true once
+            _log.exception("the device could not be looked at")
+            told = {"problems": ["INTERNAL_FAULT"]}
+        self._kiosk.hub.tell(**told)

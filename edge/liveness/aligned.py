@@ -33,14 +33,10 @@ def align(image: Image, face: Face) -> Image | None:
 
     None where it is too small, or not in the picture.
     """
-    eyes = face.points[:2].astype(np.float64)
     if not np.isfinite(face.points).all() or not face.inter_eye >= MIN_INTER_EYE:
         return None
-    along, middle = eyes[1] - eyes[0], eyes.mean(axis=0)
+    matrix, middle = upright(face, EYES_PX, EYES_AT), face.points[:2].astype(np.float64).mean(axis=0)
     scale = EYES_PX / face.inter_eye
-    turn = complex(*along).conjugate() / face.inter_eye * scale
-    shift = complex(*EYES_AT) - turn * complex(*middle)
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     reach = 3.2 * face.inter_eye
     left, top = (max(0, int(value - reach)) for value in middle)
     part = image[top : max(top, int(middle[1] + reach)), left : max(left, int(middle[0] + reach))]
@@ -53,6 +49,17 @@ def align(image: Image, face: Face) -> Image | None:
     size = (WIDTH, HEIGHT)
     warped = cv2.warpAffine(grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, dtype=np.uint8)
+
+
+def upright(face: Face, eyes_px: float, eyes_at: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """The similarity that brings the eyes side by side, so many pixels from each other, and their middle to
+    ``eyes_at``: [2, 3]."""
+    eyes = face.points[:2].astype(np.float64)
+    along, middle = eyes[1] - eyes[0], eyes.mean(axis=0)
+    size = max(face.inter_eye, 1e-6)  # both eyes may be seen as one
+    turn = complex(*along).conjugate() / size * (eyes_px / size)
+    shift = complex(*eyes_at) - turn * complex(*middle)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def box_at(at: tuple[float, float], patch: tuple[float, float, float]) -> Box:

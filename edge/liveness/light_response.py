@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge.liveness.registration import Registration
 from edge.model import Colour, Face, Image
 
 Array = npt.NDArray[np.float64]
@@ -111,7 +112,8 @@ class LightReading:
 
 
 class Backdrop:
-    """Patches of what is behind a person, chosen in one frame and looked at in all others."""
+    """Patches of what is behind a person, chosen in one frame and looked at in all others; and the pattern of
+    the face by which its places are found again (edge.liveness.registration)."""
 
     def __init__(self, image: Image, face: Face) -> None:
         """Choose, in ``image`` (uint8 [height, width, 3] BGR), among all but the person's surroundings."""
@@ -128,6 +130,7 @@ class Backdrop:
         usable = [spot for spot in spots if int(_patch(image, spot).max()) < CLIPPED]
         step = max(1, len(usable) // PATCHES)
         self._spots = usable[::step][:PATCHES]
+        self._registration = Registration(image, face)
 
     @property
     def empty(self) -> bool:
@@ -136,6 +139,7 @@ class Backdrop:
 
     def sample(self, image: Image, face: Face) -> LightSample | None:
         """Measure one frame; None where a part of the face is outside of the picture."""
+        face = self._registration.place(image, face)
         squares = [_square(image, centre, HALF_CELL * face.inter_eye) for centre in _centres(face)]
         if any(square.size == 0 for square in squares):
             return None

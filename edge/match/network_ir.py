@@ -7,7 +7,7 @@ pixel. Every width in the network is a multiple of seven, every number of channe
                 input channels; bias and PRelu are added before it is stored. 95 % of the work is here
     depthwise   3x3 convolution of each channel by itself, bias and PRelu added, 7 pixels by 16 channels
     first       3x3 convolution of the picture's three channels into 32
-    product     one vector times a matrix of 128 columns: the last layer
+    product     one vector times a matrix of 128 columns in whole numbers of 8 bits: the last layer
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from edge.compute.vectors import (
     pointer,
     prelu,
     read,
+    read_octets,
     splat_at,
+    splat_read,
     store,
     vectors_of,
 )
@@ -129,22 +131,23 @@ def emit_first(builder: Any, kind: Kind, arguments: list[Any]) -> None:
 
 
 def emit_product(builder: Any, kind: Kind, arguments: list[Any]) -> None:
-    """Emit a vector times a matrix of 128 columns. ``arguments``: the vector, the matrix (as a pointwise
-    tile's weights, eight vectors wide), sums (float32 [128], written), how many numbers the vector has."""
-    source, weights, target, channels = arguments
-    vectors, step = OUTPUTS // LANES, 2 if kind is Kind.BFLOAT else 1
-    multiply = multiplier(builder, kind)
+    """Emit a vector times a matrix of 128 columns. ``arguments``: the vector, the matrix (int8 [numbers,
+    128]), what its columns are multiplied by (float32 [128]), sums (float32 [128], written), how many
+    numbers the vector has."""
+    source, weights, scales, target, channels = arguments
+    vectors = OUTPUTS // LANES
 
     def body(index: Any, sums: list[Any]) -> list[Any]:
-        place = builder.add(weights, builder.mul(index, number(64 * vectors)))
-        spread = multiply.spread(builder.add(source, builder.mul(index, number(4))))
+        place = builder.add(weights, builder.mul(index, number(OUTPUTS)))
+        spread = splat_read(builder, kind, builder.add(source, builder.mul(index, number(bytes_of(kind)))))
         return [
-            multiply.add(sums[vector], spread, load(builder, place, multiply.kind, 64 * vector))
+            fma(builder, spread, read_octets(builder, place, LANES * vector), sums[vector])
             for vector in range(vectors)
         ]
 
     zero = ir.Constant(FLOATS, [0.0] * LANES)
-    sums = loop(builder, builder.udiv(channels, number(step)), [zero] * vectors, body)
+    sums = loop(builder, channels, [zero] * vectors, body)
     for vector in range(vectors):
-        stored = builder.store(sums[vector], pointer(builder, target, FLOATS, 64 * vector))
+        value = builder.fmul(sums[vector], load(builder, scales, FLOATS, 64 * vector))
+        stored = builder.store(value, pointer(builder, target, FLOATS, 64 * vector))
         stored.align = 4

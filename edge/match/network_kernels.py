@@ -148,8 +148,8 @@ def _run(
 
     ``sizes``: bytes of a number, channels of a tile. ``picture``: float32 [114, 114, 3]. ``weights``,
     ``work`` and ``strip`` (the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64,
-    zeros at first. ``last``: offsets of the last layer's input, its matrix and how many numbers a task takes
-    of them.
+    zeros at first. ``last``: offsets of the last layer's input, its matrix and the matrix's scales, and how
+    many numbers a task takes.
     ``sums``: float32 [tasks, 128], written.
     """
     literally(kind)
@@ -186,9 +186,10 @@ def _run(
         task = take(taken)
         if task >= tasks:
             break
-        source = space + last[0] + task * last[2] * size
-        matrix = factors + last[1] + task * last[2] * OUTPUTS * size
-        _product(kind, (source, matrix, sums[task].ctypes.data, last[2]))
+        source = space + last[0] + task * last[3] * size
+        matrix = factors + last[1] + task * last[3] * OUTPUTS
+        scales = factors + last[2] + task * OUTPUTS * 4
+        _product(kind, (source, matrix, scales, sums[task].ctypes.data, last[3]))
         take(done)
     wait_for(done, tasks)
 

@@ -131,6 +131,8 @@ class OutboxStats:
     """``pending_bytes``: envelopes that the cloud does not have. ``oldest_pending``: of those.
 
     ``missing``: places without a record that no GAP excuses. ``media_lost``: files that are gone or broken.
+    ``oldest_delivered``: of the records that the cloud has and no receipt covers. ``oldest_media``: of the
+    records that the cloud has without all of their files.
     """
 
     head: ChainHead | None
@@ -149,3 +151,10 @@ class OutboxStats:
     media_pending_bytes: int
     media_lost: int
     reset_needed: ResetReason | None
+    oldest_delivered: datetime | None = None
+    oldest_media: datetime | None = None
+
+    @property
+    def oldest_waiting(self) -> datetime | None:
+        """Of the records that the cloud does not have, or not with all of their files."""
+        return min((one for one in (self.oldest_pending, self.oldest_media) if one), default=None)

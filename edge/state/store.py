@@ -140,6 +140,16 @@ class StateStore:
             refused=tuple(change.item for change in changes if isinstance(change, Refuse)),
         )
 
+    def check_key(self) -> None:
+        """Whether what is sealed here can be read: operators, tasks, documents. After a wipe nothing is.
+
+        Raises:
+            StorageError: DATA_KEY_MISSING, DATA_KEY_WRONG and the like.
+            SetupError: the key store is away or refuses.
+        """
+        if not self.lock().wiped:
+            self._db.vault.unlock()
+
     def finish_wipe(self, wipe: Callable[[], None]) -> bool:
         """Carry out an order to wipe that is not done yet; False where there is none.
 

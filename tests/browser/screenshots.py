@@ -17,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from edge.answers import ChallengeVariant
 from edge.model import Prompt
 from tests.browser.conftest import CHROMIUM, SIZE, WAIT_MS
+from tests.browser.pictures import fewer_colours
 from tests.browser.test_verification import NOBODY, scene_of
 from tests.support.kiosk import KioskRoom, kiosk_room
 from tests.support.kiosk_page import Somebody
@@ -33,7 +34,7 @@ def save(png: bytes, path: Path) -> None:
     picture = picture.resize((WIDTH, picture.height * WIDTH // picture.width), Image.Resampling.LANCZOS)
     for colours in COLOURS:
         small = io.BytesIO()
-        picture.quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        fewer_colours(picture, colours).save(small, "PNG", optimize=True)
         if small.tell() <= MAX_BYTES:
             path.write_bytes(small.getvalue())
             print(f"{path.name}: {small.tell() // 1024} KiB, {colours} colours", flush=True)

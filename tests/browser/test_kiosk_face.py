@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from tests.support.booth import Booth, Watched
 from tests.support.liveness import QUICK
 from tests.support.local_device import CLERK, PINS, ROLES, SUPERVISOR, LocalDevice
 from tests.support.local_kiosk import LocalKiosk, local_kiosk
-from tests.support.screen_checks import check_accessible, check_fits, speak
+from tests.support.screen_checks import arrived, check_accessible, check_fits, speak
 from verifield.dsse import parse_envelope
 from verifield.statement import parse_statement
 from verifield.v1 import attestation_pb2 as pb
@@ -117,11 +116,6 @@ def page(local: LocalKiosk, enter: Enter) -> Iterator[Page]:
     if page.get_by_role("button", name="Sign out").count():
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
-
-
-def arrived(page: Page, path: str) -> None:
-    """The page's own going on and the stream's word may meet: either brings it there."""
-    expect(page).to_have_url(re.compile(rf"//[^/]+{path}(\?.*)?$"))
 
 
 def ask_with_face(page: Page, who: str) -> None:

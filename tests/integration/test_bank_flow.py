@@ -294,7 +294,7 @@ def test_a_record_expires_at_one_instant(at: Counter) -> None:
     clock.offset = timedelta()
     clock.offset = end - clock.now() + timedelta(milliseconds=1)
     assert check(at, record_id=issued.record_id).state == bank_pb2.COOP_RECORD_STATE_EXPIRED
-    # Shown so at the device too.
+    # Shown so in the customer's list too.
     listed = at.operator(
         at.cloud.operator.bank.ListCustomerRecords,
         bank_service_pb2.ListCustomerRecordsRequest(customer_id=record.customer_id),

@@ -24,6 +24,7 @@ from typer.main import get_command
 
 from edge.cli import app
 from edge.config import EdgeConfig, load_config
+from edge.kiosk.sticks import MOUNT_ROOTS
 from edge.outbox.schema import STEPS
 from scripts import deb
 from scripts.edge_settings import main as settings_main
@@ -32,6 +33,7 @@ from tests.support.appliance import open_outbox
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy/edge"
 SERVICES = sorted(DEPLOY.glob("*.service"))
+RULES = sorted(DEPLOY.glob("*.rules"))
 EXPOSURE = {
     "verifield-edge-sync": 17,
     "verifield-edge-kiosk": 20,
@@ -137,15 +139,49 @@ def test_what_the_units_and_scripts_call_exists() -> None:
         assert known(words), words
 
 
-def test_the_rules_name_readers_and_cameras_and_keep_the_modem_manager_away() -> None:
-    text = (DEPLOY / "70-verifield-edge.rules").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+@pytest.mark.parametrize("rules", RULES, ids=lambda path: path.stem)
+def test_the_rules_are_sound_and_jump_only_forward(rules: Path) -> None:
+    lines = [line for line in rules.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
     for line in lines:
         for part in line.split(", "):
             assert re.fullmatch(r'[A-Z]+(\{[^}]+\})?(==|!=|=|\+=)"[^"]*"', part), part
-    jumps, labels = re.findall(r'GOTO="(\w+)"', text), re.findall(r'LABEL="(\w+)"', text)
-    assert set(jumps) <= set(labels)
-    assert len(labels) == len(set(labels))
+    labels = {name: at for at, line in enumerate(lines) for name in re.findall(r'LABEL="(\w+)"', line)}
+    assert len(labels) == sum("LABEL=" in line for line in lines)
+    for at, line in enumerate(lines):
+        assert all(labels[name] > at for name in re.findall(r'GOTO="(\w+)"', line)), line
+
+
+def test_sticks_are_mounted_for_the_appliance_alone_and_run_nothing() -> None:
+    text = (DEPLOY / "71-verifield-edge-sticks.rules").read_text(encoding="utf-8")
+    (call,) = re.findall(r'^ATTRS\{removable\}=="1", RUN\{program\}\+="([^"]+)"$', text, re.MULTILINE)
+    program, *options, device, place = shlex.split(call)
+    assert (program, device) == ("/usr/bin/systemd-mount", "$devnode")
+    given = next(one for one in options if one.startswith("--options=")).removeprefix("--options=").split(",")
+    assert set(given) >= {"noexec", "nodev", "nosuid", "uid=verifield", "gid=verifield", "umask=0077"}
+    assert "--no-block" in options, "udev waits for nobody"
+    assert {"--fsck=no", "--type=$env{ID_FS_TYPE}"} <= set(options), "root reads no more of it than it must"
+    assert place == "/media/stick-%k", "a label is a stranger's word"
+    assert any(Path(place).is_relative_to(root) for root in MOUNT_ROOTS), "where the screen looks"
+    written = values(DEPLOY / "verifield-edge-kiosk.service", "ReadWritePaths")[0].split()
+    assert "-/media" in written
+    assert 'ENV{ID_FS_TYPE}!="vfat|exfat"' in text
+
+
+def test_a_portable_device_is_told_so_in_a_file_that_no_upgrade_touches() -> None:
+    unit = DEPLOY / "verifield-edge-kiosk.service"
+    assert values(unit, "EnvironmentFile") == ["-/etc/default/verifield-edge-kiosk"]
+    assert values(unit, "ExecStart")[0].split()[-1] == "$KIOSK_OPTIONS", "nothing where the file is not there"
+    assert not [target for target in deb.FILES.values() if target.startswith("etc/default/")]
+    (asked,) = re.findall(
+        r"^echo KIOSK_OPTIONS=(\S+) > /etc/default/verifield-edge-kiosk$",
+        (ROOT / "docs/operations.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert known(["kiosk", asked])
+
+
+def test_the_rules_name_readers_and_cameras_and_keep_the_modem_manager_away() -> None:
+    text = (DEPLOY / "70-verifield-edge.rules").read_text(encoding="utf-8")
     assert 'ENV{ID_MM_DEVICE_IGNORE}="1"' in text
     assert 'SYMLINK+="verifield/reader-$env{ID_SERIAL_SHORT}"' in text
     assert 'SYMLINK+="verifield/camera-$env{ID_SERIAL_SHORT}"' in text
@@ -215,6 +251,10 @@ def test_the_package_holds_what_an_appliance_needs(package: Path) -> None:
         "-"
     }  # for others to write
     assert not [name for name in listed if name.startswith(("./var/lib", "./run", "./home"))]
+    for page in deb.DOCUMENTS:
+        pictures = deb.PICTURE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+        assert all(f"./usr/share/doc/verifield-edge/{one}" in listed for one in (page, *pictures)), page
+    assert sum(name.endswith(".png") for name in listed) >= 30, "clerks see pictures in three languages"
     fields = ask("dpkg-deb", "--field", str(package))
     assert "Package: verifield-edge\n" in fields
     assert "python3.11" in fields

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from argon2 import PasswordHasher
 
-from edge.kiosk import prepare
+from edge.kiosk import visits
 from edge.kiosk.cloud_line import CloudRefusal
 from edge.kiosk.texts import LANGUAGES, Texts
 from edge.operators import pins
@@ -33,7 +33,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKiosk]:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> SenderService:
     service = SenderService()
-    monkeypatch.setattr(prepare, "ask", service.ask)
+    monkeypatch.setattr(visits, "ask", service.ask)
     return service
 
 
@@ -91,7 +91,7 @@ def test_who_goes_away_is_signed_out_and_the_marks_are_kept(
     client: Client, service: SenderService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(client)
-    monkeypatch.setattr(prepare, "IDLE_S", 0.0)
+    monkeypatch.setattr(visits, "IDLE_S", 0.0)
     client.post("/prepare/marks", **ADD)
     assert service.signed_out.wait(WITHIN_S)
     assert len(service.placed()) == 1

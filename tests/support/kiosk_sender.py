@@ -1,7 +1,7 @@
 """The service as a sender at the kiosk meets it: one draft of two pages, for two signers.
 
     service = SenderService()
-    monkeypatch.setattr(edge.kiosk.prepare, "ask", service.ask)
+    monkeypatch.setattr(edge.kiosk.visits, "ask", service.ask)
 
 It keeps no rule: ``tests/browser/test_kiosk_prepare_screen.py`` has the real one.
 """

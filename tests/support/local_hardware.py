@@ -51,6 +51,11 @@ class Hardware:
         (self.folder / f"{name}.toml").write_text(text)
         self._control("scenario", {"name": name})
 
+    def leaves(self) -> None:
+        """Nobody stands there, and there is no card that could be laid down."""
+        (self.folder / "nobody.toml").write_text(f'seed = {SEED}\n[person]\nkind = "none"\n')
+        self._control("scenario", {"name": "nobody"})
+
     def _control(self, what: str, values: dict[str, str]) -> None:
         request = urllib.request.Request(
             f"{self.sim['control']}/{what}",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 """Of WCAG 2.2 up to level AA, and axe's own good practice."""
+
+ARRIVE_MS = 60_000
 
 
 def check_accessible(page: Page) -> None:
@@ -39,6 +43,12 @@ def sign_in(page: Page, origin: str, who: str, pin: str) -> None:
     page.locator("#pin").press_sequentially(pin)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{origin}/")
+
+
+def arrived(page: Page, path: str) -> None:
+    """Wait until the page is at ``path``: its own going on and the stream's word may meet, and either brings
+    it there. Who goes elsewhere before has the two break each other off."""
+    expect(page).to_have_url(re.compile(rf"//[^/]+{re.escape(path)}(\?.*)?$"), timeout=ARRIVE_MS)
 
 
 def speak(page: Page, language: str) -> None:

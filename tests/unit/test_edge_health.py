@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge.answers import Step
 from edge.attest.clock import MAX_DRIFT, TimeBounds
 from edge.errors import SetupError
 from edge.health import (
@@ -23,7 +24,15 @@ from edge.health import (
     Queue,
     judge_health,
 )
-from edge.health_items import ITEM_NAMES, HealthState, health_fault, health_items, in_days, worst_state
+from edge.health_items import (
+    ITEM_NAMES,
+    OPTIONAL,
+    HealthState,
+    health_fault,
+    health_items,
+    in_days,
+    worst_state,
+)
 from edge.lease import Lease
 from edge.metrics import encode_metrics, write_metrics
 from edge.model import Standing
@@ -68,6 +77,7 @@ WELL = Health(
     camera=PartLook(),
     reader=PartLook(),
     models=PartLook(),
+    gallery=PartLook(),
     delivery=DeliveryLook(alive=True, state="IDLE"),
 )
 
@@ -79,6 +89,9 @@ def queue(**stats: Any) -> Queue:
 def space(free: int) -> Queue:
     return Queue(STATS, Space(free, 100, judge_space(free, 100)))
 
+
+WITHOUT_TEXT = Policy(version=1, session=replace(Policy().session, steps=(Step.CONSENT,)))
+"""It asks for consent, and has no words to ask it with."""
 
 AMBER: list[tuple[str, str, dict[str, Any]]] = [
     ("device", "DEVICE_DEGRADED", {"lease": replace(LEASE, standing=Standing.DEGRADED)}),
@@ -92,7 +105,8 @@ AMBER: list[tuple[str, str, dict[str, Any]]] = [
     ("queue", "RECORDS_REFUSED", {"queue": queue(invalid=1)}),
     ("queue", "RECORDS_DAMAGED", {"queue": queue(media_lost=1)}),
     ("queue", "RECORDS_LEFT", {"queue": replace(queue(), left=1)}),
-    ("receipt", "RECEIPT_LATE", {"queue": queue(delivered=1, last_receipt_time=NOW - WAITS_LONG - TICK)}),
+    ("queue", "QUEUE_WAITS", {"queue": queue(media_pending=1, oldest_media=NOW - WAITS_LONG - TICK)}),
+    ("receipt", "RECEIPT_LATE", {"queue": queue(delivered=1, oldest_delivered=NOW - WAITS_LONG - TICK)}),
     ("delivery", "DELIVERY_SILENT", {"delivery": DeliveryLook(alive=False, state="PULLING")}),
     ("delivery", "DELIVERY_TROUBLE", {"delivery": DeliveryLook(True, "WAITING", "CLOUD_AWAY")}),
     ("news", "NEWS_REFUSED", {"refused": (RefusedItem("POLICY", "p", "SIGNATURE", "x"),)}),
@@ -103,17 +117,20 @@ RED: list[tuple[str, str, dict[str, Any]]] = [
     ("device", "DEVICE_LOCKED", {"lease": replace(LEASE, standing=Standing.LOCKED)}),
     ("device", "DEVICE_STOPPED", {"lease": replace(LEASE, standing=Standing.STOPPED)}),
     ("policy", "POLICY_DAMAGED", {"policy": None}),
+    ("policy", "POLICY_INCOMPLETE", {"policy": WITHOUT_TEXT}),
     ("clock", "CLOCK_WRONG", {"bounds": TimeBounds(NOW, TIME_QUALITY_TRUSTED, NOW - MAX_DRIFT - TICK)}),
     ("certificate", "CERTIFICATE_EXPIRED", {"certificates": (("a", NOW + STUCK), ("tls", NOW - TICK))}),
     ("disk", "DISK_RESERVE", {"queue": space(9)}),
     ("queue", "QUEUE_UNUSABLE", {"queue": Queue(unusable="OUTBOX_CORRUPT")}),
     ("queue", "QUEUE_STUCK", {"queue": queue(pending=1, oldest_pending=NOW - STUCK - TICK)}),
-    ("receipt", "RECEIPT_OVERDUE", {"queue": queue(delivered=1, last_receipt_time=NOW - STUCK - TICK)}),
+    ("queue", "QUEUE_STUCK", {"queue": queue(media_pending=1, oldest_media=NOW - STUCK - TICK)}),
+    ("receipt", "RECEIPT_OVERDUE", {"queue": queue(delivered=1, oldest_delivered=NOW - STUCK - TICK)}),
     ("delivery", "DELIVERY_HALTED", {"delivery": DeliveryLook(True, "HALTED", "HELD_BACK", halted=True)}),
     ("key", "KEY_STORE_AWAY", {"key": PartLook("KEY_STORE_AWAY")}),
     ("camera", "NO_CAMERA", {"camera": PartLook("NO_CAMERA")}),
     ("reader", "NO_READER", {"reader": PartLook("NO_READER")}),
     ("models", "MODEL_MISSING", {"models": PartLook("MODEL_MISSING")}),
+    ("gallery", "GALLERY_KEY_WRONG", {"gallery": PartLook("GALLERY_KEY_WRONG")}),
 ]
 
 
@@ -178,6 +195,22 @@ def test_a_policy_that_wants_word_sooner_than_daily_calls_a_queue_stuck_sooner()
 
 
 @pytest.mark.req("E064")
+def test_a_receipt_that_never_came_is_missed() -> None:
+    """Also on a device that never had one, and where an old one covers what came before."""
+    for last in (None, NOW - timedelta(days=400), NOW):
+        delivered = queue(delivered=1, last_receipt_time=last, oldest_delivered=NOW - STUCK - TICK)
+        assert judge_health(replace(WELL, queue=delivered)) == ("RECEIPT_OVERDUE",)
+    rested = queue(delivered=1, last_receipt_time=NOW - timedelta(days=400), oldest_delivered=NOW - TICK)
+    assert judge_health(replace(WELL, queue=rested)) == (), "a device that rested for a year"
+
+
+def test_a_device_without_a_gallery_is_not_asked_for_one() -> None:
+    without = health_items(replace(WELL, gallery=None))
+    assert {item.name for item in without} == ITEM_NAMES.keys() - OPTIONAL
+    assert worst_state(without) is HealthState.OK
+
+
+@pytest.mark.req("E064")
 def test_what_nobody_has_looked_at_is_not_called_well() -> None:
     unseen = replace(WELL, key=None, camera=None, reader=None, models=None, delivery=None)
     assert judge_health(unseen) == ()
@@ -235,12 +268,20 @@ def test_prometheus_hears_of_each_trouble(name: str, code: str, changes: dict[st
 
 @pytest.mark.req("E064")
 def test_the_figures_for_prometheus(tmp_path: Path) -> None:
-    waiting = queue(pending=3, oldest_pending=NOW - timedelta(hours=5))
+    hours = timedelta(hours=1)
+    waiting = queue(
+        pending=3,
+        oldest_pending=NOW - 5 * hours,
+        oldest_media=NOW - 7 * hours,
+        oldest_delivered=NOW - 6 * hours,
+    )
     path = tmp_path / "metrics" / "verifield_edge.prom"
     write_metrics(path, replace(WELL, queue=waiting), fault="", at=NOW)
     assert path.stat().st_mode & 0o777 == 0o644
     told = metrics(path.read_bytes())
     assert told["verifield_edge_queue_age_seconds", ""] == 5 * 3600
+    assert told["verifield_edge_media_age_seconds", ""] == 7 * 3600
+    assert told["verifield_edge_unreceipted_age_seconds", ""] == 6 * 3600
     assert told["verifield_edge_certificate_days_left", "tls"] == 14
     assert told["verifield_edge_last_receipt_seconds", ""] == NOW.timestamp()
     assert told["verifield_edge_looked_at_seconds", ""] == NOW.timestamp()

@@ -276,9 +276,10 @@ def test_what_waits_is_listed_and_shown(device: KnownDevice, capsys: pytest.Capt
 
 
 def test_a_task_that_has_expired_by_a_clock_that_nobody_vouches_for_says_so(
-    device: KnownDevice, capsys: pytest.CaptureFixture[str]
+    device: KnownDevice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Certain is only the cloud's last word; the wall clock of this machine is far behind it."""
+    """Certain is only the cloud's last word, and how long the device is on since: here an hour."""
+    monkeypatch.setattr(SystemClock, "monotonic_ns", lambda _self: 3_600 * 10**9)
     day = timedelta(days=1)
     device.pull(account_item("a", issued=NOW, life=timedelta(days=90)), at=NOW)
     device.pull(account_item("b", issued=BUILD_DATE, life=day), at=BUILD_DATE)

@@ -14,7 +14,7 @@ import pytest
 
 from edge.config import EdgeConfig
 from edge.errors import EdgeError, InputError
-from edge.kiosk import application, counter_device
+from edge.kiosk import account_device, application, card, counter_device
 from edge.kiosk.application import CHUNK_BYTES, Visit
 from edge.kiosk.application import Step as Asked
 from edge.kiosk.cloud_line import CloudLine, CloudRefusal
@@ -169,17 +169,21 @@ def test_what_the_reader_wants_of_the_card_is_said_on_the_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     reader, told = Reader(), []
-    monkeypatch.setattr(counter_device, "open_card_reader", lambda *_, **__: reader)
+    monkeypatch.setattr(card, "open_card_reader", lambda *_, **__: reader)
     state = SimpleNamespace(pinned=lambda _kind: "")
     office: Any = SimpleNamespace(config=EdgeConfig(data_dir=tmp_path), state=state)
     hub: Any = SimpleNamespace(tell=lambda **said: told.append(said["card_prompt"]))
-    card = counter_device.read_card(office, hub)
-    assert told == ["LIFT_CARD", "", ""]
-    assert (card.valid_from, card.valid_to) == ("2020-01-01", "长期")
-    assert card.photo.startswith(b"\xff\xd8")
+    read = counter_device.read_card(office, hub)
+    assert told == ["LIFT_CARD", "PLACE_CARD", ""]
+    assert (read.valid_from, read.valid_to) == ("2020-01-01", "长期")
+    assert read.photo.startswith(b"\xff\xd8")
     reader.photo = None
     assert code_of(lambda: counter_device.read_card(office, hub)) == "NO_CHIP_PHOTO"
     assert told[-1] == ""
+    told.clear()
+    elements = account_device.read_elements(office, hub)
+    assert told == ["LIFT_CARD", "PLACE_CARD", ""]
+    assert (elements.number, elements.valid_to) == ("11010119900307803X", "")
 
 
 def visit(**changes: Any) -> Visit:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from edge.contracts.pages import LEAST_WIDTH, PictureShelf, look_at_pages, picture_of_page
 from edge.errors import InputError
-from edge.kiosk import shown
+from edge.kiosk import shown, watching
 from edge.kiosk.hints import FRESH, STALE, Battery, Charge, Line, judge_line, read_battery
 from edge.kiosk.reading import MAX_READINGS, Reading, Readings, in_words
 from edge.kiosk.records import of_day
 from edge.kiosk.sticks import Stick, find_sticks, transfer_files
 from edge.kiosk.texts import LANGUAGES, Texts
+from edge.kiosk.watching import Watch
 from tests.support.appliance import Appliance, MemorySigner
 from tests.support.local_device import lease_pdf
 from tests.support.pdf_samples import damaged, encrypted, huge_page, plain, rotated
@@ -204,6 +207,17 @@ def test_the_newest_pictures_are_kept_and_no_more() -> None:
 # Lists
 
 
+def test_a_look_that_fails_by_a_bug_is_a_problem_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_at(_kiosk: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(watching, "look_at", look_at)
+    told: list[dict[str, Any]] = []
+    kiosk: Any = SimpleNamespace(hub=SimpleNamespace(tell=lambda **said: told.append(said)))
+    Watch(kiosk).look()
+    assert told == [{"problems": ["INTERNAL_FAULT"]}]
+
+
 def test_only_the_days_verifications_are_listed(tmp_path: Path) -> None:
     device = Appliance(tmp_path / "outbox.sqlite", MemorySigner())
     record = device.verify()
@@ -229,3 +243,10 @@ def test_times_and_sizes_are_round_and_in_words() -> None:
         *("Look again", "Mirar otra vez", "重新检查")
     }
     assert shown.hour(at) == at.astimezone().strftime("%H:%M")
+    assert shown.figure(at.isoformat()) == shown.moment(at)
+    assert [shown.figure(value) for value in ("", "19 %", "20261123", "Test")] == [
+        "",
+        "19 %",
+        "20261123",
+        "Test",
+    ]

@@ -31,7 +31,7 @@ HERE = [
     for kind, wanted in {Kind.SINGLE: "", Kind.SINGLE_WIDE: "avx512f", Kind.BFLOAT: "avx512bf16"}.items()
     if not wanted or FEATURES.get(wanted)
 ]
-LEAST = {Kind.SINGLE: 0.999999, Kind.SINGLE_WIDE: 0.999999, Kind.BFLOAT: 0.9995}
+LEAST = {Kind.SINGLE: 0.99998, Kind.SINGLE_WIDE: 0.99998, Kind.BFLOAT: 0.9995}
 """Cosine of a face's template to that of the reference."""
 
 LEAST_OF_NOBODY = 0.997

@@ -12,6 +12,7 @@ import pytest
 
 from edge.errors import StorageError
 from edge.model import Position
+from edge.outbox import stats as outbox_stats
 from edge.outbox.layout import MEDIA_SUFFIX, beside
 from edge.outbox.media import MediaState
 from edge.outbox.records import Cited, RecordState, SignedRecord, StoredRecord
@@ -67,8 +68,15 @@ def test_files_are_delivered_after_their_records_oldest_first(device: Appliance)
         assert item.size == item.path.stat().st_size
     stats = device.outbox.stats()
     assert (stats.media_pending, stats.media_pending_bytes) == (3, len(PICTURE) + len(PHOTO) + 5)
+    first = device.outbox.at(Position(1, 1))
+    assert first is not None
+    assert stats.oldest_media == first.created_at
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox_stats, "MANY_FILES", 0)
+        assert device.outbox.stats().oldest_media == first.created_at, "by the other way to it"
     for item in found:
         device.outbox.media_done(item.sha256)
+    assert device.outbox.stats().oldest_media is None
     device.restart()
     assert device.outbox.media_pending() == []
     assert [state for _, state in device.outbox.media_of(Position(1, 1))] == [MediaState.DELIVERED] * 2

@@ -316,6 +316,8 @@ def test_figures_of_the_store(authority: Authority, device: Appliance) -> None:
     assert (stats.pending, stats.delivered, stats.confirmed, stats.invalid) == (2, 1, 1, 1)
     assert stats.pending_bytes == sum(len(record.envelope) for record in records[3:])
     assert stats.oldest_pending == records[3].created_at
+    assert stats.oldest_delivered == records[1].created_at
+    assert (empty.oldest_delivered, empty.oldest_media, stats.oldest_media) == (None, None, None)
     assert stats.last_receipt_time == NOW
     assert stats.head == device.outbox.head()
 

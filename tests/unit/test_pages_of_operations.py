@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import COMMANDS
 from edge.health import BAD
 from edge.health_items import ITEM_NAMES
 from edge.remedies import catalogue
@@ -42,6 +43,12 @@ def test_the_readme_leads_to_every_page() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in (*PAGES, "configuration") if f"(docs/{name}.md)" not in text] == []
     assert set(deb.DOCUMENTS) <= {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_readme_names_every_command_of_a_device() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith("| `verifield-edge` | the device |"))
+    assert set(re.findall(r"`([a-z]+)`", row.split("|")[3])) == set(COMMANDS)
 
 
 def test_the_threats_that_are_defended_name_what_shows_it() -> None:

@@ -1,10 +1,10 @@
 // The counter: what is asked for is said aloud where somebody switched that on, and a signature is posted.
 
-import { post, stream } from "./kiosk.js";
+import { onSaid } from "./card.js";
+import { post } from "./kiosk.js";
 import "./page.js";
 
 const said = document.getElementById("said");
-const first = said?.textContent ?? ""; // what the service says when a session begins
 const aloud = document.getElementById("aloud");
 const voice = window.speechSynthesis;
 const KEPT = "aloud"; // until the browser is closed
@@ -33,15 +33,7 @@ if (aloud && voice) {
   draw();
 }
 
-function words(code) {
-  return said.dataset[code.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase())] ?? first;
-}
-
-stream.onState((state) => {
-  if (!said) return;
-  const text = state.card_prompt ? words(state.card_prompt) : first;
-  if (said.textContent === text) return;
-  said.textContent = text;
+onSaid(() => {
   if (aloud.getAttribute("aria-pressed") === "true") speak();
 });
 

@@ -28,7 +28,7 @@ TEXTS: dict[str, dict[Language, str]] = {
     "accounts.elements": {"zh": "请出示身份证", "es": "Muestre su documento", "en": "Show your ID card"},
     "accounts.elements.lead": {
         "zh": "把身份证放在读卡器上，然后按“读取身份证”。读不出时，请照着证件输入四项信息。",
-        "es": "Ponga el documento en el lector y pulse «Leer». Si no se puede leer, escriba los cuatro datos tal como figuran.",
+        "es": "Ponga el documento en el lector y pulse «Leer el documento». Si no se puede leer, escriba los cuatro datos tal como figuran.",
         "en": "Lay the card on the reader and press the button. Where it cannot be read, type the four elements as they stand on it.",
     },
     "accounts.elements.again": {

@@ -64,10 +64,10 @@ TEXTS: Mapping[str, Mapping[Language, str]] = {
     "battery.label": {"zh": "电量 {percent}%", "es": "Batería {percent} %", "en": "Battery {percent} %"},
     "battery.FULL": {"zh": "已充满", "es": "llena", "en": "full"},
     "battery.CHARGING": {"zh": "充电中", "es": "cargando", "en": "charging"},
-    "battery.ENOUGH": {"zh": "电量充足", "es": "suficiente", "en": "enough"},
-    "battery.LOW": {"zh": "电量低，请充电", "es": "baja: póngala a cargar", "en": "low: plug it in soon"},
+    "battery.ENOUGH": {"zh": "充足", "es": "suficiente", "en": "enough"},
+    "battery.LOW": {"zh": "偏低，请充电", "es": "baja: póngala a cargar", "en": "low: plug it in soon"},
     "battery.EMPTY": {
-        "zh": "电量将耗尽，请立即充电。已完成的记录不会丢失。",
+        "zh": "即将耗尽，请立即充电。已完成的记录不会丢失。",
         "es": "casi vacía: cárguela ya. Lo registrado no se pierde.",
         "en": "nearly empty: plug it in now. What is recorded is not lost.",
     },
@@ -125,7 +125,7 @@ TEXTS: Mapping[str, Mapping[Language, str]] = {
     },
     "stick.no_files": {
         "zh": "这个 U 盘上没有答复文件（扩展名 .verifield）。请向云端操作员索取。",
-        "es": "En esta memoria no hay respuestas (archivos .verifield). Pídala a quien lleva la nube.",
+        "es": "En esta memoria no hay respuestas (archivos .verifield). Pídalas a quien lleva la nube.",
         "en": "There is no answer on this stick (a .verifield file). Ask whoever runs the cloud for it.",
     },
     "stick.own": {

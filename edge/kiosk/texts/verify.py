@@ -18,7 +18,7 @@ TEXTS: dict[str, dict[Language, str]] = {
         "en": "ID card on the reader",
     },
     "verify.step.face": {
-        "zh": "看镜头，按提示转头",
+        "zh": "看镜头，按提示做动作",
         "es": "Mirar a la cámara y seguir las indicaciones",
         "en": "Look into the camera, follow the prompts",
     },
@@ -111,9 +111,9 @@ TEXTS: dict[str, dict[Language, str]] = {
         "en": "Cannot turn the head, cannot see the screen, or needs more time?",
     },
     "verify.way.STANDARD": {
-        "zh": "通常方式：屏幕变色并转头",
-        "es": "Lo habitual: colores en la pantalla y girar la cabeza",
-        "en": "The usual way: colours on the screen, and turns of the head",
+        "zh": "通常方式：屏幕变色、张嘴、转头",
+        "es": "Lo habitual: colores en la pantalla, abrir la boca y girar la cabeza",
+        "en": "The usual way: colours on the screen, opening the mouth, turns of the head",
     },
     "verify.way.NO_SCREEN": {
         "zh": "看不见屏幕，或怕闪光：只转头，由您念出提示",
@@ -121,9 +121,9 @@ TEXTS: dict[str, dict[Language, str]] = {
         "en": "Cannot see the screen or bear flicker: turns only; you read the prompts aloud",
     },
     "verify.way.NO_TURN": {
-        "zh": "不能转头：只看屏幕变色",
-        "es": "No puede girar la cabeza: solo los colores de la pantalla",
-        "en": "Cannot turn the head: the screen's colours only",
+        "zh": "不能转头：只看屏幕变色并张嘴",
+        "es": "No puede girar la cabeza: solo los colores y abrir la boca",
+        "en": "Cannot turn the head: only the screen's colours, and opening the mouth",
     },
     "verify.more_time": {"zh": "需要更多时间", "es": "Con más tiempo", "en": "With more time"},
     "verify.manual": {

@@ -35,7 +35,7 @@ from edge.liveness.training.work import KEPT, RENDEZVOUS, Progress, work
 from edge.models.store import ModelStore
 
 DETECTOR = "yunet-int8bq"
-TRAINING_SHARDS, TEST_SHARDS, STEPS = 240, 16, 12_000
+TRAINING_SHARDS, TEST_SHARDS, STEPS = 320, 16, 6_000
 TRAINING_SEED, TEST_SEED = 1, 2
 
 

@@ -1,0 +1,37 @@
+"""A look at a gallery from outside: whoever has it open is not disturbed, and no template is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge.gallery import faults
+from edge.gallery.layout import DamagedError, Header, WrongKeyError
+from edge.gallery.reading import read_headers
+from edge.sqlite import storage_errors
+
+
+def glance(path: Path, key: bytes) -> Header:
+    """Return the header of the gallery at ``path``, which only the right key opens.
+
+    Raises:
+        SetupError: GALLERY_MISSING.
+        StorageError: GALLERY_KEY_WRONG, GALLERY_DAMAGED, GALLERY_FORMAT, GALLERY_UNREADABLE and the like.
+    """
+    with storage_errors(faults.STORE):
+        if not path.exists():
+            raise faults.missing(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            header, _ = read_headers(descriptor, key)
+            if os.fstat(descriptor).st_size < header.journal_at:
+                raise faults.damaged("the file ends too early")
+        except DamagedError as error:
+            raise (
+                faults.no_gallery(path) if error.part == "format" else faults.damaged(error.part)
+            ) from None
+        except WrongKeyError:
+            raise faults.key_wrong(path) from None
+        finally:
+            os.close(descriptor)
+    return header
