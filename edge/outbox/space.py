@@ -11,11 +11,13 @@ from pathlib import Path
 from edge.errors import StorageError
 from edge.files import PRIVATE_FILE
 
-WARN_SHARE = 0.20
-"""Of the disk free: enough time for somebody to bring a network or a stick."""
+WARN_SHARE, WARN_BYTES = 0.20, 8 * 2**30
+"""Of the disk free, or as much: enough time for somebody to bring a network or a stick."""
 
-STOP_SHARE = 0.10
-"""Of the disk free: what is under way, receipts and events still fit for long; new sessions do not start."""
+STOP_SHARE, STOP_BYTES = 0.10, 4 * 2**30
+"""Of the disk free, or as much: what is under way, receipts and events still fit for long; new sessions do
+not start. The amounts are for large disks, on which a tenth is room for years.
+"""
 
 RESERVE_BYTES = 8 * 1024 * 1024
 """Holds the record in hand, its pictures, and what SQLite needs to write and then to check-point them."""
@@ -29,7 +31,7 @@ class SpaceVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """``free_bytes`` includes what the store itself has free inside."""
+    """``free_bytes`` includes what the store has free inside; ``total_bytes``: what is in use, and free."""
 
     free_bytes: int
     total_bytes: int
@@ -37,17 +39,23 @@ class Space:
 
 
 def judge_space(free: int, total: int) -> SpaceVerdict:
-    """Judge by the share of the disk that is free; both in bytes."""
-    if free < total * STOP_SHARE:
+    """Judge by what is free of the disk; both in bytes."""
+    if free < min(total * STOP_SHARE, STOP_BYTES):
         return SpaceVerdict.STOP
-    return SpaceVerdict.LOW if free < total * WARN_SHARE else SpaceVerdict.OK
+    return SpaceVerdict.LOW if free < min(total * WARN_SHARE, WARN_BYTES) else SpaceVerdict.OK
 
 
 def look_at_space(folder: Path, *, reusable_bytes: int = 0) -> Space:
-    """Look at the disk that ``folder`` is on. ``reusable_bytes``: what is free inside files there."""
+    """Look at the disk that ``folder`` is on. ``reusable_bytes``: what is free inside files there.
+
+    Blocks that the file system keeps for its administrator count neither as free nor as part of the disk,
+    as in POSIX ``df``.
+    """
     disk = os.statvfs(folder)
-    free, total = disk.f_bavail * disk.f_frsize + reusable_bytes, disk.f_blocks * disk.f_frsize
-    return Space(free, total, judge_space(free, total))
+    used, free = disk.f_blocks - disk.f_bfree, disk.f_bavail
+    total = (used + free) * disk.f_frsize
+    free_bytes = free * disk.f_frsize + reusable_bytes
+    return Space(free_bytes, total, judge_space(free_bytes, total))
 
 
 def check_space(space: Space) -> None:

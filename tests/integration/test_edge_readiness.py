@@ -110,6 +110,7 @@ def test_a_full_disk_stops_sessions_before_they_begin(
     device: BenchDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(space, "STOP_SHARE", 1.1)
+    monkeypatch.setattr(space, "STOP_BYTES", 2**60)
     assert refusal(device) == "DISK_RESERVE"
     assert len(device.statements()) == 1
 

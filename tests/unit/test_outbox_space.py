@@ -13,7 +13,9 @@ from edge.errors import StorageError
 from edge.outbox.layout import RESERVE_SUFFIX, beside
 from edge.outbox.space import (
     RESERVE_BYTES,
+    STOP_BYTES,
     STOP_SHARE,
+    WARN_BYTES,
     WARN_SHARE,
     Reserve,
     Space,
@@ -51,6 +53,26 @@ def test_the_share_that_is_free_decides(free: int, verdict: SpaceVerdict) -> Non
 
 def test_the_limits_are_those_that_were_promised() -> None:
     assert (WARN_SHARE, STOP_SHARE) == (0.20, 0.10)
+    assert (WARN_BYTES, STOP_BYTES) == (8 * 2**30, 4 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict"),
+    [(WARN_BYTES, SpaceVerdict.OK), (WARN_BYTES - 1, SpaceVerdict.LOW), (STOP_BYTES - 1, SpaceVerdict.STOP)],
+)
+def test_on_a_large_disk_the_amount_decides(free: int, verdict: SpaceVerdict) -> None:
+    assert judge_space(free, 2**40) is verdict
+
+
+@pytest.mark.parametrize(("kept", "verdict"), [(0, SpaceVerdict.LOW), (60, SpaceVerdict.OK)])
+def test_what_is_kept_for_the_administrator_is_no_part_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, verdict: SpaceVerdict
+) -> None:
+    """15 blocks of 100 are ours; of the others 60 are nobody's, or all are in use."""
+    values = (4096, 4096, 100, 15 + kept, 15, 0, 0, 0, 0, 255)
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(values))
+    space = look_at_space(tmp_path)
+    assert (space.verdict, space.total_bytes) == (verdict, (100 - kept) * 4096)
 
 
 def test_no_new_session_where_little_is_left() -> None:
