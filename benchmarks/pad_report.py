@@ -24,6 +24,7 @@ def write_report(figures: dict[str, Any], sheet: Sheet, path: Path) -> None:
         against="\n".join(against(figures["kinds"])),
         table="\n".join(f"| {' | '.join(row)} |" for row in (sheet.columns, rule, *sheet.rows)),
         note=sheet.note,
+        unaided=unaided(figures["refused_without_networks"]),
         stills=_stills(figures["stills"]),
     )
     path.write_text(text, encoding="utf-8")
@@ -47,14 +48,24 @@ def against(kinds: dict[str, dict[str, Any]]) -> list[str]:
     verdict = "Met." if share <= MAX_LIVE_REFUSED else "**Missed.**"
     limit = f"required: at most {100 * MAX_LIVE_REFUSED:.0f} %"
     lines.append(f"- Live refused: {100 * share:.1f} % of {live['presentations']} ({limit}). {verdict}")
-    late = f"**Missed**: {live['without_turns']} of {live['presentations']} were decided without turns."
-    verdict = "Met." if live["seconds_p95"] <= MAX_SECONDS else late
-    median, p95 = (f"{live[key]:.1f} s" for key in ("seconds_median", "seconds_p95"))
+    in_time, held = live["accepted_in_time"], live["presentations"]
+    verdict = "Met." if in_time >= (1 - MAX_LIVE_REFUSED) * held else "**Missed.**"
     lines.append(
-        f"- Live sessions decided within {median} of the face coming into view (median), 95 % within {p95}"
-        f" (required: {MAX_SECONDS:.0f} s). {verdict}"
+        f"- Living people accepted within {MAX_SECONDS:.0f} s of the face in view: {in_time} of {held}. Who"
+        f" is not accepted by then counts as refused here, so at least {100 * (1 - MAX_LIVE_REFUSED):.0f} % are"
+        f" required. {verdict} The median is {live['seconds_median']:.2f} s;"
+        f" {held - live['without_turns']} were asked for turns as well."
     )
     return lines
+
+
+def unaided(shares: dict[str, float]) -> str:
+    """What the passive signals do without the networks, in a sentence."""
+    attacks = {kind: share for kind, share in shares.items() if kind != "live"}
+    if not attacks:
+        return "Nobody living was presented, so that no limit could be laid."
+    told = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in attacks.items())
+    return f"Refused at the limit that refuses {100 * shares['live']:.1f} % of the living: {told}."
 
 
 def _stills(stills: dict[str, dict[str, Any]]) -> str:

@@ -1,8 +1,11 @@
-"""Head pose from five points: pure, so that capture and liveness judge it alike."""
+"""Five points of a face: how they are turned and moved. Pure, so that capture and liveness judge alike."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
+import numpy.typing as npt
 
 from edge.model import Face
 
@@ -45,3 +48,23 @@ def below_eyes(one: list[float], other: list[float], point: list[float]) -> floa
     down = point[1] - (one[1] + other[1]) / 2
     right = point[0] - (one[0] + other[0]) / 2
     return (other[0] - one[0]) * down - (other[1] - one[1]) * right
+
+
+def similarity(source: npt.NDArray[np.floating], target: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The rotation, uniform scale and shift that takes ``source`` [n, 2] closest to ``target``, as [2, 3].
+
+    Exact least squares, in closed form: with points as complex numbers, target = a * source + b
+    (Umeyama 1991 for the plane; no reflection can come out).
+
+    Raises:
+        ValueError: all source points are one.
+    """
+    start = source.astype(np.float64) @ np.array([1, 1j])
+    end = target.astype(np.float64) @ np.array([1, 1j])
+    spread = start - start.mean()
+    power = float(np.vdot(spread, spread).real)
+    if power == 0.0:
+        raise ValueError("the points coincide")
+    turn = complex(np.vdot(spread, end - end.mean())) / power
+    shift = complex(end.mean() - turn * start.mean())
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.geometry import similarity
 from edge.model import Face, Image
 
 SIDE = 112
@@ -19,26 +20,6 @@ def reference_points() -> npt.NDArray[np.float64]:
     return np.array(
         [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
     )
-
-
-def similarity(source: npt.NDArray[np.floating], target: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The rotation, uniform scale and shift that takes ``source`` [n, 2] closest to ``target``, as [2, 3].
-
-    Exact least squares, in closed form: with points as complex numbers, target = a * source + b
-    (Umeyama 1991 for the plane; no reflection can come out).
-
-    Raises:
-        ValueError: all source points are one.
-    """
-    start = source.astype(np.float64) @ np.array([1, 1j])
-    end = target.astype(np.float64) @ np.array([1, 1j])
-    spread = start - start.mean()
-    power = float(np.vdot(spread, spread).real)
-    if power == 0.0:
-        raise ValueError("the points coincide")
-    turn = complex(np.vdot(spread, end - end.mean())) / power
-    shift = complex(end.mean() - turn * start.mean())
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def align(image: Image, face: Face) -> Image:

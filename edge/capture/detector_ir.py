@@ -1,8 +1,8 @@
 """The inner loops of the detector in LLVM's language: one row of a layer at a time.
 
 Pixels stand one after another with all their channels (NHWC), so that a vector holds sixteen channels of one
-pixel. Every number of channels is 16, 32 or 64; a row has any number of pixels: four at a time, the rest one
-by one.
+pixel, or eight (edge.compute.vectors). Every number of channels is 16, 32 or 64; a row has any number of
+pixels: four at a time, the rest one by one.
 
     bytes       a row of the picture as numbers
     first       3x3 convolution of the picture's three channels into 16, every second pixel and row
@@ -31,7 +31,9 @@ from edge.compute.vectors import (
     Kind,
     bytes_of,
     each,
+    floats_of,
     fma,
+    lanes_of,
     larger,
     load,
     loop,
@@ -42,14 +44,15 @@ from edge.compute.vectors import (
     relu,
     splat_at,
     store,
-    vectors_of,
+    tile_of,
+    zeros,
 )
 
 PIXELS = 4
 FIRST_CHANNELS = 16
 COLOURS = 3
 _FLOAT, _VECTOR = 4, 4 * LANES
-"""Bytes of a number of single precision, and of a vector of them."""
+"""Bytes of a number of single precision, and of sixteen of them."""
 
 
 def emit_bytes(builder: Any, arguments: list[Any]) -> None:
@@ -73,11 +76,10 @@ def emit_bytes(builder: Any, arguments: list[Any]) -> None:
 def emit_clear(builder: Any, arguments: list[Any]) -> None:
     """``arguments``: where vectors of zeros are written, how many."""
     target, count = arguments
-    zeros = ir.Constant(FLOATS, [0.0] * LANES)
 
     def clear(index: Any) -> None:
         place = builder.add(target, builder.mul(index, number(_VECTOR)))
-        builder.store(zeros, pointer(builder, place, FLOATS, 0)).align = 4
+        builder.store(zeros(FLOATS), pointer(builder, place, FLOATS, 0)).align = 4
 
     each(builder, count, clear)
 
@@ -85,8 +87,19 @@ def emit_clear(builder: Any, arguments: list[Any]) -> None:
 def emit_first(builder: Any, kind: Kind, arguments: list[Any]) -> None:
     """``arguments``: three rows of the picture (float32, from the pixel left of the first on), weights
     (float32 [27, 16]: rows, columns, colours; then the bias), output, output pixels."""
+    for part in range(FIRST_CHANNELS // lanes_of(kind)):
+        _first_part(builder, kind, part, arguments)
+
+
+def _first_part(builder: Any, kind: Kind, part: int, arguments: list[Any]) -> None:
+    """One vector of the channels."""
     *rows, weights, target, pixels = arguments
-    factors = [load(builder, weights, FLOATS, _VECTOR * place) for place in range(9 * COLOURS + 1)]
+    lanes, numbers = lanes_of(kind), floats_of(kind)
+    factors = [
+        load(builder, weights, numbers, _FLOAT * (FIRST_CHANNELS * place + lanes * part))
+        for place in range(9 * COLOURS + 1)
+    ]
+    target = builder.add(target, number(part * lanes * bytes_of(kind)))
 
     def tile(start: Any, place: Any, width: int) -> None:
         sums = [factors[-1]] * width
@@ -95,25 +108,27 @@ def emit_first(builder: Any, kind: Kind, arguments: list[Any]) -> None:
             for at in range(3 * COLOURS):
                 for pixel in range(width):
                     offset = number(_FLOAT * (2 * COLOURS * pixel + at))
-                    value = splat_at(builder, builder.add(line, offset), F32)
+                    value = splat_at(builder, builder.add(line, offset), F32, lanes)
                     sums[pixel] = fma(builder, value, factors[3 * COLOURS * row + at], sums[pixel])
         for pixel, total in enumerate(sums):
-            store(builder, kind, place, pixel, relu(builder, total))
+            goal = builder.add(place, number(pixel * FIRST_CHANNELS * bytes_of(kind)))
+            store(builder, kind, goal, 0, relu(builder, total))
 
     _tiles(builder, pixels, (target, FIRST_CHANNELS * bytes_of(kind)), tile)
 
 
-def emit_pointwise(builder: Any, kind: Kind, vectors: int, arguments: list[Any]) -> None:
-    """``arguments``: input, weights of a tile so many vectors wide, their bias (float32), output (float32),
+def emit_pointwise(builder: Any, kind: Kind, wide: int, arguments: list[Any]) -> None:
+    """``arguments``: input, weights of a tile so many channels wide, their bias (float32), output (float32),
     input channels, pixels, bytes from output pixel to output pixel.
 
     Nothing is emitted for tiles wider than the kind's.
     """
-    if vectors > vectors_of(kind):
+    if wide > tile_of(kind):
         return
+    vectors, long = wide // lanes_of(kind), _FLOAT * lanes_of(kind)
     source, weights, bias, target, channels, pixels, stride = arguments
     row_bytes = builder.mul(channels, number(bytes_of(kind)))
-    starts = [load(builder, bias, FLOATS, _VECTOR * vector) for vector in range(vectors)]
+    starts = [load(builder, bias, floats_of(kind), long * vector) for vector in range(vectors)]
     steps = builder.udiv(channels, number(2 if kind is Kind.BFLOAT else 1))
     multiply = multiplier(builder, kind)
 
@@ -122,8 +137,8 @@ def emit_pointwise(builder: Any, kind: Kind, vectors: int, arguments: list[Any])
         inputs = [builder.add(first, builder.mul(row_bytes, number(pixel))) for pixel in range(width)]
 
         def body(index: Any, sums: list[Any]) -> list[Any]:
-            begin = builder.add(weights, builder.mul(index, number(_VECTOR * vectors)))
-            columns = [load(builder, begin, multiply.kind, _VECTOR * vector) for vector in range(vectors)]
+            begin = builder.add(weights, builder.mul(index, number(long * vectors)))
+            columns = [load(builder, begin, multiply.kind, long * vector) for vector in range(vectors)]
             offset = builder.mul(index, number(4))  # a number, or a pair of short ones
             after = []
             for pixel in range(width):
@@ -150,11 +165,12 @@ def emit_depthwise(builder: Any, kind: Kind, arguments: list[Any], *, last: bool
     across = builder.mul(channels, number(_FLOAT))
     out = Kind.SINGLE if last else kind
     stride = builder.mul(channels, number(bytes_of(out)))
+    lanes, numbers = lanes_of(kind), floats_of(kind)
 
     def group(index: Any) -> None:
-        place = builder.mul(index, number(_VECTOR))
-        factors = _factors(builder, builder.add(weights, place), across)
-        begun = load(builder, builder.add(bias, place), FLOATS, 0)
+        place = builder.mul(index, number(_FLOAT * lanes))
+        factors = _factors(builder, kind, builder.add(weights, place), across)
+        begun = load(builder, builder.add(bias, place), numbers, 0)
 
         def tile(start: Any, goal: Any, width: int) -> None:
             sums = [begun] * width
@@ -162,7 +178,7 @@ def emit_depthwise(builder: Any, kind: Kind, arguments: list[Any], *, last: bool
                 line = builder.add(builder.add(rows[row], place), builder.mul(start, across))
                 for column in range(width + 2):
                     at = builder.add(line, builder.mul(across, number(column)))
-                    value = load(builder, at, FLOATS, 0)
+                    value = load(builder, at, numbers, 0)
                     for offset in range(3):
                         if 0 <= column - offset < width:
                             total = sums[column - offset]
@@ -171,10 +187,10 @@ def emit_depthwise(builder: Any, kind: Kind, arguments: list[Any], *, last: bool
                 at = builder.add(goal, builder.mul(stride, number(pixel)))
                 store(builder, out, at, 0, total if last else relu(builder, total))
 
-        goal = builder.add(target, builder.mul(index, number(LANES * bytes_of(out))))
+        goal = builder.add(target, builder.mul(index, number(lanes * bytes_of(out))))
         _tiles(builder, pixels, (goal, stride), tile)
 
-    each(builder, builder.udiv(channels, number(LANES)), group)
+    each(builder, builder.udiv(channels, number(lanes)), group)
 
 
 def emit_pooled(builder: Any, kind: Kind, arguments: list[Any]) -> None:
@@ -182,12 +198,13 @@ def emit_pooled(builder: Any, kind: Kind, arguments: list[Any]) -> None:
     *rows, weights, bias, target, channels, pixels = arguments
     across = builder.mul(channels, number(_FLOAT))
     stride = builder.mul(channels, number(bytes_of(kind)))
+    lanes, numbers = lanes_of(kind), floats_of(kind)
 
     def group(index: Any) -> None:
-        place = builder.mul(index, number(_VECTOR))
-        factors = _factors(builder, builder.add(weights, place), across)
-        begun = load(builder, builder.add(bias, place), FLOATS, 0)
-        goal = builder.add(target, builder.mul(index, number(LANES * bytes_of(kind))))
+        place = builder.mul(index, number(_FLOAT * lanes))
+        factors = _factors(builder, kind, builder.add(weights, place), across)
+        begun = load(builder, builder.add(bias, place), numbers, 0)
+        goal = builder.add(target, builder.mul(index, number(lanes * bytes_of(kind))))
 
         def pixel(start: Any) -> None:
             sums = {(down, right): begun for down in range(2) for right in range(2)}
@@ -196,7 +213,7 @@ def emit_pooled(builder: Any, kind: Kind, arguments: list[Any]) -> None:
                 line = builder.add(builder.add(rows[row], place), begin)
                 for column in range(4):
                     at = builder.add(line, builder.mul(across, number(column)))
-                    value = load(builder, at, FLOATS, 0)
+                    value = load(builder, at, numbers, 0)
                     for (down, right), total in sums.items():
                         if 0 <= row - down < 3 and 0 <= column - right < 3:
                             factor = factors[3 * (row - down) + column - right]
@@ -207,7 +224,7 @@ def emit_pooled(builder: Any, kind: Kind, arguments: list[Any]) -> None:
 
         each(builder, pixels, pixel)
 
-    each(builder, builder.udiv(channels, number(LANES)), group)
+    each(builder, builder.udiv(channels, number(lanes)), group)
 
 
 def emit_sum(builder: Any, kind: Kind, arguments: list[Any]) -> None:
@@ -252,18 +269,18 @@ def _vectors(
         start = builder.mul(pixel, across)
 
         def one_vector(index: Any) -> None:
-            offset = builder.mul(index, number(LANES * bytes_of(kind)))
+            offset = builder.mul(index, number(lanes_of(kind) * bytes_of(kind)))
             place = builder.add(start, offset)
             store(builder, kind, builder.add(target, place), 0, value(place, pixel, offset))
 
-        each(builder, builder.udiv(channels, number(LANES)), one_vector)
+        each(builder, builder.udiv(channels, number(lanes_of(kind))), one_vector)
 
     each(builder, pixels, one_pixel)
 
 
-def _factors(builder: Any, weights: Any, across: Any) -> list[Any]:
+def _factors(builder: Any, kind: Kind, weights: Any, across: Any) -> list[Any]:
     return [
-        load(builder, builder.add(weights, builder.mul(across, number(place))), FLOATS, 0)
+        load(builder, builder.add(weights, builder.mul(across, number(place))), floats_of(kind), 0)
         for place in range(9)
     ]
 

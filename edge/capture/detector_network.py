@@ -25,7 +25,7 @@ from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
 from edge.compute.packing import ALIGNMENT, Octets, Packed, aligned, give_memory_back
-from edge.compute.vectors import LANES, Kind, bytes_of, choose_kind, vectors_of
+from edge.compute.vectors import LANES, Kind, bytes_of, choose_kind, tile_of
 from edge.model import Image
 
 Floats = npt.NDArray[np.float32]
@@ -75,7 +75,7 @@ class _Placed:
 
 def _placed(layer: Layer, packed: Packed, kind: Kind) -> _Placed:
     channels, wide = layer.channels
-    tile = min(wide, LANES * vectors_of(kind))
+    tile = min(wide, tile_of(kind))
     if {channels, wide} - {LANES, 2 * LANES, 4 * LANES}:
         raise UnsupportedGraph("a layer of another size")
     point = packed.add_tiles(layer.point, tile)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edge.geometry import yaw_ratio
 from edge.model import Face, QualityComponent
 
-RUN_S = 0.4
+RUN_S = 0.3
 """A face that passes every component for so long has followed the guidance; it is not passing by."""
 
 RUN_AFTER_BREAK_S = 1.0

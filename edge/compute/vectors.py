@@ -1,8 +1,11 @@
-"""Words of LLVM's language that the compiled networks are written in: vectors of sixteen numbers.
+"""Words of LLVM's language that the compiled networks are written in: vectors of sixteen or eight numbers.
 
 In LLVM's own vectors where no instruction is named: it finds what the machine has. Two kinds of numbers:
 single precision, and bfloat16 with sums in single precision where the processor multiplies pairs of them
 (vdpbf16ps: twice the products in an instruction, half the memory).
+
+What an inner loop holds must fit the processor's registers: what does not is stored and read back at each
+step, which takes longer than the products. So vectors are as long as a register where there are few.
 """
 
 from __future__ import annotations
@@ -15,16 +18,18 @@ from typing import Any
 from llvmlite import ir
 
 LANES = 16
+"""Of the longest vectors; every number of channels is a multiple of it."""
 
 
 class Kind(IntEnum):
-    """How numbers are stored, and how many vectors of channels a tile of a pointwise convolution has."""
+    """How numbers are stored, and for which registers."""
 
     SINGLE = 0
-    """One vector: 7 x 16 sums fill the 16 registers of AVX2 and 28 of NEON's 32."""
+    """Vectors of eight: for the 16 registers of AVX2, and pairs of NEON's 32."""
     SINGLE_WIDE = 1
-    """Four vectors: 28 of AVX-512's 32 registers."""
+    """Vectors of sixteen, for the 32 registers of AVX-512."""
     BFLOAT = 2
+    """The same."""
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]
@@ -52,13 +57,22 @@ I8, I16, I32, I64, F32 = (
 FLOATS = ir.VectorType(F32, LANES)
 WORDS = ir.VectorType(I32, LANES)
 SHORTS = ir.VectorType(I16, LANES)
-OCTETS = ir.VectorType(I8, LANES)
 PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
 
 
-def vectors_of(kind: Kind) -> int:
-    """Vectors of channels in a pointwise tile."""
-    return 1 if kind is Kind.SINGLE else 4
+def lanes_of(kind: Kind) -> int:
+    """Numbers of a vector."""
+    return LANES // 2 if kind is Kind.SINGLE else LANES
+
+
+def tile_of(kind: Kind) -> int:
+    """Channels of a pointwise convolution's widest tile: what is held of some pixels fits the registers."""
+    return LANES if kind is Kind.SINGLE else 4 * LANES
+
+
+def floats_of(kind: Kind) -> Any:
+    """The vector's type, of single precision."""
+    return ir.VectorType(F32, lanes_of(kind))
 
 
 def bytes_of(kind: Kind) -> int:
@@ -86,8 +100,8 @@ def multiplier(builder: Any, kind: Kind) -> Multiplier:
     """For one number of the input (bfloat16: two side by side) times a vector of outputs."""
     if kind is not Kind.BFLOAT:
         return Multiplier(
-            FLOATS,
-            lambda address: splat_at(builder, address, F32),
+            floats_of(kind),
+            lambda address: splat_at(builder, address, F32, lanes_of(kind)),
             lambda total, spread, column: fma(builder, spread, column, total),
         )
     dot = declare(builder, "llvm.x86.avx512bf16.dpbf16ps.512", FLOATS, [FLOATS, PAIRS, PAIRS])
@@ -139,7 +153,7 @@ def prelu(builder: Any, value: Any, slope: Any) -> Any:
 
 def relu(builder: Any, value: Any) -> Any:
     """What is above 0, else 0."""
-    return builder.select(_positive(builder, value), value, ir.Constant(FLOATS, [0.0] * LANES))
+    return builder.select(_positive(builder, value), value, zeros(value.type))
 
 
 def larger(builder: Any, one: Any, other: Any) -> Any:
@@ -148,43 +162,51 @@ def larger(builder: Any, one: Any, other: Any) -> Any:
 
 
 def _positive(builder: Any, value: Any) -> Any:
-    return builder.fcmp_ordered(">", value, ir.Constant(FLOATS, [0.0] * LANES))
+    return builder.fcmp_ordered(">", value, zeros(value.type))
+
+
+def zeros(vector: Any) -> Any:
+    """A vector of this type."""
+    return ir.Constant(vector, [0.0] * vector.count)
 
 
 def read(builder: Any, kind: Kind, address: Any) -> Any:
-    """Sixteen numbers as they are stored, in single precision."""
+    """A vector of numbers as they are stored, in single precision."""
     if kind is not Kind.BFLOAT:
-        return load(builder, address, FLOATS, 0)
+        return load(builder, address, floats_of(kind), 0)
     words = builder.zext(load(builder, address, SHORTS, 0), WORDS)
     return builder.bitcast(builder.shl(words, ir.Constant(WORDS, [16] * LANES)), FLOATS)
 
 
-def read_octets(builder: Any, address: Any, offset: int) -> Any:
-    """Sixteen whole numbers of 8 bits with a sign, so many bytes on, in single precision."""
-    octets = builder.load(pointer(builder, address, OCTETS, offset))
+def read_octets(builder: Any, kind: Kind, address: Any, offset: int) -> Any:
+    """A vector of whole numbers of 8 bits with a sign, so many bytes on, in single precision."""
+    octets = builder.load(pointer(builder, address, ir.VectorType(I8, lanes_of(kind)), offset))
     octets.align = 1
-    return builder.sitofp(octets, FLOATS)
+    return builder.sitofp(octets, floats_of(kind))
 
 
 def splat_read(builder: Any, kind: Kind, address: Any) -> Any:
-    """One number as it is stored, in single precision, sixteen times."""
+    """One number as it is stored, in single precision, in all places of a vector."""
     if kind is not Kind.BFLOAT:
-        return splat_at(builder, address, F32)
+        return splat_at(builder, address, F32, lanes_of(kind))
     words = builder.zext(splat_at(builder, address, I16), WORDS)
     return builder.bitcast(builder.shl(words, ir.Constant(WORDS, [16] * LANES)), FLOATS)
 
 
 def store(builder: Any, kind: Kind, address: Any, vector: int, value: Any) -> None:
-    """Store sixteen numbers as the kind does, as many vectors on."""
+    """Store a vector of single precision as the kind does, as many vectors on."""
     if kind is Kind.BFLOAT:
         value = builder.bitcast(builder.fptrunc(value, ir.VectorType(_BFloat(), LANES)), SHORTS)
-    stored = builder.store(value, pointer(builder, address, value.type, LANES * bytes_of(kind) * vector))
+    step = value.type.count * bytes_of(kind)
+    stored = builder.store(value, pointer(builder, address, value.type, step * vector))
     stored.align = 4
 
 
 def fma(builder: Any, left: Any, right: Any, total: Any) -> Any:
     """Left times right plus total, rounded once."""
-    return builder.call(declare(builder, "llvm.fma.v16f32", FLOATS, [FLOATS] * 3), [left, right, total])
+    kind = total.type
+    name = f"llvm.fma.v{kind.count}f32"
+    return builder.call(declare(builder, name, kind, [kind] * 3), [left, right, total])
 
 
 def declare(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
@@ -209,13 +231,12 @@ def load(builder: Any, address: Any, kind: Any, offset: int) -> Any:
     return loaded
 
 
-def splat_at(builder: Any, address: Any, kind: Any) -> Any:
-    """What lies there, sixteen times."""
+def splat_at(builder: Any, address: Any, kind: Any, lanes: int = LANES) -> Any:
+    """What lies there, in all places of a vector."""
     one = load(builder, address, kind, 0)
-    vector = ir.VectorType(kind, LANES)
-    undefined = ir.Constant(vector, ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(kind, lanes), ir.Undefined)
     placed = builder.insert_element(undefined, one, ir.Constant(I32, 0))
-    return builder.shuffle_vector(placed, undefined, ir.Constant(WORDS, [0] * LANES))
+    return builder.shuffle_vector(placed, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
 
 def emit_take(builder: Any, address: Any) -> Any:

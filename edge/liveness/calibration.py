@@ -127,7 +127,11 @@ class PassiveCalibration:
 
     def log_odds(self, values: Mapping[str, float]) -> float:
         """Fuse the values of the cues that could judge; unknown cues are left out."""
-        evidence = {cue: self.evidence(cue, value) for cue, value in values.items() if cue in self.curves}
+        return self.fuse({cue: self.evidence(cue, v) for cue, v in values.items() if cue in self.curves})
+
+    def fuse(self, evidence: Mapping[str, float]) -> float:
+        """The log odds of life that the evidence of each cue, in nats, gives together."""
+        evidence = dict(evidence)
         if len(several := self.alike.keys() & evidence.keys()) > 1:
             evidence |= {cue: self.alike[cue] * evidence[cue] for cue in several}
         against = [

@@ -1,11 +1,13 @@
-"""The inner loops of the embedding network in LLVM's language: seven neighbouring pixels at a time.
+"""The inner loops of the embedding network in LLVM's language: some neighbouring pixels at a time.
 
 Pixels stand one after another with all their channels (NHWC), so that a vector holds sixteen channels of one
-pixel. Every width in the network is a multiple of seven, every number of channels one of 32.
+pixel, or eight (edge.compute.vectors). Every width in the network is a multiple of seven, every number of
+channels one of 32.
 
-    pointwise   1x1 convolution: a tile of 7 pixels by some vectors of channels stays in registers for all
+    pointwise   1x1 convolution: a tile of some pixels by some vectors of channels stays in registers for all
                 input channels; bias and PRelu are added before it is stored. 95 % of the work is here
-    depthwise   3x3 convolution of each channel by itself, bias and PRelu added, 7 pixels by 16 channels
+    depthwise   3x3 convolution of each channel by itself, bias and PRelu added, 7 pixels by 16 channels (or
+                twice by eight)
     first       3x3 convolution of the picture's three channels into 32
     product     one vector times a matrix of 128 columns in whole numbers of 8 bits: the last layer
 """
@@ -14,15 +16,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
 from edge.compute.vectors import (
     F32,
-    FLOATS,
     LANES,
     Kind,
     bytes_of,
+    floats_of,
     fma,
+    lanes_of,
     load,
     loop,
     multiplier,
@@ -34,43 +35,54 @@ from edge.compute.vectors import (
     splat_at,
     splat_read,
     store,
-    vectors_of,
+    tile_of,
+    zeros,
 )
 
 PIXELS = 7
 OUTPUTS = 128
 FIRST_CHANNELS = 32
+_PRODUCT_VECTORS = 8  # of the last layer, in registers
 _COLOURS = 3
 
 
-def emit_pointwise(builder: Any, kind: Kind, arguments: list[Any]) -> None:
-    """Emit one tile. ``arguments``, 64-bit integers: input (7 pixels of ``channels`` numbers, one after
+def pixels_of(kind: Kind) -> tuple[int, ...]:
+    """Pixels of a pointwise tile. Seven make 28 sums for AVX-512's 32 registers, six make 12 for AVX2's 16.
+    What is left of a row there goes by fours (eight sums are under way at a time), and of seven by three."""
+    return (6, 4, 3) if kind is Kind.SINGLE else (PIXELS,)
+
+
+def emit_pointwise(builder: Any, kind: Kind, pixels: int, arguments: list[Any]) -> None:
+    """Emit one tile. ``arguments``, 64-bit integers: input (pixels of ``channels`` numbers, one after
     another), weights of this tile, bias and slopes (float32), output, channels in, bytes from output pixel to
-    output pixel.
+    output pixel. Nothing is emitted for tiles that the kind has not.
     """
+    if pixels not in pixels_of(kind):
+        return
     source, weights, bias, slopes, target, channels, stride = arguments
-    vectors, step = vectors_of(kind), 2 if kind is Kind.BFLOAT else 1
+    numbers, long = floats_of(kind), 4 * lanes_of(kind)
+    vectors, step = tile_of(kind) // lanes_of(kind), 2 if kind is Kind.BFLOAT else 1
     row_bytes = builder.mul(channels, number(bytes_of(kind)))
-    rows = [builder.add(source, builder.mul(row_bytes, number(pixel))) for pixel in range(PIXELS)]
-    starts = [load(builder, bias, FLOATS, 64 * vector) for vector in range(vectors)]
+    rows = [builder.add(source, builder.mul(row_bytes, number(pixel))) for pixel in range(pixels)]
+    starts = [load(builder, bias, numbers, long * vector) for vector in range(vectors)]
     count = builder.udiv(channels, number(step))
     multiply = multiplier(builder, kind)
     width = 4  # bytes of one number, or of one pair of short ones: what is spread over a vector
 
     def body(index: Any, sums: list[Any]) -> list[Any]:
-        place = builder.add(weights, builder.mul(index, number(64 * vectors)))
-        columns = [load(builder, place, multiply.kind, 64 * vector) for vector in range(vectors)]
+        place = builder.add(weights, builder.mul(index, number(long * vectors)))
+        columns = [load(builder, place, multiply.kind, long * vector) for vector in range(vectors)]
         offset = builder.mul(index, number(width))
         after = []
-        for pixel in range(PIXELS):
+        for pixel in range(pixels):
             spread = multiply.spread(builder.add(rows[pixel], offset))
             for vector in range(vectors):
                 after.append(multiply.add(sums[pixel * vectors + vector], spread, columns[vector]))
         return after
 
-    sums = loop(builder, count, [starts[v] for _ in range(PIXELS) for v in range(vectors)], body)
-    lines = [load(builder, slopes, FLOATS, 64 * vector) for vector in range(vectors)]
-    for pixel in range(PIXELS):
+    sums = loop(builder, count, starts * pixels, body)
+    lines = [load(builder, slopes, numbers, long * vector) for vector in range(vectors)]
+    for pixel in range(pixels):
         place = builder.add(target, builder.mul(stride, number(pixel)))
         for vector in range(vectors):
             value = prelu(builder, sums[pixel * vectors + vector], lines[vector])
@@ -83,21 +95,30 @@ def emit_depthwise(builder: Any, kind: Kind, stride: int, arguments: list[Any]) 
     pixel, bytes from input row to input row, bytes from output pixel to output pixel, bytes of a row of
     weights.
     """
+    for part in range(LANES // lanes_of(kind)):
+        _depthwise_part(builder, kind, stride, part, arguments)
+
+
+def _depthwise_part(builder: Any, kind: Kind, stride: int, part: int, arguments: list[Any]) -> None:
+    """One vector of the channels."""
+    lanes, numbers = lanes_of(kind), floats_of(kind)
+    stored, single = number(part * lanes * bytes_of(kind)), part * lanes * 4
     source, weights, bias, slopes, target, across, down, stride_out, weight_row = arguments
-    sums = [load(builder, bias, FLOATS, 0)] * PIXELS
+    source, target = builder.add(source, stored), builder.add(target, stored)
+    sums = [load(builder, bias, numbers, single)] * PIXELS
     for row in range(3):
         line = builder.add(source, builder.mul(down, number(row)))
-        factors = [
-            load(builder, builder.add(weights, builder.mul(weight_row, number(3 * row + column))), FLOATS, 0)
-            for column in range(3)
+        rows = [
+            builder.add(weights, builder.mul(weight_row, number(3 * row + column))) for column in range(3)
         ]
+        factors = [load(builder, place, numbers, single) for place in rows]
         for column in range(stride * (PIXELS - 1) + 3):
             value = read(builder, kind, builder.add(line, builder.mul(across, number(column))))
             for offset in range(3):
                 pixel, rest = divmod(column - offset, stride)
                 if rest == 0 and 0 <= pixel < PIXELS:
                     sums[pixel] = fma(builder, value, factors[offset], sums[pixel])
-    slope = load(builder, slopes, FLOATS, 0)
+    slope = load(builder, slopes, numbers, single)
     for pixel in range(PIXELS):
         place = builder.add(target, builder.mul(stride_out, number(pixel)))
         store(builder, kind, place, 0, prelu(builder, sums[pixel], slope))
@@ -108,46 +129,58 @@ def emit_first(builder: Any, kind: Kind, arguments: list[Any]) -> None:
     [27, 32]), bias, slopes, output, bytes from input row to input row, bytes from output pixel to output
     pixel.
     """
+    every = range(FIRST_CHANNELS // lanes_of(kind))
+    together = 1 if kind is Kind.SINGLE else len(every)
+    for start in every[::together]:
+        _first_part(builder, kind, every[start : start + together], arguments)
+
+
+def _first_part(builder: Any, kind: Kind, vectors: range, arguments: list[Any]) -> None:
+    """Some vectors of the channels."""
     source, weights, bias, slopes, target, down, stride_out = arguments
-    vectors = FIRST_CHANNELS // LANES
-    sums = [load(builder, bias, FLOATS, 64 * vector) for _ in range(PIXELS) for vector in range(vectors)]
+    lanes, numbers = lanes_of(kind), floats_of(kind)
+    sums = [[load(builder, bias, numbers, 4 * lanes * vector) for vector in vectors]] * PIXELS
     for row in range(3):
         line = builder.add(source, builder.mul(down, number(row)))
         for place in range(3 * _COLOURS):
-            weight = 3 * _COLOURS * row + place
-            columns = [
-                load(builder, weights, FLOATS, 64 * (vectors * weight + vector)) for vector in range(vectors)
-            ]
+            begun = 4 * FIRST_CHANNELS * (3 * _COLOURS * row + place)
+            columns = [load(builder, weights, numbers, begun + 4 * lanes * vector) for vector in vectors]
             for pixel in range(PIXELS):
-                value = splat_at(builder, builder.add(line, number(4 * (_COLOURS * pixel + place))), F32)
-                for vector in range(vectors):
-                    at = pixel * vectors + vector
-                    sums[at] = fma(builder, value, columns[vector], sums[at])
+                at = builder.add(line, number(4 * (_COLOURS * pixel + place)))
+                value = splat_at(builder, at, F32, lanes)
+                pairs = zip(columns, sums[pixel], strict=True)
+                sums[pixel] = [fma(builder, value, column, total) for column, total in pairs]
     for pixel in range(PIXELS):
         place = builder.add(target, builder.mul(stride_out, number(pixel)))
-        for vector in range(vectors):
-            slope = load(builder, slopes, FLOATS, 64 * vector)
-            store(builder, kind, place, vector, prelu(builder, sums[pixel * vectors + vector], slope))
+        for vector, total in zip(vectors, sums[pixel], strict=True):
+            slope = load(builder, slopes, numbers, 4 * lanes * vector)
+            store(builder, kind, place, vector, prelu(builder, total, slope))
 
 
 def emit_product(builder: Any, kind: Kind, arguments: list[Any]) -> None:
     """Emit a vector times a matrix of 128 columns. ``arguments``: the vector, the matrix (int8 [numbers,
     128]), what its columns are multiplied by (float32 [128]), sums (float32 [128], written), how many
     numbers the vector has."""
+    for start in range(0, OUTPUTS, _PRODUCT_VECTORS * lanes_of(kind)):
+        _product_part(builder, kind, start, arguments)
+
+
+def _product_part(builder: Any, kind: Kind, start: int, arguments: list[Any]) -> None:
+    """Of as many columns as have their sums in registers, from ``start`` on."""
     source, weights, scales, target, channels = arguments
-    vectors = OUTPUTS // LANES
+    lanes, numbers = lanes_of(kind), floats_of(kind)
+    columns = range(start, start + _PRODUCT_VECTORS * lanes, lanes)
 
     def body(index: Any, sums: list[Any]) -> list[Any]:
         place = builder.add(weights, builder.mul(index, number(OUTPUTS)))
         spread = splat_read(builder, kind, builder.add(source, builder.mul(index, number(bytes_of(kind)))))
         return [
-            fma(builder, spread, read_octets(builder, place, LANES * vector), sums[vector])
-            for vector in range(vectors)
+            fma(builder, spread, read_octets(builder, kind, place, column), total)
+            for column, total in zip(columns, sums, strict=True)
         ]
 
-    zero = ir.Constant(FLOATS, [0.0] * LANES)
-    sums = loop(builder, channels, [zero] * vectors, body)
-    for vector in range(vectors):
-        value = builder.fmul(sums[vector], load(builder, scales, FLOATS, 64 * vector))
-        stored = builder.store(value, pointer(builder, target, FLOATS, 64 * vector))
+    sums = loop(builder, channels, [zeros(numbers)] * len(columns), body)
+    for column, total in zip(columns, sums, strict=True):
+        value = builder.fmul(total, load(builder, scales, numbers, 4 * column))
+        stored = builder.store(value, pointer(builder, target, numbers, 4 * column))
         stored.align = 4

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge.compute.compiling import compiled, literally, load_without_blas, typeof
 from edge.compute.intrinsics import COUNTER_STEP, emitting, take, wait_for
-from edge.compute.vectors import LANES, Kind, bytes_of, vectors_of
+from edge.compute.vectors import LANES, Kind, bytes_of, tile_of
 from edge.match.network_ir import (
     FIRST_CHANNELS,
     OUTPUTS,
@@ -23,6 +23,7 @@ from edge.match.network_ir import (
 
 SIDE = 112
 PADDED = SIDE + 2
+_SINGLE = int(Kind.SINGLE)
 Array = npt.NDArray[Any]
 
 (
@@ -47,7 +48,10 @@ Array = npt.NDArray[Any]
 """What the table of layers has of each block of a depthwise and a pointwise convolution, in int64."""
 
 
-_pointwise = emitting(emit_pointwise)
+_pointwise = emitting(lambda builder, kind, rest: emit_pointwise(builder, kind, PIXELS, rest))
+_pointwise_6 = emitting(lambda builder, kind, rest: emit_pointwise(builder, kind, 6, rest))
+_pointwise_4 = emitting(lambda builder, kind, rest: emit_pointwise(builder, kind, 4, rest))
+_pointwise_3 = emitting(lambda builder, kind, rest: emit_pointwise(builder, kind, 3, rest))
 _depthwise = emitting(lambda builder, kind, rest: emit_depthwise(builder, kind, 1, rest))
 _depthwise_halving = emitting(lambda builder, kind, rest: emit_depthwise(builder, kind, 2, rest))
 _first = emitting(emit_first)
@@ -125,10 +129,29 @@ def _point_rows(
         for row in range(rows[0], rows[1]):
             target = work + layer[TARGET] + (row + padding) * line + block * tile * size
             source = strip + (row - rows[0]) * width * channels * size
-            for column in range(0, width, PIXELS):
-                place = target + (column + padding) * wide * size
-                begun = source + column * channels * size
-                _pointwise(kind, (begun, columns, bias, slope, place, channels, wide * size))
+            left = width
+            while left > 0:
+                place = target + (width - left + padding) * wide * size
+                begun = source + (width - left) * channels * size
+                arguments = (begun, columns, bias, slope, place, channels, wide * size)
+                left -= _point_tile(kind, left, arguments)
+
+
+@compiled
+def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, int, int]) -> int:
+    """One tile of a row of which so many pixels are left; returns how many it took, see ``pixels_of``."""
+    literally(kind)
+    if kind != _SINGLE:
+        _pointwise(kind, arguments)
+        return PIXELS
+    if left % 6 == 0:
+        _pointwise_6(kind, arguments)
+        return 6
+    if left > 3:
+        _pointwise_4(kind, arguments)
+        return 4
+    _pointwise_3(kind, arguments)
+    return 3
 
 
 @compiled
@@ -260,4 +283,4 @@ def compile_run(kind: Kind) -> None:
 
 def tile_sizes(kind: Kind) -> tuple[int, int]:
     """Bytes of a number, and channels of a pointwise tile."""
-    return bytes_of(kind), vectors_of(kind) * LANES
+    return bytes_of(kind), tile_of(kind)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from edge.capture.align import align, reference_points, similarity
-from edge.geometry import roll_deg, yaw_ratio
+from edge.capture.align import align, reference_points
+from edge.geometry import roll_deg, similarity, yaw_ratio
 from edge.model import Face
 from tests.support.faces import face, turned
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.geometry import similarity
 from edge.model import Face, Image
 
 SIDE = 112  # of the aligned face
@@ -18,8 +19,6 @@ MIN_INTER_EYE = 12.0  # pixels; under that nothing about a face can be told
 MIN_PICTURE = 32  # pixels
 SKIN_SIDE = 160  # pixels: what repeats on paper or screen repeats often enough in these
 SCENE_SIDE = 240  # of the whole picture: enough for edges and corners, small enough for a millisecond
-
-_GOAL = LAYOUT @ np.array([1, 1j])
 
 Box = tuple[float, float, float, float]
 
@@ -83,22 +82,13 @@ def _skin(image: Image, face: Face) -> Image:
 
 
 def _aligned(image: Image, face: Face) -> Image:
-    """Exact least squares of a similarity, in closed form (Umeyama 1991 for the plane)."""
     part, left, top = _surroundings(image, face)
-    start = (face.points.astype(np.float64) - (left, top)) @ np.array([1, 1j])
-    spread = start - start.mean()
-    turn = complex(np.vdot(spread, _GOAL - _GOAL.mean())) / max(float(np.vdot(spread, spread).real), 1e-9)
-    grey = _grey(part)
-    if (
-        shrink := abs(turn)
-    ) < 0.7:  # a large face is averaged down first, or noise and moire would be sampled
-        grey, start, turn = (
-            _shrunk(grey, shrink),
-            (start + (0.5 + 0.5j)) * shrink - (0.5 + 0.5j),
-            turn / shrink,
-        )
-    shift = complex(_GOAL.mean() - turn * start.mean())
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    points, grey = face.points.astype(np.float64) - (left, top), _grey(part)
+    matrix = similarity(points, LAYOUT)
+    shrink = math.hypot(matrix[0, 0], matrix[1, 0])
+    if shrink < 0.7:  # a large face is averaged down first, or noise and moire would be sampled
+        grey = _shrunk(grey, shrink)
+        matrix = similarity((points + 0.5) * shrink - 0.5, LAYOUT)
     warped = cv2.warpAffine(
         grey, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
