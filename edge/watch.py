@@ -61,13 +61,12 @@ NO_PARTS = Parts()
 def look_at_device(
     config: EdgeConfig,
     *,
-    camera: PartLook | None = None,
-    reader: PartLook | None = None,
+    known: Parts = NO_PARTS,
     clock: Clock | None = None,
 ) -> Health:
     """Look at everything without disturbing a session.
 
-    ``camera`` and ``reader``: what whoever holds them knows of them; None looks at them from outside.
+    ``known``: parts that whoever asks has seen not long ago; they are not looked at anew.
 
     Raises:
         SetupError: NOT_ENROLLED, KEY_STORE_AWAY and the like.
@@ -76,30 +75,20 @@ def look_at_device(
     clock = clock or SystemClock()
     identity = open_identity(config)
     with open_state(config, identity) as state:
-        return look(
-            config,
-            identity,
-            state,
-            clock,
-            parts=look_at_parts(config, identity, state, camera=camera, reader=reader),
-        )
+        parts = look_at_parts(config, identity, state, known=known)
+        return look(config, identity, state, clock, parts=parts)
 
 
 def look_at_parts(
-    config: EdgeConfig,
-    identity: DeviceIdentity,
-    state: StateStore,
-    *,
-    camera: PartLook | None = None,
-    reader: PartLook | None = None,
+    config: EdgeConfig, identity: DeviceIdentity, state: StateStore, *, known: Parts = NO_PARTS
 ) -> Parts:
-    """Look at the parts from outside, where nobody knows better."""
+    """Look at the parts that are not known, from outside."""
     return Parts(
-        look_at_key(identity, state),
-        camera or look_at_camera(config),
-        reader or look_at_port(config),
-        look_at_models(config),
-        look_at_gallery(config, identity),
+        known.key or look_at_key(identity, state),
+        known.camera or look_at_camera(config),
+        known.reader or look_at_port(config),
+        known.models or look_at_models(config),
+        known.gallery or look_at_gallery(config, identity),
     )
 
 

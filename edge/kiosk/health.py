@@ -23,7 +23,7 @@ from edge.kiosk.server import Kiosk
 from edge.kiosk.shown import figure, hour
 from edge.model import Standing
 from edge.texts import STANDINGS
-from edge.watch import look_at_device
+from edge.watch import NO_PARTS, Parts, look_at_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ class _Health:
         )
 
 
-def look_at(kiosk: Kiosk) -> Look:
+def look_at(kiosk: Kiosk, *, known: Parts = NO_PARTS) -> Look:
     """Look at the device from outside; one that cannot be opened is an answer too."""
     battery = read_battery()
     try:
-        health = look_at_device(kiosk.config)
+        health = look_at_device(kiosk.config, known=known)
     except EdgeError as error:
         return Look(health_fault(error), None, battery)
     return Look(health_items(health), health, battery)

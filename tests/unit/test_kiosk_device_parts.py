@@ -11,6 +11,7 @@ import pytest
 
 from edge.contracts.pages import LEAST_WIDTH, PictureShelf, look_at_pages, picture_of_page
 from edge.errors import InputError
+from edge.health import PartLook
 from edge.kiosk import shown, watching
 from edge.kiosk.hints import FRESH, STALE, Battery, Charge, Line, judge_line, read_battery
 from edge.kiosk.reading import MAX_READINGS, Reading, Readings, in_words
@@ -18,6 +19,7 @@ from edge.kiosk.records import of_day
 from edge.kiosk.sticks import Stick, find_sticks, transfer_files
 from edge.kiosk.texts import LANGUAGES, Texts
 from edge.kiosk.watching import Watch
+from edge.watch import Parts
 from tests.support.appliance import Appliance, MemorySigner
 from tests.support.local_device import lease_pdf
 from tests.support.pdf_samples import damaged, encrypted, huge_page, plain, rotated
@@ -208,7 +210,7 @@ def test_the_newest_pictures_are_kept_and_no_more() -> None:
 
 
 def test_a_look_that_fails_by_a_bug_is_a_problem_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look_at(_kiosk: Any) -> Any:
+    def look_at(_kiosk: Any, **_known: Any) -> Any:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(watching, "look_at", look_at)
@@ -216,6 +218,26 @@ def test_a_look_that_fails_by_a_bug_is_a_problem_and_not_the_end(monkeypatch: py
     kiosk: Any = SimpleNamespace(hub=SimpleNamespace(tell=lambda **said: told.append(said)))
     Watch(kiosk).look()
     assert told == [{"problems": ["INTERNAL_FAULT"]}]
+
+
+def test_keys_that_were_found_well_are_believed_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a fault never: each look goes to see whether it is mended."""
+    well, fault = PartLook(value="software"), PartLook("KEY_MISSING")
+    times, asked = [0.0, 5.0, 10.0, 59.0, 61.0, 66.0], list[PartLook | None]()
+
+    def look_at(_kiosk: Any, *, known: Parts) -> Any:
+        asked.append(known.key)
+        found = well if len(asked) > 2 else fault
+        return SimpleNamespace(health=SimpleNamespace(key=known.key or found, gallery=None))
+
+    monkeypatch.setattr(watching, "look_at", look_at)
+    monkeypatch.setattr(watching, "hints", lambda _: {})
+    kiosk: Any = SimpleNamespace(hub=SimpleNamespace(tell=lambda **_: None))
+    watch = Watch(kiosk, now=lambda: times[0])
+    while times:
+        watch.look()
+        times.pop(0)
+    assert asked == [None, None, None, well, None, well]
 
 
 def test_only_the_days_verifications_are_listed(tmp_path: Path) -> None:
