@@ -3,7 +3,9 @@
 python -m benchmarks.bench_pad [--per-instrument 150] [--only phone --only mask] [--processes 2]
 
 Each presentation is the product's whole capture in virtual time (benchmarks.pad_presentation). Answers are
-kept by the state of the code, the kind and the seed: an interrupted run goes on where it was.
+kept by the state of the code, the kind and the seed: an interrupted run goes on where it was. All of them,
+also of a run that was interrupted, are written to results/pad.jsonl, so that the run can go on elsewhere and
+every figure can be traced to its presentations.
 Still pictures of ../shared/data/pad, where they are, are judged by the passive signals alone.
 
 What the networks add is seen without them: the other passive signals are fused by themselves, and a limit is
@@ -28,7 +30,7 @@ import cv2
 import numpy as np
 import typer
 
-from benchmarks.machine import ROOT, Noise, Sheet, describe_machine, progress, publish
+from benchmarks.machine import RESULTS, ROOT, Noise, Sheet, describe_machine, progress, publish
 from benchmarks.pad_presentation import FPS, Presented, present
 from benchmarks.pad_report import MAX_LIVE_REFUSED, MAX_SECONDS, write_report
 from edge.capture.choose import choose_portrait
@@ -45,6 +47,7 @@ from verifield_sim.camera import PersonKind
 KINDS: tuple[PersonKind, ...] = tuple(kind for kind in get_args(PersonKind) if kind != "none")
 PER_INSTRUMENT = 150
 CACHE = ROOT / ".run" / "pad"
+ANSWERS = RESULTS / "pad.jsonl"
 # What a verdict depends on; the models are named by their digests in the manifest.
 CODE = ("edge/liveness", "edge/capture", "edge/models", "firmware-sim/verifield_sim/camera")
 FILES = ("edge/face_capture.py", "edge/policy.py", "edge/vision.py", "edge/geometry.py")
@@ -76,17 +79,19 @@ def code_digest() -> str:
 
 
 class Kept:
-    """Answers of earlier runs, one file each."""
+    """Answers of earlier runs with this state of the code, one file each; ``published``: all in one."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, code: str, published: Path | None = None) -> None:
+        self._folder = folder / code
+        self._code = code
+        self._published = {} if published is None else self._read(published)
 
     def get(self, kind: str, seed: int) -> Presented | None:
         path = self._folder / f"{kind}-{seed}.json"
         try:
             return Presented.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            return None  # not there, or half written: it is made again
+            return self._published.get((kind, seed))  # not there, or half written: it is made again
 
     def put(self, one: Presented) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -94,6 +99,27 @@ class Kept:
         fresh = path.with_suffix(".part")
         fresh.write_text(json.dumps(one.to_json()), encoding="utf-8")
         fresh.replace(path)
+
+    def publish(self, path: Path, orders: Sequence[tuple[PersonKind, int]]) -> None:
+        """Write those of ``orders`` that are there, a line each behind one that names the code."""
+        there = [one.to_json() for order in orders if (one := self.get(*order)) is not None]
+        lines = [json.dumps({"code": self._code}), *(json.dumps(_rounded(one)) for one in there)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _read(self, path: Path) -> dict[tuple[str, int], Presented]:
+        """Nothing where the file is missing, or tells of another state of the code."""
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        if not lines or json.loads(lines[0])["code"] != self._code:
+            return {}
+        told = [Presented.from_json(json.loads(line)) for line in lines[1:]]
+        return {(one.kind, one.seed): one for one in told}
+
+
+def _rounded(told: Any) -> Any:
+    """The same with five digits behind the point."""
+    if isinstance(told, dict):
+        return {name: _rounded(value) for name, value in told.items()}
+    return round(told, 5) if isinstance(told, float) else told
 
 
 def hold(orders: Sequence[tuple[PersonKind, int]], kept: Kept, processes: int) -> list[Presented]:
@@ -241,7 +267,13 @@ def main(
     digest = "any" if any_code else code_digest()
     # Seed by seed over all kinds: what is kept of an interrupted run says something of each.
     orders = [(kind, FIRST_SEED + number) for number in range(per_instrument) for kind in kinds]
-    presented = hold(orders, Kept(cache / digest), processes)
+    complete = not only and per_instrument >= PER_INSTRUMENT
+    kept = Kept(cache, digest, ANSWERS)
+    try:
+        presented = hold(orders, kept, processes)
+    finally:
+        if keep and complete:
+            kept.publish(ANSWERS, orders)
     told: dict[str, dict[str, Any]] = {
         kind: figures_of([one for one in presented if one.kind == kind]) for kind in kinds
     }
@@ -257,7 +289,6 @@ def main(
         "machine": describe_machine("opencv-python", "onnxruntime", "numpy"),
         "noise": noise.stop(),
     }
-    complete = not only and per_instrument >= PER_INSTRUMENT
     sheets = sheets_of(told, still, unaided)
     publish("pad", "Presentation attacks", figures, sheets, as_json=as_json, keep=keep and complete)
     if keep and complete:

@@ -51,10 +51,10 @@ def against(kinds: dict[str, dict[str, Any]]) -> list[str]:
     in_time, held = live["accepted_in_time"], live["presentations"]
     verdict = "Met." if in_time >= (1 - MAX_LIVE_REFUSED) * held else "**Missed.**"
     lines.append(
-        f"- Living people accepted within {MAX_SECONDS:.0f} s of the face in view: {in_time} of {held}. Who"
-        f" is not accepted by then counts as refused here: {100 * (1 - MAX_LIVE_REFUSED):.0f} % at least are"
-        f" required. {verdict} The median is {live['seconds_median']:.2f} s;"
-        f" {held - live['without_turns']} were asked for turns as well."
+        f"- Living people accepted within {MAX_SECONDS:.0f} s of the face in view: {in_time} of {held}"
+        f" (median {live['seconds_median']:.2f} s; {held - live['without_turns']} were asked to turn as well)."
+        f" Required are {100 * (1 - MAX_LIVE_REFUSED):.0f} %: who is not accepted by then counts as refused."
+        f" {verdict}"
     )
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,15 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_pad
-from benchmarks.bench_pad import KINDS, Kept, code_digest, figures_of, hold, sheets_of
+from benchmarks.bench_pad import (
+    KINDS,
+    Kept,
+    code_digest,
+    figures_of,
+    hold,
+    refused_without_networks,
+    sheets_of,
+)
 from benchmarks.pad_presentation import FPS, Presented, Stage, Verdict
 from benchmarks.pad_report import TEMPLATE, against, write_report
 from verifield_sim.camera import PersonKind, Scene
@@ -57,7 +66,7 @@ def test_an_interrupted_run_goes_on_and_a_damaged_answer_is_made_again(
         return shown(*order, "attack")
 
     monkeypatch.setattr(bench_pad, "_work", work)
-    kept, orders = Kept(tmp_path / "new"), [("print", 1), ("phone", 1), ("print", 2), ("phone", 2)]
+    kept, orders = Kept(tmp_path, "new"), [("print", 1), ("phone", 1), ("print", 2), ("phone", 2)]
     with pytest.raises(KeyboardInterrupt):
         hold(orders, kept, 1)  # type: ignore[arg-type]
     (tmp_path / "new" / "phone-1.json").write_text('{"kind": "phone", "se', encoding="utf-8")
@@ -66,6 +75,11 @@ def test_an_interrupted_run_goes_on_and_a_damaged_answer_is_made_again(
     assert held == [*orders[:3], ("phone", 1), ("print", 2), ("phone", 2)]
     assert hold(orders, kept, 1) == presented  # type: ignore[arg-type]
     assert len(held) == 6, "nothing is held twice"
+    kept.publish(tmp_path / "all.jsonl", [*orders, ("mask", 1)])
+    elsewhere = Kept(tmp_path / "elsewhere", "new", tmp_path / "all.jsonl")
+    assert hold(orders, elsewhere, 1) == presented  # type: ignore[arg-type]
+    assert len(held) == 6, "nor what was published"
+    assert Kept(tmp_path / "elsewhere", "changed", tmp_path / "all.jsonl").get("print", 1) is None
 
 
 def test_the_state_of_the_code_is_part_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,11 +103,12 @@ def test_the_report_says_met_only_where_it_was() -> None:
     slow = [shown("live", seed, "accepted", seconds=3.5) for seed in range(150)]
     refused = [shown("live", seed, "accepted" if seed % 12 else "inconclusive") for seed in range(150)]
     passed = [shown("phone", 0, "accepted"), *(shown("phone", seed, "attack") for seed in range(1, 150))]
-    for number, change in enumerate(({"phone": passed}, {"live": refused}, {"live": slow})):
-        lines = against(figures(**change))
-        assert ["**Missed" in line for line in lines] == [place == number for place in range(3)], (
-            change.keys()
-        )
+    for change, missed in (
+        ({"phone": passed}, [True, False, False]),
+        ({"live": refused}, [False, True, True]),  # nobody who is refused was accepted in time
+        ({"live": slow}, [False, False, True]),
+    ):
+        assert ["**Missed" in line for line in against(figures(**change))] == missed, change.keys()
     assert "phone 1 of 150" in against(figures(phone=passed))[0]
 
 
@@ -101,8 +116,10 @@ def test_the_worst_instrument_comes_first_and_the_report_is_whole(tmp_path: Path
     passed = [shown("phone", seed, "accepted" if seed < 2 else "attack") for seed in range(150)]
     told = figures(phone=passed)
     still = {"attack/a.jpg": {"score": 0.9, "reason": "", "passes": True}}
-    sheets = sheets_of(told, still)
+    unaided = {"live": 0.05, "phone": 0.9, "mask": 1.0}
+    sheets = sheets_of(told, still, unaided)
     assert [row[0] for row in sheets[0].rows] == ["phone", "mask", "live"]
+    assert sheets[1].rows == [("phone", "90.0 %"), ("mask", "100.0 %"), ("live", "5.0 %")]
     whole = {
         "machine": {"date": "2026-01-01", "revision": "abc"},
         "fps": FPS,
@@ -110,13 +127,28 @@ def test_the_worst_instrument_comes_first_and_the_report_is_whole(tmp_path: Path
         "per_instrument": 150,
         "kinds": told,
         "stills": still,
+        "refused_without_networks": unaided,
     }
     write_report(whole, sheets[0], tmp_path / "report.md")
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "$" not in text
     assert "attack/a.jpg" in text
     assert "| phone | 150 | 2 |" in text
+    assert "refuses 5.0 % of the living: phone 90.0 %, mask 100.0 %" in text
     json.dumps(whole)
+
+
+def test_without_networks_a_limit_is_laid_by_the_living() -> None:
+    def one(kind: str, seed: int, motion: float, texture: float) -> Presented:
+        experts = {"face_motion": motion, "texture": texture, "minifasnet": None}
+        return dataclasses.replace(shown(kind, seed, "accepted"), experts=experts)
+
+    living = [one("live", seed, 0.6 + seed / 1000, 0.5) for seed in range(100)]
+    prints = [one("print", seed, 0.2, 0.99) for seed in range(10)]
+    phones = [one("phone", seed, 0.2 if seed else 0.9, 0.99) for seed in range(10)]
+    told = refused_without_networks([*living, *prints, *phones])
+    assert told == {"live": 0.05, "print": 1.0, "phone": 0.9}, "the network's word does not count"
+    assert refused_without_networks(prints) == {}
 
 
 def test_the_stage_is_a_camera_with_the_jitter_of_one() -> None:
