@@ -52,7 +52,7 @@ def against(kinds: dict[str, dict[str, Any]]) -> list[str]:
     verdict = "Met." if in_time >= (1 - MAX_LIVE_REFUSED) * held else "**Missed.**"
     lines.append(
         f"- Living people accepted within {MAX_SECONDS:.0f} s of the face in view: {in_time} of {held}"
-        f" (median {live['seconds_median']:.2f} s; {held - live['without_turns']} were asked to turn as well)."
+        f" (median {live['seconds_median']:.2f} s; {held - live['without_turns']} were asked to turn, too)."
         f" Required are {100 * (1 - MAX_LIVE_REFUSED):.0f} %: who is not accepted by then counts as refused."
         f" {verdict}"
     )
