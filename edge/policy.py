@@ -83,22 +83,23 @@ class LivenessPolicy:
     challenges: tuple[ChallengeKind, ...] = (ChallengeKind.LIGHT, ChallengeKind.TURNS)
     require_light: bool = False
     # Whether turns follow light also where the verdict stands without. Then the passive signals alone reach
-    # their operating point, and light has the shape of a head: about 0 is what a flat sheet answers, glass
-    # answers less. Of 150 simulated heads 4 lay below this, and 9 below 0; of 29 displays that answered in
-    # the right colours none lay between -0.04 and 0.04, 6 above.
+    # their operating point, and light has the shape of a head: 0 is what a flat sheet answers, glass answers
+    # less; of 150 simulated heads, at 15 frames a second, three did.
     turns_when: TurnsWhen = TurnsWhen.NEEDED
     early_passive: float = 0.5
-    early_light_shape: float = -0.03
+    early_light_shape: float = 0.0
     refuse_variants: bool = False  # then nobody is excused from light or turns
     more_time_factor: float = 2.0  # of the time limits, for people who need longer
     max_attempts: int = 5  # failed ones with one document within a quarter of an hour
     # All signals as one number (edge.liveness.fusion): 0.5 is the operating point that was calibrated.
     min_score: float = 0.5
-    passive_floor: float = 0.2  # of the passive signals alone: no answer to a challenge makes up for less
+    # Of the passive signals alone: their operating point. No answer to a challenge makes up for less: a video
+    # that is made on demand turns its head as well.
+    passive_floor: float = 0.5
     max_passive_spoof: float = 0.02  # at or under it they accuse
-    # Light. Of replays of another session's answer one in 300 reaches 8 bits; simulated heads lit by a small
-    # screen in a bright room (4 to 12 % of its light) show 11 to 13, which is the most that can be measured.
-    min_light_bits: float = 9.0
+    # Light. Of replays of another session's answer one in 2^10 reaches 10 bits; simulated heads lit by a
+    # small screen in a bright room (4 to 12 % of its light) show 11 to 13, the most that can be measured.
+    min_light_bits: float = 10.0
     min_light_strength: float = 0.012
     # Chosen on few simulated sessions: heads show about 0.08 to 0.56, displays -0.33 to 0.06, prints mostly
     # less than 0; over a stream in real time, heads go down to -0.02. It is not validated on others, nor on

@@ -2,7 +2,8 @@
 
 The score is a probability of life: the calibrated log odds of the passive signals (edge.liveness.calibration)
 plus the evidence of each answered challenge, in nats. Evidence in favour is bounded: with all of it together
-the passive signals must still reach 0.2, with one challenge alone a third. Evidence against ends at 20 to 1.
+the passive signals would still have to reach 0.2, and the policy asks for more of them alone. Evidence
+against ends at 20 to 1.
 """
 
 from __future__ import annotations

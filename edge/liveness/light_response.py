@@ -59,7 +59,7 @@ MAX_LAG_S, LAG_STEP_S = 0.4, 0.02
 SLOW_HZ = 0.9  # slower changes are no answer: colours change at 3.8 a second
 CELL_SPREAD = 0.1  # of a cell's answer, beside noise: skin is no even surface
 QUIETEST = 0.002  # of full light: no average over a cell is steadier
-TIE_WEIGHT = 0.5
+TIE_WEIGHT = 0.3  # of 150 simulated heads and 36 displays: least of both on the other's side
 MAX_WAVES = 5  # where a slow device lets each colour stay for longer
 NOD = 0.02  # eye distances; a scale only, so that all terms weigh alike
 

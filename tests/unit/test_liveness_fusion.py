@@ -136,7 +136,7 @@ def doubts() -> dict[str, tuple[ExpertScore, ...]]:
     return {
         "passive under the operating point": (ExpertScore("passive", 0.49, 0.2),),
         "no passive score": (ExpertScore("passive", None, 0.2, "LIVENESS_NO_FACE"),),
-        "light of hardly a shape": (ExpertScore("light_shape", -0.04, -0.1),),
+        "light of hardly a shape": (ExpertScore("light_shape", -0.01, -0.1),),
         "no shape": (ExpertScore("light_shape", None, -0.1, "LIVENESS_LIGHT_TOO_WEAK"),),
         "light in other colours": (ExpertScore("light", 8.9, 9.0, "LIVENESS_LIGHT_MISMATCH"),),
         "mouth shut": (ExpertScore("sign_of_life", 0.02, 0.12, "LIVENESS_NO_SIGN_OF_LIFE"),),
