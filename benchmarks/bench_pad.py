@@ -21,7 +21,7 @@ import multiprocessing
 import os
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -49,7 +49,10 @@ PER_INSTRUMENT = 150
 CACHE = ROOT / ".run" / "pad"
 ANSWERS = RESULTS / "pad.jsonl"
 # What a verdict depends on; the models are named by their digests in the manifest.
-CODE = ("edge/liveness", "edge/capture", "edge/models", "firmware-sim/verifield_sim/camera")
+CODE = (
+    *("edge/liveness", "edge/capture", "edge/match", "edge/compute", "edge/models"),
+    "firmware-sim/verifield_sim/camera",
+)
 FILES = ("edge/face_capture.py", "edge/policy.py", "edge/vision.py", "edge/geometry.py")
 FIRST_SEED = 4000  # apart from the seeds that tests use and thresholds were chosen with
 NETWORKS = frozenset({TEXTURE, MINIFASNET})
@@ -78,13 +81,16 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-class Kept:
-    """Answers of earlier runs with this state of the code, one file each; ``published``: all in one."""
+Answers = Mapping[tuple[str, int], Presented]
 
-    def __init__(self, folder: Path, code: str, published: Path | None = None) -> None:
+
+class Kept:
+    """Answers of earlier runs with this state of the code, one file each; ``published``: those of others."""
+
+    def __init__(self, folder: Path, code: str, published: Answers | None = None) -> None:
         self._folder = folder / code
         self._code = code
-        self._published = {} if published is None else self._read(published)
+        self._published = published or {}
 
     def get(self, kind: str, seed: int) -> Presented | None:
         path = self._folder / f"{kind}-{seed}.json"
@@ -103,16 +109,24 @@ class Kept:
     def publish(self, path: Path, orders: Sequence[tuple[PersonKind, int]]) -> None:
         """Write those of ``orders`` that are there, a line each behind one that names the code."""
         there = [one.to_json() for order in orders if (one := self.get(*order)) is not None]
+        if not there:
+            return  # what stands in the file belongs to figures that are still published
         lines = [json.dumps({"code": self._code}), *(json.dumps(_rounded(one)) for one in there)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        fresh = path.with_suffix(".part")
+        fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        fresh.replace(path)
 
-    def _read(self, path: Path) -> dict[tuple[str, int], Presented]:
-        """Nothing where the file is missing, or tells of another state of the code."""
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        if not lines or json.loads(lines[0])["code"] != self._code:
+
+def read_published(path: Path, code: str) -> Answers:
+    """Those of a file that ``Kept.publish`` wrote; none where it is away, damaged or of other code."""
+    try:
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        if json.loads(first)["code"] != code:
             return {}
-        told = [Presented.from_json(json.loads(line)) for line in lines[1:]]
-        return {(one.kind, one.seed): one for one in told}
+        told = [Presented.from_json(json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return {(one.kind, one.seed): one for one in told}
 
 
 def _rounded(told: Any) -> Any:
@@ -170,10 +184,14 @@ def figures_of(presented: Sequence[Presented]) -> dict[str, Any]:
 
 
 def without_networks(one: Presented) -> float:
-    """Log odds of life by the passive signals but the networks, as the product fuses them."""
+    """Log odds of life by the passive signals but the networks, as the product fuses them.
+
+    Where none of them could judge, nobody is accepted.
+    """
     calibration = PassiveCalibration.built_in()
     shares = {cue: one.experts.get(cue) for cue in calibration.curves.keys() - NETWORKS}
-    return calibration.fuse({cue: math.log(s / (1 - s)) for cue, s in shares.items() if s is not None})
+    evidence = {cue: math.log(share / (1 - share)) for cue, share in shares.items() if share is not None}
+    return calibration.fuse(evidence) if evidence else -math.inf
 
 
 def refused_without_networks(presented: Sequence[Presented]) -> dict[str, float]:
@@ -268,11 +286,11 @@ def main(
     # Seed by seed over all kinds: what is kept of an interrupted run says something of each.
     orders = [(kind, FIRST_SEED + number) for number in range(per_instrument) for kind in kinds]
     complete = not only and per_instrument >= PER_INSTRUMENT
-    kept = Kept(cache, digest, ANSWERS)
+    kept = Kept(cache, digest, read_published(ANSWERS, digest))
     try:
         presented = hold(orders, kept, processes)
     finally:
-        if keep and complete:
+        if keep and complete and not any_code:
             kept.publish(ANSWERS, orders)
     told: dict[str, dict[str, Any]] = {
         kind: figures_of([one for one in presented if one.kind == kind]) for kind in kinds

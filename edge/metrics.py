@@ -89,7 +89,7 @@ def _figures(registry: CollectorRegistry, health: Health) -> None:
     stats, space = health.queue.stats, health.queue.space
     if space is not None:
         _set(registry, "disk_free_bytes", "Free for records.", space.free_bytes)
-        _set(registry, "disk_bytes", "Of the disk in all.", space.total_bytes)
+        _set(registry, "disk_bytes", "In use and free, less what the system keeps back.", space.total_bytes)
     if stats is None:
         return
     records = Gauge(

@@ -29,7 +29,7 @@ class Kind(IntEnum):
     SINGLE_WIDE = 1
     """Vectors of sixteen, for the 32 registers of AVX-512."""
     BFLOAT = 2
-    """The same."""
+    """bfloat16, summed in single precision; for the same registers as SINGLE_WIDE."""
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]

@@ -15,8 +15,8 @@ from edge.watch import NO_PARTS, Parts
 PERIOD_S = 5.0
 
 KEYS_S = 60.0
-"""How long keys that were found well are believed: to open them takes a TPM several programs. Sessions, and
-the page of the device's health, open them anyway."""
+"""How long keys that were found well, and the gallery that one of them opens, are believed: to open them
+takes a TPM several programs. Sessions, and the page of the device's health, open them anyway."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,9 @@ class Watch:
 
     def _remember(self, health: Health | None) -> None:
         """A fault is looked at again each time: it may be mended."""
-        if health is not None:
+        if health is None:
+            self._known = NO_PARTS
+        else:
             self._known = Parts(key=_if_well(health.key), gallery=_if_well(health.gallery))
 
 

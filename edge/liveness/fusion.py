@@ -42,7 +42,7 @@ EVIDENCE: Mapping[str, Curve] = {
     PLANAR_MOTION: Curve("log", centre=math.log(0.03), slope=2.0, against=3.0, in_favour=0.7),
     # Half of all replays stay under 1 bit, one in a hundred reaches 6 (edge.liveness.light_response).
     LIGHT: Curve("identity", centre=6.0, slope=0.25, against=3.0, in_favour=0.4),
-    # Heads 0.08 to 0.56, with exceptions down to -0.02; displays -0.33 to 0.06 (simulated, few).
+    # Heads -0.01 to 0.43 (96 %), most displays -0.82 to -0.15 (simulated; edge.policy).
     LIGHT_SHAPE: Curve("identity", centre=0.05, slope=10.0, against=3.0, in_favour=0.3),
 }
 MAX_LOGIT = 8.0  # of the passive signals: no number of pictures makes anybody more sure

@@ -139,7 +139,10 @@ def _point_rows(
 
 @compiled
 def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, int, int]) -> int:
-    """One tile of a row of which so many pixels are left; returns how many it took, see ``pixels_of``."""
+    """One tile of a row of which so many pixels are left; returns how many it took.
+
+    By the tiles of ``pixels_of``. They fill rows of seven times a power of two, as all of this network are.
+    """
     literally(kind)
     if kind != _SINGLE:
         _pointwise(kind, arguments)

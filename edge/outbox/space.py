@@ -65,10 +65,10 @@ def check_space(space: Space) -> None:
         StorageError: DISK_RESERVE.
     """
     if space.verdict is SpaceVerdict.STOP:
+        left, share = space.free_bytes // 2**20, space.free_bytes * 100 // max(1, space.total_bytes)
         raise StorageError(
             "DISK_RESERVE",
-            f"Only {space.free_bytes * 100 // max(1, space.total_bytes)} % of the disk is free: "
-            "no new session is begun.",
+            f"Only {left} MiB of the disk are free ({share} %): no new session is begun.",
             hint="Connect the device, so that it delivers and deletes records; or free space on the disk.",
         )
 

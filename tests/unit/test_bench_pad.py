@@ -17,6 +17,7 @@ from benchmarks.bench_pad import (
     code_digest,
     figures_of,
     hold,
+    read_published,
     refused_without_networks,
     sheets_of,
 )
@@ -76,10 +77,14 @@ def test_an_interrupted_run_goes_on_and_a_damaged_answer_is_made_again(
     assert hold(orders, kept, 1) == presented  # type: ignore[arg-type]
     assert len(held) == 6, "nothing is held twice"
     kept.publish(tmp_path / "all.jsonl", [*orders, ("mask", 1)])
-    elsewhere = Kept(tmp_path / "elsewhere", "new", tmp_path / "all.jsonl")
+    elsewhere = Kept(tmp_path / "elsewhere", "new", read_published(tmp_path / "all.jsonl", "new"))
     assert hold(orders, elsewhere, 1) == presented  # type: ignore[arg-type]
     assert len(held) == 6, "nor what was published"
-    assert Kept(tmp_path / "elsewhere", "changed", tmp_path / "all.jsonl").get("print", 1) is None
+    Kept(tmp_path / "elsewhere", "changed").publish(tmp_path / "all.jsonl", orders)
+    assert len(read_published(tmp_path / "all.jsonl", "new")) == 4, "nothing new does not put out what was"
+    assert read_published(tmp_path / "all.jsonl", "changed") == {}
+    (tmp_path / "all.jsonl").write_text('{"code": "new"}\n{"kind": "pho', encoding="utf-8")
+    assert read_published(tmp_path / "all.jsonl", "new") == {}
 
 
 def test_the_state_of_the_code_is_part_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +154,8 @@ def test_without_networks_a_limit_is_laid_by_the_living() -> None:
     told = refused_without_networks([*living, *prints, *phones])
     assert told == {"live": 0.05, "print": 1.0, "phone": 0.9}, "the network's word does not count"
     assert refused_without_networks(prints) == {}
+    blind = dataclasses.replace(one("print", 11, 0.9, 0.9), experts={"texture": 0.9})
+    assert refused_without_networks([*living, blind])["print"] == 1.0, "who cannot be judged is refused"
 
 
 def test_the_stage_is_a_camera_with_the_jitter_of_one() -> None:

@@ -63,6 +63,7 @@ def test_every_part_of_a_signed_policy_reaches_the_device() -> None:
 
 def test_what_a_policy_says_of_challenges_reaches_the_device_and_what_it_leaves_out_stays() -> None:
     built_in = LivenessPolicy()
+    assert (built_in.passive_floor, built_in.early_passive, built_in.min_light_bits) == (0.5, 0.5, 10.0)
     plain = read(sample_policy()).liveness
     assert plain == dataclasses.replace(built_in, challenge_turns=2)
     message = sample_policy()

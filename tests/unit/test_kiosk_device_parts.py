@@ -19,7 +19,7 @@ from edge.kiosk.records import of_day
 from edge.kiosk.sticks import Stick, find_sticks, transfer_files
 from edge.kiosk.texts import LANGUAGES, Texts
 from edge.kiosk.watching import Watch
-from edge.watch import Parts
+from edge.watch import NO_PARTS, Parts
 from tests.support.appliance import Appliance, MemorySigner
 from tests.support.local_device import lease_pdf
 from tests.support.pdf_samples import damaged, encrypted, huge_page, plain, rotated
@@ -223,12 +223,13 @@ def test_a_look_that_fails_by_a_bug_is_a_problem_and_not_the_end(monkeypatch: py
 def test_keys_that_were_found_well_are_believed_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a fault never: each look goes to see whether it is mended."""
     well, fault = PartLook(value="software"), PartLook("KEY_MISSING")
-    times, asked = [0.0, 5.0, 10.0, 59.0, 61.0, 66.0], list[PartLook | None]()
+    times, asked = [0.0, 5.0, 10.0, 59.0, 61.0, 66.0, 70.0], list[Parts]()
 
     def look_at(_kiosk: Any, *, known: Parts) -> Any:
-        asked.append(known.key)
+        asked.append(known)
         found = well if len(asked) > 2 else fault
-        return SimpleNamespace(health=SimpleNamespace(key=known.key or found, gallery=None))
+        seen = SimpleNamespace(key=known.key or found, gallery=known.gallery or found)
+        return SimpleNamespace(health=None if len(asked) == 6 else seen)
 
     monkeypatch.setattr(watching, "look_at", look_at)
     monkeypatch.setattr(watching, "hints", lambda _: {})
@@ -237,7 +238,8 @@ def test_keys_that_were_found_well_are_believed_for_a_minute(monkeypatch: pytest
     while times:
         watch.look()
         times.pop(0)
-    assert asked == [None, None, None, well, None, well]
+    both = Parts(key=well, gallery=well)
+    assert asked == [NO_PARTS, NO_PARTS, NO_PARTS, both, NO_PARTS, both, NO_PARTS]
 
 
 def test_only_the_days_verifications_are_listed(tmp_path: Path) -> None:

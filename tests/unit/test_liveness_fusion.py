@@ -16,13 +16,13 @@ ACTIONS = (Prompt.TURN_LEFT, Prompt.LOOK_STRAIGHT)
 TURNS = (ChallengeKind.TURNS,)
 LIT_TURNS = (ChallengeKind.LIGHT, ChallengeKind.TURNS)
 DONE = ChallengeRecord(bytes(16), ACTIONS, 2, TURNS)
-PASSIVE = ExpertScore("passive", 0.8, 0.2)
+PASSIVE = ExpertScore("passive", 0.8, POLICY.passive_floor)
 ORIGIN = ExpertScore("camera_origin", 1.0, 0.5)
 LIFE = ExpertScore("sign_of_life", 0.3, 0.12)
 ALWAYS = (PASSIVE, ORIGIN, LIFE)
 TURN = ExpertScore("head_turn", 0.3, 0.15)
 PLANAR = ExpertScore("planar_motion", 0.08, 0.035)
-LIGHT = ExpertScore("light", 13.0, 9.0)
+LIGHT = ExpertScore("light", 13.0, POLICY.min_light_bits)
 SHAPE = ExpertScore("light_shape", 0.3, 0.0)
 
 
@@ -115,7 +115,7 @@ def test_light_that_was_asked_for_must_have_judged() -> None:
     assert judge_liveness((TURN, PLANAR, LIGHT, SHAPE), lit).decision is LivenessDecision.LIVE
     assert judge_liveness((TURN, PLANAR, SHAPE), lit).reasons == ("LIVENESS_NO_LIGHT",)
     assert judge_liveness((TURN, PLANAR, LIGHT), lit).reasons == ("LIVENESS_NO_LIGHT_SHAPE",)
-    weak = ExpertScore("light", None, 9.0, "LIVENESS_LIGHT_TOO_WEAK")
+    weak = ExpertScore("light", None, POLICY.min_light_bits, "LIVENESS_LIGHT_TOO_WEAK")
     assert judge_liveness((TURN, PLANAR, weak, SHAPE), lit).reasons == ("LIVENESS_LIGHT_TOO_WEAK",)
 
 
@@ -138,7 +138,7 @@ def doubts() -> dict[str, tuple[ExpertScore, ...]]:
         "no passive score": (ExpertScore("passive", None, 0.2, "LIVENESS_NO_FACE"),),
         "light of hardly a shape": (ExpertScore("light_shape", -0.01, -0.1),),
         "no shape": (ExpertScore("light_shape", None, -0.1, "LIVENESS_LIGHT_TOO_WEAK"),),
-        "light in other colours": (ExpertScore("light", 8.9, 9.0, "LIVENESS_LIGHT_MISMATCH"),),
+        "light in other colours": (ExpertScore("light", 9.9, 10.0, "LIVENESS_LIGHT_MISMATCH"),),
         "mouth shut": (ExpertScore("sign_of_life", 0.02, 0.12, "LIVENESS_NO_SIGN_OF_LIFE"),),
         "mouth not seen": (ExpertScore("sign_of_life", None, 0.12, "LIVENESS_NO_SIGN_OF_LIFE"),),
         "frames of no camera": (ExpertScore("camera_origin", 0.0, 0.5, "INJECTION_NO_NOISE"),),
@@ -195,6 +195,7 @@ def test_the_score_rises_with_every_signal_and_answers_make_up_for_some_doubt_on
 
 
 def test_a_score_below_the_operating_point_is_not_live() -> None:
+    """Of a policy that is content with less of the passive signals alone."""
     doubtful = (ExpertScore("passive", 0.25, 0.2), ORIGIN, LIFE)
     result = judge_liveness((TURN, PLANAR, *doubtful), DONE, beside=False)
     assert result.decision is LivenessDecision.INSUFFICIENT

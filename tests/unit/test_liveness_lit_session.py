@@ -288,7 +288,7 @@ def passive(score: float | None, reason: str = "") -> Told:
         (passive(float("nan")), "LIVENESS_PASSIVE_LOW"),
         (passive(None, "LIVENESS_NO_FRAME_EXPERT"), "LIVENESS_NO_FRAME_EXPERT"),
         (passive(None, "LIVENESS_FRAMES_FROZEN"), "LIVENESS_FRAMES_FROZEN"),
-        (passive(0.19), "LIVENESS_PASSIVE_LOW"),
+        (passive(0.49), "LIVENESS_PASSIVE_LOW"),
         (passive(0.01), "SPOOF_PASSIVE"),
     ],
 )
