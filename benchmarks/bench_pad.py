@@ -101,10 +101,7 @@ class Kept:
 
     def put(self, one: Presented) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{one.kind}-{one.seed}.json"
-        fresh = path.with_suffix(".part")
-        fresh.write_text(json.dumps(one.to_json()), encoding="utf-8")
-        fresh.replace(path)
+        _write_whole(self._folder / f"{one.kind}-{one.seed}.json", json.dumps(one.to_json()))
 
     def publish(self, path: Path, orders: Sequence[tuple[PersonKind, int]]) -> None:
         """Write those of ``orders`` that are there, a line each behind one that names the code."""
@@ -112,9 +109,14 @@ class Kept:
         if not there:
             return  # what stands in the file belongs to figures that are still published
         lines = [json.dumps({"code": self._code}), *(json.dumps(_rounded(one)) for one in there)]
-        fresh = path.with_suffix(".part")
-        fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        fresh.replace(path)
+        _write_whole(path, "\n".join(lines) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Whoever is stopped meanwhile leaves what was there before."""
+    fresh = path.with_suffix(".part")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
 
 
 def read_published(path: Path, code: str) -> Answers:
@@ -183,12 +185,11 @@ def figures_of(presented: Sequence[Presented]) -> dict[str, Any]:
     }
 
 
-def without_networks(one: Presented) -> float:
+def without_networks(one: Presented, calibration: PassiveCalibration) -> float:
     """Log odds of life by the passive signals but the networks, as the product fuses them.
 
     Where none of them could judge, nobody is accepted.
     """
-    calibration = PassiveCalibration.built_in()
     shares = {cue: one.experts.get(cue) for cue in calibration.curves.keys() - NETWORKS}
     evidence = {cue: math.log(share / (1 - share)) for cue, share in shares.items() if share is not None}
     return calibration.fuse(evidence) if evidence else -math.inf
@@ -196,7 +197,10 @@ def without_networks(one: Presented) -> float:
 
 def refused_without_networks(presented: Sequence[Presented]) -> dict[str, float]:
     """Share of each kind below the limit that refuses 5 % of the living; empty where nobody lives."""
-    odds = {kind: [without_networks(one) for one in presented if one.kind == kind] for kind in KINDS}
+    calibration = PassiveCalibration.built_in()
+    odds = {
+        kind: [without_networks(one, calibration) for one in presented if one.kind == kind] for kind in KINDS
+    }
     if not odds["live"]:
         return {}
     limit = float(np.quantile(odds["live"], MAX_LIVE_REFUSED))
