@@ -1,4 +1,7 @@
-"""``verifield-cloud``: run the service, and operate it over gRPC.
+"""``verifield-cloud``: run the service, and operate it over gRPC. Commands live in modules of cloud.commands.
+
+A module is imported when a command of it is called: all of them together take half a second to load, and
+gRPC reads its TLS settings when it is imported.
 
 Exit statuses: 0 done; 1 a person answered no; 2 wrong options; 3 set-up (configuration, keys, database,
 ports, files); 6 the cloud is away, or it refused.
@@ -7,11 +10,77 @@ ports, files); 6 the cloud is away, or it refused.
 from __future__ import annotations
 
 import os
-from types import ModuleType
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from cloud.tls13 import require_tls13
+
+HELP = (
+    "The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
+    "2 usage, 3 set-up, 6 the cloud is away or refused."
+)
+
+_SINGLE = {
+    "serve": ("serve", "serve"),
+    "migrate": ("migrate", "migrate"),
+    "restore": ("backup", "restore"),
+    "status": ("status", "status"),
+    "catalogue": ("business", "catalogue"),
+    "verify-log": ("verify_log", "verify_log"),
+    "import": ("transfer", "import_file"),
+}
+"""Commands that are one function: the module and the function."""
+
+_GROUPS = (
+    *("config", "join-token", "devices", "alarms", "policies", "rules", "authorities"),
+    *("attestations", "media", "log", "audit", "backup", "storage", "keys", "users"),
+    *("accounts", "identity", "phones", "messages", "escalations", "reviews", "reviewers"),
+    *("certifications", "contracts", "archive", "business", "bank", "customers", "documents", "feedback"),
+    *("organisations", "seals"),
+)
+"""What has commands of its own below its name: the ``app`` of the module of that name."""
+
+_GUESTS = {"persons": ("keys", "persons_app"), "approvals": ("seals", "approvals_app")}
+"""Such that live in the module of another."""
+
+
+class _Commands(TyperGroup):
+    """Finds commands by name, without importing the others."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - the library's signature
+        return [*_SINGLE, *_GROUPS, *_GUESTS]
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ARG002 - the library's signature
+        if cmd_name in _SINGLE:
+            module, name = _SINGLE[cmd_name]
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name)(_of(module, name))
+            command: Any = get_command(alone)
+        elif cmd_name in _GROUPS or cmd_name in _GUESTS:
+            module, name = _GUESTS.get(cmd_name, (cmd_name.replace("-", "_"), "app"))
+            command = get_group(_of(module, name))
+        else:
+            return None
+        command.name = cmd_name
+        return command
+
+
+def _of(module: str, name: str) -> Any:
+    return getattr(import_module(f"cloud.commands.{module}"), name)
+
+
+app = typer.Typer(
+    cls=_Commands, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+@app.callback()
+def service() -> None:
+    """Its help is that of the app."""
 
 
 def main() -> None:
@@ -19,77 +88,4 @@ def main() -> None:
     require_tls13()
     # gRPC's own remarks would stand among our lines, the first about the proof that TLS 1.2 is off.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    build_app()()
-
-
-HELP = (
-    "The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
-    "2 usage, 3 set-up, 6 the cloud is away or refused."
-)
-
-
-def build_app() -> typer.Typer:
-    """The commands. Imported here because gRPC reads its TLS settings when it is imported."""
-    from cloud.commands import backup, business, keys, seals  # noqa: PLC0415
-    from cloud.commands.migrate import migrate  # noqa: PLC0415
-    from cloud.commands.serve import serve  # noqa: PLC0415
-    from cloud.commands.status import status  # noqa: PLC0415
-    from cloud.commands.transfer import import_file  # noqa: PLC0415
-    from cloud.commands.verify_log import verify_log  # noqa: PLC0415
-
-    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    for command in (serve, migrate, backup.restore, status, business.catalogue):
-        app.command()(command)
-    app.command("verify-log")(verify_log)
-    app.command("import")(import_file)
-    for group in _groups():
-        app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
-    app.add_typer(keys.persons_app, name="persons")
-    app.add_typer(seals.approvals_app, name="approvals")
-    return app
-
-
-def _groups() -> tuple[ModuleType, ...]:
-    """What has commands of its own below its name."""
-    from cloud.commands import (  # noqa: PLC0415
-        accounts,
-        alarms,
-        archive,
-        attestations,
-        audit,
-        authorities,
-        backup,
-        bank,
-        business,
-        certifications,
-        config,
-        contracts,
-        customers,
-        devices,
-        documents,
-        escalations,
-        feedback,
-        identity,
-        join_token,
-        keys,
-        log,
-        media,
-        messages,
-        organisations,
-        phones,
-        policies,
-        reviewers,
-        reviews,
-        rules,
-        seals,
-        storage,
-        users,
-    )
-
-    return (
-        *(config, join_token, devices, alarms, policies, rules, authorities),
-        *(attestations, media, log, audit, backup, storage, keys, users),
-        *(accounts, identity, phones, messages, escalations, reviews, reviewers),
-        *(certifications, contracts, archive, business, bank, customers, documents, feedback),
-        *(organisations, seals),
-    )
+    app()

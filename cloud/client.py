@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
@@ -19,38 +20,40 @@ from grpc_status import rpc_status
 from cloud.devices.tokens import OPERATOR_PREFIX, is_token
 from cloud.errors import ClientError, SetupError
 from cloud.layout import ENDPOINT_FILE, ROOT_FILE, TOKEN_FILE
-from verifield.v1.account_service_pb2_grpc import AccountServiceStub
-from verifield.v1.approval_service_pb2_grpc import ApprovalServiceStub
-from verifield.v1.archive_service_pb2_grpc import ArchiveServiceStub
-from verifield.v1.attestation_service_pb2_grpc import AttestationServiceStub
-from verifield.v1.audit_service_pb2_grpc import AuditServiceStub
-from verifield.v1.authority_service_pb2_grpc import AuthorityServiceStub
-from verifield.v1.bank_service_pb2_grpc import BankServiceStub
-from verifield.v1.business_service_pb2_grpc import BusinessServiceStub
-from verifield.v1.catalog_service_pb2_grpc import CatalogServiceStub
-from verifield.v1.certification_service_pb2_grpc import CertificationServiceStub
-from verifield.v1.contract_service_pb2_grpc import ContractServiceStub
-from verifield.v1.customer_service_pb2_grpc import CustomerServiceStub
-from verifield.v1.device_service_pb2_grpc import DeviceServiceStub
-from verifield.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
-from verifield.v1.document_service_pb2_grpc import DocumentServiceStub
-from verifield.v1.escalation_service_pb2_grpc import EscalationServiceStub
-from verifield.v1.feedback_service_pb2_grpc import FeedbackServiceStub
-from verifield.v1.identity_service_pb2_grpc import IdentityServiceStub
-from verifield.v1.log_service_pb2_grpc import LogServiceStub
-from verifield.v1.media_service_pb2_grpc import MediaServiceStub
-from verifield.v1.message_service_pb2_grpc import MessageServiceStub
-from verifield.v1.organisation_service_pb2_grpc import OrganisationServiceStub
-from verifield.v1.otp_service_pb2_grpc import OtpServiceStub
-from verifield.v1.policy_service_pb2_grpc import PolicyServiceStub
-from verifield.v1.review_service_pb2_grpc import ReviewServiceStub
-from verifield.v1.rulebook_service_pb2_grpc import RulebookServiceStub
-from verifield.v1.seal_service_pb2_grpc import SealServiceStub
-from verifield.v1.signing_service_pb2_grpc import SigningServiceStub
-from verifield.v1.status_service_pb2_grpc import StatusServiceStub
-from verifield.v1.storage_service_pb2_grpc import StorageServiceStub
-from verifield.v1.transfer_service_pb2_grpc import TransferServiceStub
-from verifield.v1.user_service_pb2_grpc import UserServiceStub
+
+if TYPE_CHECKING:
+    from verifield.v1.account_service_pb2_grpc import AccountServiceStub
+    from verifield.v1.approval_service_pb2_grpc import ApprovalServiceStub
+    from verifield.v1.archive_service_pb2_grpc import ArchiveServiceStub
+    from verifield.v1.attestation_service_pb2_grpc import AttestationServiceStub
+    from verifield.v1.audit_service_pb2_grpc import AuditServiceStub
+    from verifield.v1.authority_service_pb2_grpc import AuthorityServiceStub
+    from verifield.v1.bank_service_pb2_grpc import BankServiceStub
+    from verifield.v1.business_service_pb2_grpc import BusinessServiceStub
+    from verifield.v1.catalog_service_pb2_grpc import CatalogServiceStub
+    from verifield.v1.certification_service_pb2_grpc import CertificationServiceStub
+    from verifield.v1.contract_service_pb2_grpc import ContractServiceStub
+    from verifield.v1.customer_service_pb2_grpc import CustomerServiceStub
+    from verifield.v1.device_service_pb2_grpc import DeviceServiceStub
+    from verifield.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
+    from verifield.v1.document_service_pb2_grpc import DocumentServiceStub
+    from verifield.v1.escalation_service_pb2_grpc import EscalationServiceStub
+    from verifield.v1.feedback_service_pb2_grpc import FeedbackServiceStub
+    from verifield.v1.identity_service_pb2_grpc import IdentityServiceStub
+    from verifield.v1.log_service_pb2_grpc import LogServiceStub
+    from verifield.v1.media_service_pb2_grpc import MediaServiceStub
+    from verifield.v1.message_service_pb2_grpc import MessageServiceStub
+    from verifield.v1.organisation_service_pb2_grpc import OrganisationServiceStub
+    from verifield.v1.otp_service_pb2_grpc import OtpServiceStub
+    from verifield.v1.policy_service_pb2_grpc import PolicyServiceStub
+    from verifield.v1.review_service_pb2_grpc import ReviewServiceStub
+    from verifield.v1.rulebook_service_pb2_grpc import RulebookServiceStub
+    from verifield.v1.seal_service_pb2_grpc import SealServiceStub
+    from verifield.v1.signing_service_pb2_grpc import SigningServiceStub
+    from verifield.v1.status_service_pb2_grpc import StatusServiceStub
+    from verifield.v1.storage_service_pb2_grpc import StorageServiceStub
+    from verifield.v1.transfer_service_pb2_grpc import TransferServiceStub
+    from verifield.v1.user_service_pb2_grpc import UserServiceStub
 
 CALL_TIMEOUT_S = 20.0
 """Longer than any single call takes, short enough to tell a person that nobody answers."""
@@ -65,6 +68,7 @@ LANGUAGE_KEY = "accept-language"
 _LOCALE = re.compile(r"[a-z]{2,3}(?=[_.@]|$)")
 
 A = TypeVar("A")
+S = TypeVar("S")
 
 
 MAX_TOKEN_CHARS = 8192
@@ -97,43 +101,73 @@ class Target:
         return f"Target({self.endpoint})"
 
 
+class _Service(Generic[S]):
+    """The stub of a service, made when it is first asked for: loading all of them takes a quarter of a second.
+
+    ``name`` as in verifield.v1: ``account`` for AccountService of account_service.proto.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._attribute = ""
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._attribute = name
+
+    @overload
+    def __get__(self, client: None, owner: type[object]) -> Self: ...
+
+    @overload
+    def __get__(self, client: OperatorClient, owner: type[object]) -> S: ...
+
+    def __get__(self, client: OperatorClient | None, owner: type[object]) -> Self | S:
+        if client is None:
+            return self
+        module = import_module(f"verifield.v1.{self._name}_service_pb2_grpc")
+        stub: S = getattr(module, f"{self._name.capitalize()}ServiceStub")(client.channel)
+        vars(client)[self._attribute] = stub  # found before this descriptor from now on
+        return stub
+
+
 class OperatorClient:
     """Stubs over one channel; :meth:`call` sends the token and turns failures into ClientError."""
 
+    accounts: _Service[AccountServiceStub] = _Service("account")
+    bank: _Service[BankServiceStub] = _Service("bank")
+    customers: _Service[CustomerServiceStub] = _Service("customer")
+    devices: _Service[DeviceServiceStub] = _Service("device")
+    diagnostics: _Service[DiagnosticsServiceStub] = _Service("diagnostics")
+    documents: _Service[DocumentServiceStub] = _Service("document")
+    attestations: _Service[AttestationServiceStub] = _Service("attestation")
+    archive: _Service[ArchiveServiceStub] = _Service("archive")
+    certifications: _Service[CertificationServiceStub] = _Service("certification")
+    contracts: _Service[ContractServiceStub] = _Service("contract")
+    audit: _Service[AuditServiceStub] = _Service("audit")
+    authorities: _Service[AuthorityServiceStub] = _Service("authority")
+    identity: _Service[IdentityServiceStub] = _Service("identity")
+    log: _Service[LogServiceStub] = _Service("log")
+    media: _Service[MediaServiceStub] = _Service("media")
+    messages: _Service[MessageServiceStub] = _Service("message")
+    phones: _Service[OtpServiceStub] = _Service("otp")
+    policies: _Service[PolicyServiceStub] = _Service("policy")
+    rules: _Service[RulebookServiceStub] = _Service("rulebook")
+    catalog: _Service[CatalogServiceStub] = _Service("catalog")
+    business: _Service[BusinessServiceStub] = _Service("business")
+    organisations: _Service[OrganisationServiceStub] = _Service("organisation")
+    seals: _Service[SealServiceStub] = _Service("seal")
+    approvals: _Service[ApprovalServiceStub] = _Service("approval")
+    signing: _Service[SigningServiceStub] = _Service("signing")
+    feedback: _Service[FeedbackServiceStub] = _Service("feedback")
+    transfers: _Service[TransferServiceStub] = _Service("transfer")
+    status: _Service[StatusServiceStub] = _Service("status")
+    storage: _Service[StorageServiceStub] = _Service("storage")
+    users: _Service[UserServiceStub] = _Service("user")
+    reviews: _Service[ReviewServiceStub] = _Service("review")
+    escalations: _Service[EscalationServiceStub] = _Service("escalation")
+
     def __init__(self, channel: grpc.Channel, target: Target) -> None:
-        self.accounts = AccountServiceStub(channel)
-        self.bank = BankServiceStub(channel)
-        self.customers = CustomerServiceStub(channel)
-        self.devices = DeviceServiceStub(channel)
-        self.diagnostics = DiagnosticsServiceStub(channel)
-        self.documents = DocumentServiceStub(channel)
-        self.attestations = AttestationServiceStub(channel)
-        self.archive = ArchiveServiceStub(channel)
-        self.certifications = CertificationServiceStub(channel)
-        self.contracts = ContractServiceStub(channel)
-        self.audit = AuditServiceStub(channel)
-        self.authorities = AuthorityServiceStub(channel)
-        self.identity = IdentityServiceStub(channel)
-        self.log = LogServiceStub(channel)
-        self.media = MediaServiceStub(channel)
-        self.messages = MessageServiceStub(channel)
-        self.phones = OtpServiceStub(channel)
-        self.policies = PolicyServiceStub(channel)
-        self.rules = RulebookServiceStub(channel)
-        self.catalog = CatalogServiceStub(channel)
-        self.business = BusinessServiceStub(channel)
-        self.organisations = OrganisationServiceStub(channel)
-        self.seals = SealServiceStub(channel)
-        self.approvals = ApprovalServiceStub(channel)
-        self.signing = SigningServiceStub(channel)
-        self.feedback = FeedbackServiceStub(channel)
-        self.transfers = TransferServiceStub(channel)
-        self.status = StatusServiceStub(channel)
-        self.storage = StorageServiceStub(channel)
+        self.channel = channel
         self.health = HealthStub(channel)
-        self.users = UserServiceStub(channel)
-        self.reviews = ReviewServiceStub(channel)
-        self.escalations = EscalationServiceStub(channel)
         self._target = target
 
     @property

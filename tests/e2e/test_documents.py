@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from edge.cli import app as edge_app
 from verifield_sim.cli import app as sim_app
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/adr").glob("*.md"))]
 COMMANDS = {
     "verifield-edge": get_command(edge_app),
-    "verifield-cloud": get_command(build_app()),
+    "verifield-cloud": get_command(commands),
     "verifield-sim": get_command(sim_app),
 }
 FENCE = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cloud.accounts.serve import jobs
 from cloud.accounts.sessions import Sessions
 from cloud.accounts.states import Event, State
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.store.database import Store, StoreOptions
 from cloud.store.schema import (
     account_activations,
@@ -69,7 +69,7 @@ def why(cloud: RunningCloud, signed_in: SignedIn | None, name: str, request: Any
 
 def erase(cloud: RunningCloud, account_id: str) -> None:
     done = CliRunner().invoke(
-        build_app(),
+        commands,
         [
             "persons",
             "erase",

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from cloud.app import open_data
 from cloud.authorities.port import AuthorityFault, Elements
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.config import Config
 from cloud.errors import ClientError
 from cloud.operations.telemetry import Telemetry
@@ -63,7 +63,7 @@ def check(cloud: RunningCloud, kind: pb.AuthorityKind.ValueType) -> pb.CheckAuth
 
 
 def command(cloud: RunningCloud, *words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(build_app(), ["authorities", *words, "--data", str(cloud.data)])
+    result = CliRunner().invoke(commands, ["authorities", *words, "--data", str(cloud.data)])
     return result.exit_code, result.stdout
 
 

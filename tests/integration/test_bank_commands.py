@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner, Result
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from tests.support.bank import COMPANY, INFO, Counter, counter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def at(tmp_path: Path) -> Iterator[Counter]:
 @pytest.fixture
 def run(at: Counter) -> Callable[..., Result]:
     def command(*words: str, given: str | None = None) -> Result:
-        return CliRunner().invoke(build_app(), [*words, "--data", str(at.cloud.data)], input=given)
+        return CliRunner().invoke(commands, [*words, "--data", str(at.cloud.data)], input=given)
 
     return command
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from cloud.bank.vault import SEALED
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.sources import to_us
 from cloud.store.database import Store, StoreOptions
 from cloud.store.schema import coop_requests, customer_versions
@@ -137,7 +137,7 @@ def test_new_keys_open_what_the_old_ones_sealed(at: Counter, monkeypatch: pytest
 
     def command(*words: str) -> str:
         where = ("--data", str(at.cloud.data), "--database", at.cloud.database_url)
-        result = CliRunner().invoke(build_app(), ["keys", *words, *where])
+        result = CliRunner().invoke(commands, ["keys", *words, *where])
         assert result.exit_code == 0, result.output
         return result.stdout
 

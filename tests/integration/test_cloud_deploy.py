@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from scripts.cloud_lock import entries, main
 
 ROOT = Path(__file__).parents[2]
@@ -75,9 +75,9 @@ def test_the_user_is_made(tmp_path: Path) -> None:
 
 def known(words: list[str]) -> bool:
     """Whether a command of verifield-cloud has these words and options."""
-    command = get_command(build_app())
-    while words and hasattr(command, "commands") and not words[0].startswith("-"):
-        command = command.commands.get(words.pop(0))
+    command = get_command(commands)
+    while words and hasattr(command, "get_command") and not words[0].startswith("-"):
+        command = command.get_command(None, words.pop(0))
         if command is None:
             return False
     options = {name for one in command.params for name in one.opts} | {"--help"}

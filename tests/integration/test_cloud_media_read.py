@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.keyfiles import open_x25519
 from cloud.store.schema import audit_events
 from tests.integration.test_cloud_media import chunks, put
@@ -67,7 +67,7 @@ def _reference(name: str, data: bytes) -> MediaReference:
 
 def run(cloud: RunningCloud, *args: str | Path) -> tuple[int, dict[str, Any]]:
     words = ["media", *map(str, args), "--data", str(cloud.data), "--json"]
-    result = CliRunner().invoke(build_app(), words)
+    result = CliRunner().invoke(commands, words)
     return result.exit_code, json.loads(result.stdout)
 
 

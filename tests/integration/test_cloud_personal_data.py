@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 from cloud.backup.postgres import conninfo, find_tool
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.errors import ClientError, SetupError
 from cloud.feed.publish import Addressee, publish_activation, withdraw
 from cloud.feed.vault import TaskVault
@@ -358,7 +358,7 @@ def test_a_whole_service_leaves_nothing_personal_in_its_files_and_logs(tmp_path:
         ) in seen  # who read it is known, and was written before the end
         assert subject not in str(events)
         outcome = CliRunner().invoke(
-            build_app(), ["persons", "erase", made.user_id, "--yes", "--data", str(data), "--json"]
+            commands, ["persons", "erase", made.user_id, "--yes", "--data", str(data), "--json"]
         )
         assert outcome.exit_code == 0, outcome.output
         assert json.loads(outcome.stdout) == {"person_id": made.user_id, "erased": True, "scrubbed": True}

@@ -318,8 +318,19 @@ def test_a_token_or_root_that_is_none_is_refused_here(
     assert str(tmp_path / "bad") in result.stderr.replace("\n", "")
 
 
-def test_operator_commands_start_without_the_service() -> None:
-    """The database layer and the settings cost half a second, which each command would pay."""
-    code = "import sys, cloud.cli; cloud.cli.build_app(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"sqlalchemy", "alembic", "pydantic"}.isdisjoint(loaded.stdout.split())
+def test_operator_commands_load_what_they_need_alone() -> None:
+    """The database layer, the settings and all stubs cost a second, which each command would pay."""
+    code = (
+        "import grpc, sys; from typer.main import get_command; import cloud.cli; from cloud.client import *\n"
+        "get_command(cloud.cli.app).get_command(None, 'users')\n"
+        "client = OperatorClient(grpc.insecure_channel('localhost:1'), Target('localhost:1', b'', ''))\n"
+        "assert client.users is client.users\n"
+        "print(*sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert {"sqlalchemy", "alembic", "pydantic"}.isdisjoint(loaded)
+    ours = {name for name in loaded if name.endswith("_service_pb2_grpc")}
+    assert ours == {"verifield.v1.user_service_pb2_grpc"}
+    assert "cloud.commands.users" in loaded
+    assert "cloud.commands.reviews" not in loaded

@@ -16,7 +16,7 @@ from cryptography import x509
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.errors import ClientError
 from cloud.media.files import MediaFolder
 from cloud.store import feed
@@ -266,7 +266,7 @@ def test_an_operators_token_is_needed(cloud: RunningCloud) -> None:
 
 
 def run(cloud: RunningCloud, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(build_app(), ["import", *arguments, "--data", str(cloud.data)])
+    result = CliRunner().invoke(commands, ["import", *arguments, "--data", str(cloud.data)])
     return result.exit_code, result.stdout
 
 

@@ -19,7 +19,7 @@ from cloud.access.call import Call, Caller, Kind
 from cloud.access.rules import Rules
 from cloud.audit.layer import UNKNOWN, AuditLayer
 from cloud.audit.trail import Trail
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.errors import ExitCode
 from cloud.privacy.ring import RETIRE_AFTER, RING_FILE
 from tests.support.cloud import FakeClock, RunningCloud, next_envelopes, running_cloud
@@ -40,7 +40,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
 def run(*arguments: object, code: int = 0, as_json: bool = True) -> dict[str, Any]:
     """Run a command; what it prints as JSON."""
     options = ("--json",) if as_json else ()
-    outcome = CliRunner().invoke(build_app(), [*map(str, arguments), *options])
+    outcome = CliRunner().invoke(commands, [*map(str, arguments), *options])
     assert outcome.exit_code == code, outcome.output
     values: dict[str, Any] = json.loads(outcome.stdout) if as_json else {}
     return values
@@ -210,7 +210,7 @@ def test_migrate_shows_asks_copies_and_brings_forward(tmp_path: Path) -> None:
     where = ("--data", data)
     error = run("verify-log", *where, code=ExitCode.SETUP)["error"]
     assert error["code"] == "DATABASE_OLD"
-    outcome = CliRunner().invoke(build_app(), ["migrate", "--data", str(data)], input="n\n")
+    outcome = CliRunner().invoke(commands, ["migrate", "--data", str(data)], input="n\n")
     assert outcome.exit_code == 1
     with closing(sqlite3.connect(data / "verifield.db")) as raw:
         assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection, select
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.contracts import files, sending
 from cloud.contracts.turns import digest_of
 from cloud.store import schema
@@ -295,7 +295,7 @@ def test_an_ended_account_leaves_the_contracts_of_others_whole(cloud: RunningClo
     waiting = sent_contract(cloud, other, [myself(), sender])
     whole, file = other.get(contract_id), other.download(contract_id)[0]
     done = CliRunner().invoke(
-        build_app(), ["persons", "erase", sender.account_id, "--yes", "--data", str(cloud.data)]
+        commands, ["persons", "erase", sender.account_id, "--yes", "--data", str(cloud.data)]
     )
     assert done.exit_code == 0, done.output
     left = other.get(contract_id)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from tests.support.accounts import sign_in
 from tests.support.cloud import RunningCloud, running_cloud
 from tests.support.contracts import (
@@ -333,11 +333,11 @@ def test_operators_see_how_contracts_stand_and_no_title_or_name(cloud: RunningCl
     runner, base = CliRunner(), ["--data", str(cloud.data), "--json"]
     told = ""
     for command in (["list"], ["list", "--state", "sent"], ["show", contract_id]):
-        result = runner.invoke(build_app(), ["contracts", *command, *base])
+        result = runner.invoke(commands, ["contracts", *command, *base])
         assert result.exit_code == 0, result.output
         json.loads(result.stdout)
         told += result.stdout
-    plain = runner.invoke(build_app(), ["contracts", "show", contract_id, "--data", str(cloud.data)])
+    plain = runner.invoke(commands, ["contracts", "show", contract_id, "--data", str(cloud.data)])
     told += plain.stdout
     assert contract_id in told
     assert "notified" in told

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from typer.testing import CliRunner, Result
 
 from cloud.access.roles import Role
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.errors import Reason, ServiceError
 from cloud.organisations.desk import Organisations
 from cloud.signatures.ground import SignerProof
@@ -63,7 +63,7 @@ def closed(notary: Notary) -> bytes:
 @pytest.fixture
 def run(cloud: RunningCloud) -> Callable[..., Result]:
     def command(*words: str) -> Result:
-        return CliRunner().invoke(build_app(), [*words, "--data", str(cloud.data)])
+        return CliRunner().invoke(commands, [*words, "--data", str(cloud.data)])
 
     return command
 

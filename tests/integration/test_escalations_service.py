@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from cloud import rooms
 from cloud.access.roles import Role
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.commands.common import to_pem
 from cloud.escalations.port import TicketKind
 from tests.support.cloud import RunningCloud, refusal, running_cloud
@@ -150,7 +150,7 @@ def run(office: Centre, person: Person, folder: Path, *arguments: str, status: i
     chain.write_bytes(to_pem(person.chain))
     key.write_bytes(person.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     result = CliRunner().invoke(
-        build_app(),
+        commands,
         [
             *("escalations", *arguments, "--certificate", str(chain), "--certificate-key", str(key)),
             *("--data", str(office.cloud.data), "--json"),

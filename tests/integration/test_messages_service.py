@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cloud.access.roles import Role
 from cloud.accounts.states import State
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.messages.outbox import Messages
 from cloud.messages.templates import Template, Text
 from tests.support.accounts import SignedIn, as_account, in_database, new_citizen, registered
@@ -179,7 +179,7 @@ def test_lists_go_page_by_page_newest_first(tmp_path: Path) -> None:
 
 
 def run(cloud: RunningCloud, *arguments: str) -> tuple[int, Any]:
-    result = CliRunner().invoke(build_app(), [*arguments, "--data", str(cloud.data), "--json"])
+    result = CliRunner().invoke(commands, [*arguments, "--data", str(cloud.data), "--json"])
     return result.exit_code, json.loads(result.stdout)
 
 
@@ -198,9 +198,9 @@ def test_the_commands_show_and_retry(tmp_path: Path) -> None:
         assert (code, shown["state"]) == (0, "QUEUED")
         code, error = run(cloud, "messages", "retry", message_id)
         assert (code, error["error"]["code"]) == (6, "MESSAGE_STATE")
-        plain = CliRunner().invoke(build_app(), ["messages", "list", "--data", str(cloud.data)])
+        plain = CliRunner().invoke(commands, ["messages", "list", "--data", str(cloud.data)])
         assert message_id in plain.stdout
         code, proofs = run(cloud, "phones", "show", signed_in.account_id)
         assert (code, proofs) == (0, {"proofs": []})
-        wrong = CliRunner().invoke(build_app(), ["messages", "list", "--state", "lost"])
+        wrong = CliRunner().invoke(commands, ["messages", "list", "--state", "lost"])
         assert wrong.exit_code == 2

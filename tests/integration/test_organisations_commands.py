@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from tests.support.accounts import SignedIn, as_account, registered
 from tests.support.cloud import RunningCloud, running_cloud
 from tests.support.identity import verified
@@ -49,7 +49,7 @@ def seal_id(cloud: RunningCloud, admin: SignedIn, organisation_id: str) -> str:
 
 
 def run(cloud: RunningCloud, *words: str) -> str:
-    result = CliRunner().invoke(build_app(), [*words, "--data", str(cloud.data)])
+    result = CliRunner().invoke(commands, [*words, "--data", str(cloud.data)])
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -112,5 +112,5 @@ def test_approvals_are_listed_and_shown(cloud: RunningCloud, admin: SignedIn, or
 
 @pytest.mark.parametrize("words", [("organisations", "list"), ("seals", "list"), ("approvals", "list")])
 def test_a_state_that_there_is_not_is_a_wrong_use(cloud: RunningCloud, words: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(build_app(), [*words, "--state", "nonsense", "--data", str(cloud.data)])
+    result = CliRunner().invoke(commands, [*words, "--state", "nonsense", "--data", str(cloud.data)])
     assert result.exit_code == 2

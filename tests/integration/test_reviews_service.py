@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from cloud import rooms
 from cloud.access.roles import Role
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.commands import review_views
 from cloud.commands.common import to_pem
 from cloud.reviews.core import Core
@@ -368,14 +368,14 @@ def files_of(person: Person, folder: Path) -> Iterator[list[str]]:
 
 def run(room: Room, person: Person, folder: Path, *arguments: str, status: int = 0) -> Any:
     with files_of(person, folder) as who:
-        result = CliRunner().invoke(build_app(), [*arguments, *who, "--data", str(room.cloud.data), "--json"])
+        result = CliRunner().invoke(commands, [*arguments, *who, "--data", str(room.cloud.data), "--json"])
     assert result.exit_code == status, result.output
     return json.loads(result.stdout)
 
 
 def text(room: Room, person: Person, folder: Path, *arguments: str) -> str:
     with files_of(person, folder) as who:
-        result = CliRunner().invoke(build_app(), [*arguments, *who, "--data", str(room.cloud.data)])
+        result = CliRunner().invoke(commands, [*arguments, *who, "--data", str(room.cloud.data)])
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -464,7 +464,7 @@ def test_a_manager_works_with_the_commands_alone(room: Room, tmp_path: Path) -> 
     marks.write_text("{]")
     setting = ("reviewers", "set", login)
     with files_of(manager, tmp_path) as who:  # the kinds would be gone
-        alone = CliRunner().invoke(build_app(), [*setting, "--away", *who, "--data", str(room.cloud.data)])
+        alone = CliRunner().invoke(commands, [*setting, "--away", *who, "--data", str(room.cloud.data)])
     assert alone.exit_code == 2
     named = run(room, manager, tmp_path, "reviews", "list", "--reviewer", login)
     assert named == run(room, manager, tmp_path, "reviews", "list", "--reviewer", person.user.user_id)

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from cloud.access.roles import Role
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.storage_settings import RemoteStore, StorageSettings
 from tests.support.buckets import SECRET, Provider, running_providers
 from tests.support.certifications import certifying, joined
@@ -69,7 +69,7 @@ class Site:
 
 
 def run(*words: object, status: int = 0) -> dict[str, Any]:
-    result = CliRunner().invoke(build_app(), [*map(str, words), "--json"])
+    result = CliRunner().invoke(commands, [*map(str, words), "--json"])
     assert result.exit_code == status, result.output
     assert SECRET not in result.output
     return dict(json.loads(result.stdout.strip().splitlines()[-1]))
@@ -78,7 +78,7 @@ def run(*words: object, status: int = 0) -> dict[str, Any]:
 def settled(cloud: RunningCloud, *, stores: int = 4) -> dict[str, Any]:
     """How the stores are once nothing waits any more, whether a job of the service did it or the command."""
     while True:
-        CliRunner().invoke(build_app(), ["storage", "repair", "--data", str(cloud.data), "--json"])
+        CliRunner().invoke(commands, ["storage", "repair", "--data", str(cloud.data), "--json"])
         found = status_of(cloud)
         if (
             not any(one["lagging"] + one["corrupt"] for one in found["stores"])
@@ -89,7 +89,7 @@ def settled(cloud: RunningCloud, *, stores: int = 4) -> dict[str, Any]:
 
 
 def status_of(cloud: RunningCloud) -> dict[str, Any]:
-    result = CliRunner().invoke(build_app(), ["storage", "status", "--data", str(cloud.data), "--json"])
+    result = CliRunner().invoke(commands, ["storage", "status", "--data", str(cloud.data), "--json"])
     found = dict(json.loads(result.stdout))
     assert result.exit_code == (found["health"] != "ok")
     return found
@@ -187,7 +187,7 @@ def test_operators_see_and_mend_the_stores_and_nobody_else_does(site: Site, tmp_
         assert run("storage", "list", "second", "--state", "repaired", "--data", cloud.data)["replicas"]
         (tmp_path / "second").rename(tmp_path / "away")
         refused_store = CliRunner().invoke(
-            build_app(), ["storage", "add", "second", "--data", str(cloud.data), "--json"]
+            commands, ["storage", "add", "second", "--data", str(cloud.data), "--json"]
         )
         assert (refused_store.exit_code, "STORE_REFUSED" in refused_store.output) == (6, True)
         found = status_of(cloud)
@@ -197,7 +197,7 @@ def test_operators_see_and_mend_the_stores_and_nobody_else_does(site: Site, tmp_
         settled(cloud)
         assert objects_in(tmp_path / "second") == main
         assert {event.subject for event in audited(cloud, "storage.add")} == {"stores/second"}
-        unknown = CliRunner().invoke(build_app(), ["storage", "scrub", "third", "--data", str(cloud.data)])
+        unknown = CliRunner().invoke(commands, ["storage", "scrub", "third", "--data", str(cloud.data)])
         assert unknown.exit_code == 6
         for role in (Role.VIEWER, Role.WINDOW_STAFF, Role.REVIEWER):
             person = add_person(cloud, f"some-{role.value.replace('_', '-')}", role)
@@ -234,15 +234,13 @@ def test_how_far_a_store_elsewhere_lags_is_a_figure(tmp_path: Path) -> None:
         assert (found["health"], found["stores"][1]["lag_s"], found["stores"][1]["ok"]) == ("ok", 0, 1)
         assert objects_in(tmp_path / "line" / "far") == objects_in(cloud.data / "objects")
         in_use = CliRunner().invoke(
-            build_app(), ["storage", "remove", "far", "--yes", "--data", str(cloud.data), "--json"]
+            commands, ["storage", "remove", "far", "--yes", "--data", str(cloud.data), "--json"]
         )
         assert (in_use.exit_code, "STORE_REFUSED" in in_use.output) == (6, True)
     with running_cloud(tmp_path / "data") as cloud:
         assert run("storage", "remove", "far", "--yes", "--data", cloud.data)["forgotten"] == 1
         assert objects_in(tmp_path / "line" / "far")
-        gone = CliRunner().invoke(
-            build_app(), ["storage", "remove", "far", "--yes", "--data", str(cloud.data)]
-        )
+        gone = CliRunner().invoke(commands, ["storage", "remove", "far", "--yes", "--data", str(cloud.data)])
         assert gone.exit_code == 6
 
 

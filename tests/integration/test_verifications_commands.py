@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.commands.common import to_pem
 from cloud.layout import ROOT_FILE
 from tests.support.authorities import somebody
@@ -22,7 +22,7 @@ from tests.support.people import Person
 def run(room: IdentityRoom, *words: str, status: int = 0, who: list[str] | None = None) -> Any:
     """What a command prints as JSON; ``who``: options by which somebody comes."""
     given = who or ["--data", str(room.cloud.data)]
-    result = CliRunner().invoke(build_app(), ["identity", *words, *given, "--json"])
+    result = CliRunner().invoke(commands, ["identity", *words, *given, "--json"])
     assert result.exit_code == status, result.output
     return json.loads(result.stdout.strip().splitlines()[-1]) if result.stdout.strip() else None
 
@@ -73,7 +73,7 @@ def test_a_window_verifies_by_hand_and_the_ledger_shows_it(tmp_path: Path) -> No
         assert run(room, "list", "--state", "failed")["verifications"] == [found[1]]
         assert run(room, "list", "--method", "manual")["verifications"] == [found[0]]
         assert run(room, "show", found[0]["verification_id"]) == found[0]
-        plain = CliRunner().invoke(build_app(), ["identity", "ledger", "--day", today, "--utc-offset", "0",
+        plain = CliRunner().invoke(commands, ["identity", "ledger", "--day", today, "--utc-offset", "0",
                                                  "--data", str(room.cloud.data)])  # fmt: skip
         assert "Office 3" in plain.output
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.client import OperatorClient
 from cloud.commands import common
 from cloud.commands.common import Connect, JsonOption, operator_command
@@ -75,7 +75,7 @@ LOCAL = (
 
 @pytest.mark.parametrize("command", LOCAL)
 def test_every_command_that_calls_the_service_says_where_it_is(command: str) -> None:
-    result = CliRunner().invoke(build_app(), [*command.split(), "--help"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(commands, [*command.split(), "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     for option in ("--data", "--endpoint", "--root", "--token-file", "--certificate", "--certificate-key"):
         assert option in result.stdout, option
@@ -138,24 +138,24 @@ def test_without_options_the_service_is_where_it_is_by_default(asked: list[tuple
 def test_what_is_for_ever_is_asked_first(
     asked: list[tuple[Any, ...]], command: list[str], answer: str
 ) -> None:
-    result = CliRunner().invoke(build_app(), ["devices", *command], input=answer)
+    result = CliRunner().invoke(commands, ["devices", *command], input=answer)
     assert result.exit_code == 1
     assert asked == []
-    assert CliRunner().invoke(build_app(), ["devices", *command], input="y\n").exit_code == 6
+    assert CliRunner().invoke(commands, ["devices", *command], input="y\n").exit_code == 6
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize("version", ["0", str(2**63)])
 def test_a_version_that_none_can_have_is_wrong_use(asked: list[tuple[Any, ...]], version: str) -> None:
     words = ["policies", "export", version, "--out", "a", "--certificates", "b"]
-    assert CliRunner().invoke(build_app(), words).exit_code == 2
+    assert CliRunner().invoke(commands, words).exit_code == 2
     assert asked == []
 
 
 @pytest.mark.parametrize("text", ["0A1B" * 16, "0a:1b:" * 15 + "0a:1b", "  ".join(["0A1B"] * 16)])
 def test_a_fingerprint_may_be_in_groups(asked: list[tuple[Any, ...]], text: str) -> None:
     words = ["devices", "approve", "device-1", "--fingerprint"]
-    assert CliRunner().invoke(build_app(), [*words, text]).exit_code == 6
+    assert CliRunner().invoke(commands, [*words, text]).exit_code == 6
     assert len(asked) == 1
     for wrong in (text[:-2], text + "00", text.replace("1", "x")):
-        assert CliRunner().invoke(build_app(), [*words, wrong]).exit_code == 2
+        assert CliRunner().invoke(commands, [*words, wrong]).exit_code == 2

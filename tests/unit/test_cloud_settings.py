@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cloud.cli import build_app
+from cloud.cli import app as commands
 from cloud.commands.config import hide_password
 from cloud.config import MASK, Config, load_config, settings_of
 from scripts.settings import BEGIN, END, main, rewritten
@@ -52,7 +52,7 @@ def test_the_example_is_right_where_it_is_commented_out() -> None:
 
 
 def run(*arguments: str, **environment: str) -> tuple[int, str]:
-    result = CliRunner().invoke(build_app(), ["config", *arguments], env=environment)
+    result = CliRunner().invoke(commands, ["config", *arguments], env=environment)
     return result.exit_code, result.stdout
 
 
