@@ -102,7 +102,7 @@ class Target:
 
 
 class _Service(Generic[S]):
-    """The stub of a service, made when it is first asked for: loading all of them takes a quarter of a second.
+    """The stub of a service, made when it is asked for: loading all of them takes a quarter of a second.
 
     ``name`` as in verifield.v1: ``account`` for AccountService of account_service.proto.
     """

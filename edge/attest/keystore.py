@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
 
-from edge.attest.keystore_pkcs11 import Pkcs11KeyStore
 from edge.attest.keystore_software import SoftwareKeyStore
 from edge.attest.keystore_tpm import TpmKeyStore
 from edge.errors import SetupError
@@ -52,7 +51,10 @@ def open_key_store(config: KeyStoreConfig, folder: Path) -> KeyStore:
             assert_never(unknown)
 
 
-def _open_pkcs11(config: KeyStoreConfig, folder: Path) -> Pkcs11KeyStore:
+def _open_pkcs11(config: KeyStoreConfig, folder: Path) -> KeyStore:
+    # Its library takes as long to load as all other stores together, and few devices have such a token.
+    from edge.attest.keystore_pkcs11 import Pkcs11KeyStore  # noqa: PLC0415
+
     if config.pkcs11_module is None or config.pkcs11_token is None:
         raise SetupError(
             "CONFIG_INVALID",
