@@ -196,14 +196,15 @@ def without_networks(one: Presented, calibration: PassiveCalibration) -> float:
 
 
 def refused_without_networks(presented: Sequence[Presented]) -> dict[str, float]:
-    """Share of each kind below the limit that refuses 5 % of the living; empty where nobody lives."""
+    """Share of each kind below the highest limit that refuses at most 5 % of the living; empty where nobody
+    lives."""
     calibration = PassiveCalibration.built_in()
     odds = {
         kind: [without_networks(one, calibration) for one in presented if one.kind == kind] for kind in KINDS
     }
     if not odds["live"]:
         return {}
-    limit = float(np.quantile(odds["live"], MAX_LIVE_REFUSED))
+    limit = sorted(odds["live"])[math.floor(MAX_LIVE_REFUSED * len(odds["live"]))]
     return {kind: round(float(np.mean(np.array(told) < limit)), 5) for kind, told in odds.items() if told}
 
 

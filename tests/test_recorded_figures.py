@@ -7,12 +7,15 @@ misses its requirement cannot be kept unnoticed.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.bench_pad import ANSWERS, KINDS, PER_INSTRUMENT
 from benchmarks.bench_reader import MAX_OVER_WIRE
+from benchmarks.pad_report import MAX_LIVE_REFUSED, MAX_SECONDS
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
@@ -169,3 +172,46 @@ def test_an_appliance_left_alone_grows_in_nothing() -> None:
     watched = {one["what"] for one in told["findings"]}
     assert watched >= {"resident MiB", "threads", "open files", "sockets", "records without receipt"}
     assert all(one["holds"] and one["end"] - one["warm"] <= one["limit"] for one in told["findings"])
+
+
+@pytest.mark.req("E018")
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "live"])
+def test_no_simulated_attack_was_accepted(kind: str) -> None:
+    told = recorded("pad")["kinds"][kind]
+    assert told["presentations"] >= PER_INSTRUMENT == 150
+    assert told["accepted"] == 0
+    assert told["attack"] + told["inconclusive"] == told["presentations"]
+
+
+@pytest.mark.req("E018")
+def test_living_people_are_accepted_within_three_seconds() -> None:
+    """Who is accepted later, because the head had to be turned, counts as refused here."""
+    live = recorded("pad")["kinds"]["live"]
+    assert live["presentations"] >= PER_INSTRUMENT
+    assert (MAX_SECONDS, MAX_LIVE_REFUSED) == (3.0, 0.05)
+    assert live["accepted_in_time"] >= (1 - MAX_LIVE_REFUSED) * live["presentations"]
+    assert live["seconds_median"] < MAX_SECONDS
+
+
+@pytest.mark.req("E018")
+def test_figures_of_the_attacks_follow_from_the_answers_that_are_published() -> None:
+    """Each answer is there once; two runs' answers are not mixed."""
+    first, *answers = [json.loads(line) for line in ANSWERS.read_text(encoding="utf-8").splitlines()]
+    told = recorded("pad")
+    assert first == {"code": told["code"]}
+    assert len({(one["kind"], one["seed"]) for one in answers}) == len(answers)
+    verdicts = Counter((one["kind"], one["verdict"]) for one in answers)
+    for kind, figures in told["kinds"].items():
+        for verdict in ("accepted", "attack", "inconclusive"):
+            assert verdicts[kind, verdict] == figures[verdict]
+    in_time = sum(one["verdict"] == "accepted" and one["seconds"] <= MAX_SECONDS for one in answers)
+    assert in_time == told["kinds"]["live"]["accepted_in_time"]
+
+
+@pytest.mark.req("E012")
+@pytest.mark.parametrize("kind", ["print", "print_bent", "phone", "tablet", "monitor"])
+def test_moving_prints_and_replays_are_caught_without_the_networks(kind: str) -> None:
+    """At a limit that refuses 5 % of the living."""
+    refused = recorded("pad")["refused_without_networks"]
+    assert 0 < refused["live"] <= MAX_LIVE_REFUSED
+    assert refused[kind] >= 0.95
