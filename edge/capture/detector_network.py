@@ -24,7 +24,7 @@ from edge.capture.detector_graph import STRIDES, Layer, Layers, UnsupportedGraph
 from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
-from edge.compute.packing import ALIGNMENT, Octets, Packed, aligned, give_memory_back
+from edge.compute.packing import ALIGNMENT, FLOAT, Octets, Packed, aligned, give_memory_back
 from edge.compute.vectors import LANES, Kind, bytes_of, choose_kind, tile_of
 from edge.model import Image
 
@@ -39,20 +39,16 @@ TASKS_OF_A_THREAD = 4
 LEAST_ROWS = 4
 """Of a task: two more rows are computed for each."""
 
-FLOAT = 4
-"""Bytes of a number of single precision."""
-
 
 def exact_kind() -> Kind:
     """The fastest kind of this machine whose faces are onnxruntime's to a thousandth of a pixel."""
-    features = binding.get_host_cpu_features()
-    return choose_kind({"avx512f": features.get("avx512f")})
+    return choose_kind(binding.get_host_cpu_features(), {Kind.SINGLE, Kind.SINGLE_WIDE})
 
 
 def quick_kind() -> Kind:
     """The fastest kind of this machine: where it is a rounding one, cells that are equally sure of a face may
     be chosen in another order, and its points lie as another of them sees them."""
-    return choose_kind(binding.get_host_cpu_features())
+    return choose_kind(binding.get_host_cpu_features(), kernels.RUNS)
 
 
 def warm() -> float:

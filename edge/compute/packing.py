@@ -14,6 +14,10 @@ from edge.compute.vectors import Kind
 
 Floats = npt.NDArray[np.float32]
 Octets = npt.NDArray[np.uint8]
+Shorts = npt.NDArray[np.int16]
+FLOAT = 4
+"""Bytes of a number of single precision."""
+
 ALIGNMENT = 64
 """A line of the cache, and a vector of sixteen numbers."""
 
@@ -32,13 +36,11 @@ class Packed:
 
     def add_tiles(self, weights: Floats, tile: int) -> int:
         """[out, in] as tiles of so many outputs, each: input, output (bfloat16: two inputs side by side)."""
-        wide, channels = weights.shape
-        if self._kind is not Kind.BFLOAT:
-            tiles = weights.reshape(wide // tile, tile, channels).transpose(0, 2, 1)
-            return self._append(np.ascontiguousarray(tiles))
-        # two numbers of one output stay together, so that they move as one word
-        pairs = np.ascontiguousarray(to_bfloat(weights)).view(np.uint32)
-        return self._append(np.ascontiguousarray(pairs.reshape(wide // tile, tile, -1).transpose(0, 2, 1)))
+        return self._append_tiles(_pairs(to_bfloat(weights)) if self._kind is Kind.BFLOAT else weights, tile)
+
+    def add_short_tiles(self, weights: Shorts, tile: int) -> int:
+        """[out, in] as tiles of so many outputs, each: input, output, two inputs side by side."""
+        return self._append_tiles(_pairs(weights), tile)
 
     def add_octets(self, numbers: npt.NDArray[np.int8]) -> int:
         """Whole numbers of 8 bits, as they are; where they begin."""
@@ -50,6 +52,10 @@ class Packed:
         np.concatenate(self._parts, out=everything)
         return everything
 
+    def _append_tiles(self, words: npt.NDArray[Any], tile: int) -> int:
+        wide, steps = words.shape
+        return self._append(np.ascontiguousarray(words.reshape(wide // tile, tile, steps).transpose(0, 2, 1)))
+
     def _append(self, array: npt.NDArray[Any]) -> int:
         start = self._bytes
         octets = array.reshape(-1).view(np.uint8)
@@ -57,6 +63,27 @@ class Packed:
         self._parts += [octets, np.zeros(rest, np.uint8)]
         self._bytes += len(octets) + rest
         return start
+
+
+def _pairs(shorts: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """Each two numbers of 16 bits of a row as one word, so that they move together."""
+    return np.ascontiguousarray(shorts).view(np.uint32)
+
+
+def to_shorts(weights: Floats, largest: int) -> tuple[Shorts, Floats]:
+    """Rows as whole numbers of 16 bits, and what each row's are to be multiplied by.
+
+    No sum of products of a row with whole numbers up to ``largest`` leaves 32 bits, whatever these are:
+    rounding adds at most a half to each number of the row.
+    """
+    rows = np.abs(weights.astype(np.float64))
+    room = np.iinfo(np.int32).max / largest - weights.shape[1] / 2
+    tiny = np.finfo(np.float32).tiny
+    factors = np.minimum(
+        np.iinfo(np.int16).max / np.maximum(rows.max(axis=1), tiny),
+        room / np.maximum(rows.sum(axis=1), tiny),
+    )[:, None]
+    return np.rint(weights * factors).astype(np.int16), (1 / factors[:, 0]).astype(np.float32)
 
 
 def to_bfloat(values: Floats) -> npt.NDArray[np.uint16]:

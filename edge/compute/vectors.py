@@ -1,8 +1,9 @@
 """Words of LLVM's language that the compiled networks are written in: vectors of sixteen or eight numbers.
 
-In LLVM's own vectors where no instruction is named: it finds what the machine has. Two kinds of numbers:
-single precision, and bfloat16 with sums in single precision where the processor multiplies pairs of them
-(vdpbf16ps: twice the products in an instruction, half the memory).
+In LLVM's own vectors where no instruction is named: it finds what the machine has. Three kinds of numbers:
+single precision; bfloat16 with sums in single precision where the processor multiplies pairs of them
+(vdpbf16ps: twice the products in an instruction, half the memory); and whole numbers of 16 bits with a scale
+where it multiplies pairs of those (vpmaddwd).
 
 What an inner loop holds must fit the processor's registers: what does not is stored and read back at each
 step, which takes longer than the products. So vectors are as long as a register where there are few.
@@ -10,7 +11,7 @@ step, which takes longer than the products. So vectors are as long as a register
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -30,6 +31,17 @@ class Kind(IntEnum):
     """Vectors of sixteen, for the 32 registers of AVX-512."""
     BFLOAT = 2
     """bfloat16, summed in single precision; for the same registers as SINGLE_WIDE."""
+    SHORT = 3
+    """As SINGLE, but what is multiplied by a matrix is rounded to whole numbers of 16 bits before (AVX2)."""
+
+
+_NEEDED: dict[Kind, tuple[str, ...]] = {
+    Kind.BFLOAT: ("avx512bf16", "avx512vl"),
+    Kind.SINGLE_WIDE: ("avx512f",),
+    Kind.SHORT: ("avx2", "fma"),
+    Kind.SINGLE: (),
+}
+"""Features of the processor that each needs, the fastest first."""
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]
@@ -58,16 +70,23 @@ FLOATS = ir.VectorType(F32, LANES)
 WORDS = ir.VectorType(I32, LANES)
 SHORTS = ir.VectorType(I16, LANES)
 PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
+WHOLES = ir.VectorType(I32, LANES // 2)
+SHORT_PAIRS = ir.VectorType(I16, LANES)
+
+
+def is_narrow(kind: Kind) -> bool:
+    """Whether it is for sixteen registers of eight numbers, not 32 of sixteen."""
+    return kind in (Kind.SINGLE, Kind.SHORT)
 
 
 def lanes_of(kind: Kind) -> int:
     """Numbers of a vector."""
-    return LANES // 2 if kind is Kind.SINGLE else LANES
+    return LANES // 2 if is_narrow(kind) else LANES
 
 
 def tile_of(kind: Kind) -> int:
     """Channels of a pointwise convolution's widest tile: what is held of some pixels fits the registers."""
-    return LANES if kind is Kind.SINGLE else 4 * LANES
+    return LANES if is_narrow(kind) else 4 * LANES
 
 
 def floats_of(kind: Kind) -> Any:
@@ -80,11 +99,15 @@ def bytes_of(kind: Kind) -> int:
     return 2 if kind is Kind.BFLOAT else 4
 
 
-def choose_kind(features: Any) -> Kind:
-    """The fastest for a machine with these features (llvmlite's host features, or any mapping)."""
-    if features.get("avx512bf16") and features.get("avx512vl"):
-        return Kind.BFLOAT
-    return Kind.SINGLE_WIDE if features.get("avx512f") else Kind.SINGLE
+def factor_bytes_of(kind: Kind) -> int:
+    """Of a number that a matrix is multiplied by, and of the matrix's. Short ones go two at a time."""
+    return 2 if kind in (Kind.BFLOAT, Kind.SHORT) else 4
+
+
+def choose_kind(features: Any, among: Collection[Kind] = tuple(Kind)) -> Kind:
+    """The fastest of ``among`` (with SINGLE, which runs everywhere) for a machine with these features
+    (llvmlite's host features, or any mapping)."""
+    return next(kind for kind, wanted in _NEEDED.items() if kind in among and all(map(features.get, wanted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +120,14 @@ class Multiplier:
 
 
 def multiplier(builder: Any, kind: Kind) -> Multiplier:
-    """For one number of the input (bfloat16: two side by side) times a vector of outputs."""
+    """For one number of the input (short ones: two side by side) times a vector of outputs."""
+    if kind is Kind.SHORT:
+        add = declare(builder, "llvm.x86.avx2.pmadd.wd", WHOLES, [SHORT_PAIRS, SHORT_PAIRS])
+        return Multiplier(
+            SHORT_PAIRS,
+            lambda address: builder.bitcast(splat_at(builder, address, I32, WHOLES.count), SHORT_PAIRS),
+            lambda total, spread, column: builder.add(total, builder.call(add, [spread, column])),
+        )
     if kind is not Kind.BFLOAT:
         return Multiplier(
             floats_of(kind),
@@ -159,6 +189,12 @@ def relu(builder: Any, value: Any) -> Any:
 def larger(builder: Any, one: Any, other: Any) -> Any:
     """The larger of each two."""
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
+
+
+def absolute(builder: Any, value: Any) -> Any:
+    """Each without its sign."""
+    name = f"llvm.fabs.v{value.type.count}f32"
+    return builder.call(declare(builder, name, value.type, [value.type]), [value])
 
 
 def _positive(builder: Any, value: Any) -> Any:
@@ -233,8 +269,12 @@ def load(builder: Any, address: Any, kind: Any, offset: int) -> Any:
 
 def splat_at(builder: Any, address: Any, kind: Any, lanes: int = LANES) -> Any:
     """What lies there, in all places of a vector."""
-    one = load(builder, address, kind, 0)
-    undefined = ir.Constant(ir.VectorType(kind, lanes), ir.Undefined)
+    return splat(builder, load(builder, address, kind, 0), lanes)
+
+
+def splat(builder: Any, one: Any, lanes: int) -> Any:
+    """One number in all places of a vector."""
+    undefined = ir.Constant(ir.VectorType(one.type, lanes), ir.Undefined)
     placed = builder.insert_element(undefined, one, ir.Constant(I32, 0))
     return builder.shuffle_vector(placed, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 

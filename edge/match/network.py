@@ -24,10 +24,10 @@ from onnx import numpy_helper
 from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
-from edge.compute.packing import ALIGNMENT, Floats, Octets, Packed, aligned, give_memory_back
+from edge.compute.packing import ALIGNMENT, Floats, Octets, Packed, aligned, give_memory_back, to_shorts
 from edge.compute.vectors import LANES, Kind, choose_kind
 from edge.match import network_kernels as kernels
-from edge.match.network_ir import FIRST_CHANNELS, OUTPUTS, PIXELS
+from edge.match.network_ir import FIRST_CHANNELS, LARGEST_SHORT, OUTPUTS, PIXELS
 from edge.model import Image
 
 SIDE = kernels.SIDE
@@ -273,7 +273,7 @@ def _product_weights(matrix: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
 
 def _plan_of(layers: Layers, packed: Packed, kind: Kind) -> tuple[npt.NDArray[np.int64], int, int, int]:
     """The table of blocks, bytes of workspace and strip, and where the last block's output stands."""
-    size, tile = kernels.tile_sizes(kind)
+    size, tile, factor = kernels.tile_sizes(kind)
     space = _Space(size)
     side, channels = kernels.SIDE, FIRST_CHANNELS
     source = space.padded(side, channels)
@@ -297,12 +297,18 @@ def _plan_of(layers: Layers, packed: Packed, kind: Kind) -> tuple[npt.NDArray[np
         row[kernels.SIZE_OUT], row[kernels.CHANNELS_OUT] = out, wide
         spread = depth.weights.reshape(channels, 9).T
         row[kernels.DEPTH_WEIGHTS : kernels.DEPTH_SLOPE + 1] = packed.add(spread, depth.bias, depth.slope)
-        row[kernels.POINT_WEIGHTS] = packed.add_tiles(point.weights.reshape(wide, channels), tile)
+        matrix = point.weights.reshape(wide, channels)
+        if kind is Kind.SHORT:
+            shorts, scales = to_shorts(matrix, LARGEST_SHORT)
+            row[kernels.POINT_WEIGHTS] = packed.add_short_tiles(shorts, tile)
+            (row[kernels.POINT_SCALE],) = packed.add(scales)
+        else:
+            row[kernels.POINT_WEIGHTS] = packed.add_tiles(matrix, tile)
         row[kernels.POINT_BIAS], row[kernels.POINT_SLOPE] = packed.add(point.bias, point.slope)
-        fitting = max(1, STRIP_BYTES // (out * channels * size))
+        fitting = max(1, STRIP_BYTES // (out * channels * factor))
         row[kernels.ROWS], row[kernels.SPLITS] = (out, 2) if out == PIXELS else (_even_rows(out, fitting), 1)
         row[kernels.PADDING] = 0 if last else 1
-        strip = max(strip, int(row[kernels.ROWS]) * out * channels * size)
+        strip = max(strip, kernels.strip_bytes(kind, int(row[kernels.ROWS]), out, channels))
         source, side, channels = target, out, wide
     if layers.matrix.shape != (OUTPUTS, channels, side, side):
         raise UnsupportedGraph("a last layer of another size")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge.compute.compiling import compiled, literally, load_without_blas, typeof
 from edge.compute.intrinsics import COUNTER_STEP, emitting, take, wait_for
-from edge.compute.vectors import LANES, Kind, bytes_of, tile_of
+from edge.compute.vectors import LANES, Kind, bytes_of, factor_bytes_of, tile_of
 from edge.match.network_ir import (
     FIRST_CHANNELS,
     OUTPUTS,
@@ -19,10 +19,12 @@ from edge.match.network_ir import (
     emit_first,
     emit_pointwise,
     emit_product,
+    emit_round,
 )
 
 SIDE = 112
 PADDED = SIDE + 2
+_SHORT = int(Kind.SHORT)
 _SINGLE = int(Kind.SINGLE)
 Array = npt.NDArray[Any]
 
@@ -40,11 +42,12 @@ Array = npt.NDArray[Any]
     POINT_WEIGHTS,
     POINT_BIAS,
     POINT_SLOPE,
+    POINT_SCALE,
     ROWS,  # of a task
     SPLITS,  # tasks among which the output channels of the same rows are divided
     PADDING,  # pixels around the output
     COLUMNS,
-) = range(17)
+) = range(18)
 """What the table of layers has of each block of a depthwise and a pointwise convolution, in int64."""
 
 
@@ -54,6 +57,7 @@ _pointwise_4 = emitting(lambda builder, kind, rest: emit_pointwise(builder, kind
 _pointwise_3 = emitting(lambda builder, kind, rest: emit_pointwise(builder, kind, 3, rest))
 _depthwise = emitting(lambda builder, kind, rest: emit_depthwise(builder, kind, 1, rest))
 _depthwise_halving = emitting(lambda builder, kind, rest: emit_depthwise(builder, kind, 2, rest))
+_round = emitting(lambda builder, _, rest: emit_round(builder, rest))
 _first = emitting(emit_first)
 _product = emitting(emit_product)
 
@@ -75,16 +79,21 @@ def _first_layer(kind: int, picture: Array, weights: int, target: int, size: int
 def _depth_rows(
     kind: int, layer: Array, work: int, weights: int, strip: int, rows: tuple[int, int], size: int
 ) -> None:
-    """Depthwise results of some rows, one after another, into ``strip``."""
+    """Depthwise results of some rows, one after another, into ``strip``.
+
+    With Kind.SHORT a strip has room for one row of them first, then the rows as whole numbers, and then
+    their scales.
+    """
     literally(kind)
     channels, stride, width = layer[CHANNELS_IN], layer[STRIDE], layer[SIZE_OUT]
     across = channels * size
     down = layer[WIDTH_IN] * across
     row_bytes = channels * 4
     for row in range(rows[0], rows[1]):
+        line = 0 if kind == _SHORT else row - rows[0]
         for column in range(0, width, PIXELS):
             source = work + layer[SOURCE] + stride * (row * down + column * across)
-            target = strip + ((row - rows[0]) * width + column) * across
+            target = strip + (line * width + column) * across
             for channel in range(0, channels, LANES):
                 factors = weights + layer[DEPTH_WEIGHTS] + channel * 4
                 arguments = (
@@ -102,6 +111,18 @@ def _depth_rows(
                     _depthwise(kind, arguments)
                 else:
                     _depthwise_halving(kind, arguments)
+        if kind == _SHORT:
+            wholes, scales = _rounded_row(layer, strip, row - rows[0])
+            _round(kind, (strip, wholes, scales, channels, width))
+
+
+@compiled
+def _rounded_row(layer: Array, strip: int, row: int) -> tuple[int, int]:
+    """Where a row of a strip stands as whole numbers, and where its scales do."""
+    channels, width = layer[CHANNELS_IN], layer[SIZE_OUT]
+    begun = strip + width * channels * 4
+    scales = begun + layer[ROWS] * width * channels * 2
+    return int(begun + row * width * channels * 2), int(scales + row * width * 4)
 
 
 @compiled
@@ -113,38 +134,43 @@ def _point_rows(
     strip: int,
     rows: tuple[int, int],
     part: int,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int, int],
 ) -> None:
     """Pointwise results of a strip, of one part of the output channels."""
     literally(kind)
-    size, tile = sizes
+    size, tile, factor = sizes
     channels, width, wide = layer[CHANNELS_IN], layer[SIZE_OUT], layer[CHANNELS_OUT]
     padding = layer[PADDING]
     line = (width + 2 * padding) * wide * size
     blocks = wide // tile
     for block in range(blocks * part // layer[SPLITS], blocks * (part + 1) // layer[SPLITS]):
-        columns = weights + layer[POINT_WEIGHTS] + block * tile * channels * size
+        columns = weights + layer[POINT_WEIGHTS] + block * tile * channels * factor
         bias = weights + layer[POINT_BIAS] + block * tile * 4
         slope = weights + layer[POINT_SLOPE] + block * tile * 4
+        scale = weights + layer[POINT_SCALE] + block * tile * 4
         for row in range(rows[0], rows[1]):
             target = work + layer[TARGET] + (row + padding) * line + block * tile * size
-            source = strip + (row - rows[0]) * width * channels * size
+            source, pixel_scales = strip + (row - rows[0]) * width * channels * factor, 0
+            if kind == _SHORT:
+                source, pixel_scales = _rounded_row(layer, strip, row - rows[0])
             left = width
             while left > 0:
-                place = target + (width - left + padding) * wide * size
-                begun = source + (width - left) * channels * size
-                arguments = (begun, columns, bias, slope, place, channels, wide * size)
+                at = width - left
+                place = target + (at + padding) * wide * size
+                begun = source + at * channels * factor
+                given = (begun, columns, bias, slope, place, channels, wide * size)
+                arguments = (*given, pixel_scales + at * 4, scale)
                 left -= _point_tile(kind, left, arguments)
 
 
 @compiled
-def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, int, int]) -> int:
+def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, int, int, int, int]) -> int:
     """One tile of a row of which so many pixels are left; returns how many it took.
 
     By the tiles of ``pixels_of``. They fill rows of seven times a power of two, as all of this network are.
     """
     literally(kind)
-    if kind != _SINGLE:
+    if kind not in (_SINGLE, _SHORT):
         _pointwise(kind, arguments)
         return PIXELS
     if left % 6 == 0:
@@ -160,7 +186,7 @@ def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, 
 @compiled
 def _run(
     kind: int,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int, int],
     picture: Array,
     weights: Array,
     work: Array,
@@ -172,7 +198,7 @@ def _run(
 ) -> None:
     """Take part in one run of the network.
 
-    ``sizes``: bytes of a number, channels of a tile. ``picture``: float32 [114, 114, 3]. ``weights``,
+    ``sizes``: see ``tile_sizes``. ``picture``: float32 [114, 114, 3]. ``weights``,
     ``work`` and ``strip`` (the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64,
     zeros at first. ``last``: offsets of the last layer's input, its matrix and the matrix's scales, and how
     many numbers a task takes.
@@ -220,57 +246,28 @@ def _run(
     wait_for(done, tasks)
 
 
-@compiled
-def _run_single(
-    sizes: tuple[int, int],
-    picture: Array,
-    weights: Array,
-    work: Array,
-    plan: Array,
-    counters: Array,
-    strip: Array,
-    last: Array,
-    sums: Array,
-) -> None:
-    _run(0, sizes, picture, weights, work, plan, counters, strip, last, sums)
+def _specialised(kind: int) -> Callable[..., None]:
+    """``_run`` for one kind: to look for the code of a constant at every call would take milliseconds."""
+
+    @compiled
+    def run(
+        sizes: tuple[int, int, int],
+        picture: Array,
+        weights: Array,
+        work: Array,
+        plan: Array,
+        counters: Array,
+        strip: Array,
+        last: Array,
+        sums: Array,
+    ) -> None:
+        _run(kind, sizes, picture, weights, work, plan, counters, strip, last, sums)
+
+    return run
 
 
-@compiled
-def _run_single_wide(
-    sizes: tuple[int, int],
-    picture: Array,
-    weights: Array,
-    work: Array,
-    plan: Array,
-    counters: Array,
-    strip: Array,
-    last: Array,
-    sums: Array,
-) -> None:
-    _run(1, sizes, picture, weights, work, plan, counters, strip, last, sums)
-
-
-@compiled
-def _run_bfloat(
-    sizes: tuple[int, int],
-    picture: Array,
-    weights: Array,
-    work: Array,
-    plan: Array,
-    counters: Array,
-    strip: Array,
-    last: Array,
-    sums: Array,
-) -> None:
-    _run(2, sizes, picture, weights, work, plan, counters, strip, last, sums)
-
-
-RUNS: dict[Kind, Callable[..., None]] = {
-    Kind.SINGLE: _run_single,
-    Kind.SINGLE_WIDE: _run_single_wide,
-    Kind.BFLOAT: _run_bfloat,
-}
-"""See ``_run``. One for each kind: to look for the code of a constant at every call takes milliseconds."""
+RUNS = {kind: _specialised(int(kind)) for kind in Kind}
+"""See ``_run``."""
 
 
 def compile_run(kind: Kind) -> None:
@@ -284,6 +281,12 @@ def compile_run(kind: Kind) -> None:
     run.compile(tuple(typeof(one) for one in given))
 
 
-def tile_sizes(kind: Kind) -> tuple[int, int]:
-    """Bytes of a number, and channels of a pointwise tile."""
-    return bytes_of(kind), tile_of(kind)
+def tile_sizes(kind: Kind) -> tuple[int, int, int]:
+    """Bytes of a number, channels of a pointwise tile, bytes of a number that is multiplied there."""
+    return bytes_of(kind), tile_of(kind), factor_bytes_of(kind)
+
+
+def strip_bytes(kind: Kind, rows: int, width: int, channels: int) -> int:
+    """Of a thread's room for depthwise results, as ``_depth_rows`` uses it."""
+    plain = rows * width * channels * factor_bytes_of(kind)
+    return plain + width * (channels + rows) * 4 if kind is Kind.SHORT else plain

@@ -130,7 +130,7 @@ def test_every_cell_says_what_it_says_in_onnxruntime(yunet: Path, size: tuple[in
     [
         ({"avx512bf16": True, "avx512vl": True, "avx512f": True}, Kind.SINGLE_WIDE, Kind.BFLOAT),
         ({"avx512f": True}, Kind.SINGLE_WIDE, Kind.SINGLE_WIDE),
-        ({"avx2": True}, Kind.SINGLE, Kind.SINGLE),
+        ({"avx2": True, "fma": True}, Kind.SINGLE, Kind.SINGLE),
         ({}, Kind.SINGLE, Kind.SINGLE),
     ],
 )

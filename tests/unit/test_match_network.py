@@ -16,9 +16,11 @@ from onnx import helper
 
 from edge.capture.align import align
 from edge.compute.compiling import COMPILED
+from edge.compute.packing import to_shorts
 from edge.compute.vectors import Kind, choose_kind
 from edge.match.embedder import OnnxRunner, SFaceEmbedder
 from edge.match.network import Network, UnsupportedGraph, read_layers
+from edge.match.network_ir import LARGEST_SHORT
 from edge.model import Image
 from edge.models.store import ModelStore
 from edge.vision import Vision
@@ -28,10 +30,15 @@ ROOT = Path(__file__).resolve().parents[2]
 FEATURES = binding.get_host_cpu_features()
 HERE = [
     kind
-    for kind, wanted in {Kind.SINGLE: "", Kind.SINGLE_WIDE: "avx512f", Kind.BFLOAT: "avx512bf16"}.items()
+    for kind, wanted in {
+        Kind.SINGLE: "",
+        Kind.SHORT: "avx2",
+        Kind.SINGLE_WIDE: "avx512f",
+        Kind.BFLOAT: "avx512bf16",
+    }.items()
     if not wanted or FEATURES.get(wanted)
 ]
-LEAST = {Kind.SINGLE: 0.99998, Kind.SINGLE_WIDE: 0.99998, Kind.BFLOAT: 0.9995}
+LEAST = {Kind.SINGLE: 0.99998, Kind.SHORT: 0.99998, Kind.SINGLE_WIDE: 0.99998, Kind.BFLOAT: 0.9995}
 """Cosine of a face's template to that of the reference."""
 
 LEAST_OF_NOBODY = 0.997
@@ -97,6 +104,7 @@ def test_all_threads_and_callers_agree(sface: Path, faces: list[Image]) -> None:
     [
         ({"avx512bf16": True, "avx512vl": True, "avx512f": True}, Kind.BFLOAT),
         ({"avx512f": True}, Kind.SINGLE_WIDE),
+        ({"avx2": True, "fma": True}, Kind.SHORT),
         ({"avx2": True}, Kind.SINGLE),
         ({"dotprod": True}, Kind.SINGLE),
         ({}, Kind.SINGLE),
@@ -104,6 +112,30 @@ def test_all_threads_and_callers_agree(sface: Path, faces: list[Image]) -> None:
 )
 def test_the_numbers_are_chosen_by_what_the_processor_has(features: dict[str, bool], kind: Kind) -> None:
     assert choose_kind(features) is kind
+
+
+def test_the_numbers_are_chosen_among_those_that_a_network_has() -> None:
+    assert choose_kind({"avx2": True, "fma": True}, {Kind.SINGLE, Kind.BFLOAT}) is Kind.SINGLE
+
+
+@pytest.mark.parametrize("channels", [32, 512, 1024])
+def test_no_sum_of_whole_numbers_leaves_its_32_bits(channels: int) -> None:
+    """With the worst that a pixel can be: every number the largest there is, and of the weight's sign."""
+    rng = np.random.default_rng(channels)
+    weights = rng.standard_normal((6, channels)).astype(np.float32)
+    weights[0] = 1.0  # nothing is lost to a row that a few large numbers scale
+    weights[1] = 0.0
+    weights[2, 0] = 1e6
+    weights[3] *= 1e-30
+    weights[4] *= 1e30
+    shorts, scales = to_shorts(weights, LARGEST_SHORT)
+    assert shorts.dtype == np.int16
+    most = np.abs(shorts.astype(np.int64)).sum(axis=1) * LARGEST_SHORT
+    assert most.max() <= np.iinfo(np.int32).max
+    assert most[0] > 0.9 * min(np.iinfo(np.int32).max, channels * np.iinfo(np.int16).max * LARGEST_SHORT)
+    assert not shorts[1].any()
+    off = np.abs(shorts * scales[:, None].astype(np.float64) - weights).max(axis=1)
+    assert (off <= 0.51 * scales).all()
 
 
 def changed(sface: Path, path: Path, change: str) -> Path:
