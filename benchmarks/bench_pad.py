@@ -9,7 +9,7 @@ every figure can be traced to its presentations.
 Still pictures of ../shared/data/pad, where they are, are judged by the passive signals alone.
 
 What the networks add is seen without them: the other passive signals are fused by themselves, and a limit is
-laid where 5 % of the living are refused.
+laid where at most 5 % of the living are refused.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def _specialised(kind: int) -> Callable[..., None]:
 
 
 RUNS = {kind: _specialised(int(kind)) for kind in (Kind.SINGLE, Kind.SINGLE_WIDE, Kind.BFLOAT)}
-"""Take part in one search. (Layers of so few channels gain nothing by whole numbers of 16 bits.)
+"""Take part in one search. (Whole numbers of 16 bits: see ADR 0053.)
 
 ``size``: bytes of a number. ``picture``: where its bytes begin (uint8 [height, width, 3], BGR), height,
 width. ``weights``, ``work`` and ``strip`` (the thread's own): bytes. ``plan``: int64 [layers, COLUMNS].

@@ -24,7 +24,7 @@ from edge.capture.detector_graph import STRIDES, Layer, Layers, UnsupportedGraph
 from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
-from edge.compute.packing import ALIGNMENT, FLOAT, Octets, Packed, aligned, give_memory_back
+from edge.compute.packing import ALIGNMENT, Octets, Packed, aligned, give_memory_back
 from edge.compute.vectors import LANES, Kind, bytes_of, choose_kind, tile_of
 from edge.model import Image
 
@@ -38,6 +38,9 @@ TASKS_OF_A_THREAD = 4
 
 LEAST_ROWS = 4
 """Of a task: two more rows are computed for each."""
+
+FLOAT = 4
+"""Bytes of a number of single precision."""
 
 
 def exact_kind() -> Kind:

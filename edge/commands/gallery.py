@@ -43,6 +43,7 @@ from edge.commands.gallery_parts import (
     template_of,
     today,
 )
+from edge.compute import kept
 from edge.config import load_config
 from edge.errors import ExitCode, InputError
 from edge.gallery import reenrol, salvage
@@ -372,5 +373,6 @@ def warm(quiet: QuietOption = False, as_json: JsonOption = False) -> None:
     """
     with err().status("Compiling ...") if not (quiet or as_json) else ExitStack():
         seconds = warm_up() + warm_up_network() + warm_up_detector()
+        kept.forget_others(kept.folder())
     if not quiet:
         say({"seconds": round(seconds, 2)}, as_json)

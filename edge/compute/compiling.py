@@ -11,6 +11,8 @@ import numba as _numba
 from numba import extending as _extending
 from numba.core.errors import RequireLiteralValue
 
+from edge.compute import kept
+
 __all__ = [
     "COMPILED",
     "RequireLiteralValue",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 _door: Any = _numba
+_door.config.CACHE_DIR = str(kept.folder())
 
 COMPILED = not _door.config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT: then onnxruntime runs the networks, and numpy compares with a gallery."""

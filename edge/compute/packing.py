@@ -15,9 +15,6 @@ from edge.compute.vectors import Kind
 Floats = npt.NDArray[np.float32]
 Octets = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int16]
-FLOAT = 4
-"""Bytes of a number of single precision."""
-
 ALIGNMENT = 64
 """A line of the cache, and a vector of sixteen numbers."""
 

@@ -41,7 +41,7 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
     Kind.SHORT: ("avx2", "fma"),
     Kind.SINGLE: (),
 }
-"""Features of the processor that each needs, the fastest first."""
+"""Features of the processor that each needs, in the order in which they are taken."""
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]
@@ -71,7 +71,6 @@ WORDS = ir.VectorType(I32, LANES)
 SHORTS = ir.VectorType(I16, LANES)
 PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
 WHOLES = ir.VectorType(I32, LANES // 2)
-SHORT_PAIRS = ir.VectorType(I16, LANES)
 
 
 def is_narrow(kind: Kind) -> bool:
@@ -122,10 +121,10 @@ class Multiplier:
 def multiplier(builder: Any, kind: Kind) -> Multiplier:
     """For one number of the input (short ones: two side by side) times a vector of outputs."""
     if kind is Kind.SHORT:
-        add = declare(builder, "llvm.x86.avx2.pmadd.wd", WHOLES, [SHORT_PAIRS, SHORT_PAIRS])
+        add = declare(builder, "llvm.x86.avx2.pmadd.wd", WHOLES, [SHORTS, SHORTS])
         return Multiplier(
-            SHORT_PAIRS,
-            lambda address: builder.bitcast(splat_at(builder, address, I32, WHOLES.count), SHORT_PAIRS),
+            SHORTS,
+            lambda address: builder.bitcast(splat_at(builder, address, I32, WHOLES.count), SHORTS),
             lambda total, spread, column: builder.add(total, builder.call(add, [spread, column])),
         )
     if kind is not Kind.BFLOAT:

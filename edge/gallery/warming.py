@@ -1,7 +1,6 @@
 """Compiles what searches and additions run, before somebody waits for it: once, when the device is set up.
 
-The compiled code is kept beside the modules, or, where these cannot be written, in the user's cache folder
-(the variable NUMBA_CACHE_DIR names another). A later process reads it within a tenth of a second.
+The compiled code is kept (edge.compute.kept); a later process reads it within a tenth of a second.
 """
 
 from __future__ import annotations

@@ -25,14 +25,15 @@ from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.compute.intrinsics import COUNTER_STEP
 from edge.compute.packing import ALIGNMENT, Floats, Octets, Packed, aligned, give_memory_back, to_shorts
-from edge.compute.vectors import LANES, Kind, choose_kind
+from edge.compute.vectors import Kind, choose_kind
 from edge.match import network_kernels as kernels
-from edge.match.network_ir import FIRST_CHANNELS, LARGEST_SHORT, OUTPUTS, PIXELS
+from edge.match.network_ir import CHANNEL_STEP, FIRST_CHANNELS, LARGEST_SHORT, OUTPUTS, PIXELS
 from edge.model import Image
 
 SIDE = kernels.SIDE
 STRIP_BYTES = 64 * 1024
-"""Of depthwise results that wait for their pointwise convolution: they stay in the second cache."""
+"""Of depthwise results, as they are multiplied, that wait for their pointwise convolution: they stay in the
+second cache."""
 
 LAST_TASKS = 14
 """Of the last layer. Its matrix, two thirds of all weights, is kept in whole numbers of 8 bits, as the
@@ -285,7 +286,13 @@ def _plan_of(layers: Layers, packed: Packed, kind: Kind) -> tuple[npt.NDArray[np
         out = side // depth.stride
         if depth.weights.shape != (channels, 1, 3, 3) or point.weights.shape != (wide, channels, 1, 1):
             raise UnsupportedGraph("a block of another form")
-        if out % PIXELS or channels % LANES or wide % tile or depth.stride not in (1, 2) or point.stride != 1:
+        if (
+            out % PIXELS
+            or channels % CHANNEL_STEP
+            or wide % tile
+            or depth.stride not in (1, 2)
+            or point.stride != 1
+        ):
             raise UnsupportedGraph("a block of another size")
         target = space.plain(out, wide) if last else space.padded(out, wide)
         row[kernels.SOURCE], row[kernels.TARGET] = source, target

@@ -1,8 +1,7 @@
 """The inner loops of the embedding network in LLVM's language: some neighbouring pixels at a time.
 
 Pixels stand one after another with all their channels (NHWC), so that a vector holds sixteen channels of one
-pixel, or eight (edge.compute.vectors). Every width in the network is a multiple of seven, every number of
-channels one of 32.
+pixel, or eight (edge.compute.vectors). Every width in the network is a multiple of seven.
 
     pointwise   1x1 convolution: a tile of some pixels by some vectors of channels stays in registers for all
                 input channels; bias and PRelu are added before it is stored. 95 % of the work is here
@@ -53,12 +52,15 @@ from edge.compute.vectors import (
 
 PIXELS = 7
 OUTPUTS = 128
+CHANNEL_STEP = 32
+"""Every number of channels is a multiple of it."""
+
 FIRST_CHANNELS = 32
 LARGEST_SHORT = 2**13 - 1
 """Of a pixel's whole numbers: a part in 16,000 is lost. What is left of 32 bits is room for the weights."""
 
 _PRODUCT_VECTORS = 8  # of the last layer, in registers
-_TOGETHER = range(4)  # vectors of a pixel that is rounded; every number of channels is a multiple of them
+_TOGETHER = range(CHANNEL_STEP // lanes_of(Kind.SHORT))  # vectors of a pixel that is rounded
 _NEVER_ZERO = 1e-30
 _TO_WHOLE = 1.5 * 2**23
 """Added to a number of single precision, it leaves the nearest whole number in the lowest 16 bits."""
@@ -142,8 +144,10 @@ def emit_pointwise(builder: Any, kind: Kind, pixels: int, arguments: list[Any]) 
     vectors = range(tile_of(kind) // lanes_of(kind))
     row_bytes = builder.mul(channels, number(factor_bytes_of(kind)))
     rows = [builder.add(source, builder.mul(row_bytes, number(pixel))) for pixel in range(pixels)]
-    biases = [load(builder, bias, numbers, long * vector) for vector in vectors]
-    starts = [ir.Constant(WHOLES, None)] * len(vectors) if kind is Kind.SHORT else biases
+    if kind is Kind.SHORT:
+        starts = [ir.Constant(WHOLES, None)] * len(vectors)
+    else:
+        starts = [load(builder, bias, numbers, long * vector) for vector in vectors]
     width = 4  # bytes of one number, or of one pair of short ones: what is spread over a vector
     count = builder.udiv(channels, number(width // factor_bytes_of(kind)))
     multiply = multiplier(builder, kind)
@@ -161,7 +165,7 @@ def emit_pointwise(builder: Any, kind: Kind, pixels: int, arguments: list[Any]) 
 
     sums = loop(builder, count, starts * pixels, body)
     if kind is Kind.SHORT:
-        sums = _scaled(builder, sums, biases, scales)
+        sums = _scaled(builder, sums, len(vectors), (bias, *scales))
     lines = [load(builder, slopes, numbers, long * vector) for vector in vectors]
     for pixel in range(pixels):
         place = builder.add(target, builder.mul(stride, number(pixel)))
@@ -170,14 +174,16 @@ def emit_pointwise(builder: Any, kind: Kind, pixels: int, arguments: list[Any]) 
             store(builder, kind, place, vector, value)
 
 
-def _scaled(builder: Any, sums: list[Any], biases: list[Any], scales: list[Any]) -> list[Any]:
-    """Whole sums, pixel by pixel, as the numbers that they stand for, and the biases added."""
+def _scaled(builder: Any, sums: list[Any], vectors: int, places: tuple[Any, Any, Any]) -> list[Any]:
+    """Whole sums, pixel by pixel, as the numbers that they stand for. ``places``: of the biases, which are
+    added, and of the scales of pixels and outputs."""
     numbers, lanes = floats_of(Kind.SHORT), lanes_of(Kind.SHORT)
-    of_pixels, of_outputs = scales
-    columns = [load(builder, of_outputs, numbers, 4 * lanes * vector) for vector in range(len(biases))]
+    bias, of_pixels, of_outputs = places
+    biases = [load(builder, bias, numbers, 4 * lanes * vector) for vector in range(vectors)]
+    columns = [load(builder, of_outputs, numbers, 4 * lanes * vector) for vector in range(vectors)]
     values = []
     for at, total in enumerate(sums):
-        pixel, vector = divmod(at, len(biases))
+        pixel, vector = divmod(at, vectors)
         spread = splat_at(builder, builder.add(of_pixels, number(4 * pixel)), F32, lanes)
         scale = builder.fmul(spread, columns[vector])
         values.append(fma(builder, builder.sitofp(total, numbers), scale, biases[vector]))

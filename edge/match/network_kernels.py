@@ -198,11 +198,10 @@ def _run(
 ) -> None:
     """Take part in one run of the network.
 
-    ``sizes``: see ``tile_sizes``. ``picture``: float32 [114, 114, 3]. ``weights``,
-    ``work`` and ``strip`` (the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64,
-    zeros at first. ``last``: offsets of the last layer's input, its matrix and the matrix's scales, and how
-    many numbers a task takes.
-    ``sums``: float32 [tasks, 128], written.
+    ``sizes``: see ``tile_sizes``. ``picture``: float32 [114, 114, 3]. ``weights``, ``work`` and ``strip``
+    (the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64, zeros at first.
+    ``last``: offsets of the last layer's input, its matrix and the matrix's scales, and how many numbers a
+    task takes. ``sums``: float32 [tasks, 128], written.
     """
     literally(kind)
     size = sizes[0]

@@ -325,12 +325,25 @@ def test_operator_commands_load_what_they_need_alone() -> None:
         "get_command(cloud.cli.app).get_command(None, 'users')\n"
         "client = OperatorClient(grpc.insecure_channel('localhost:1'), Target('localhost:1', b'', ''))\n"
         "assert client.users is client.users\n"
+        "print(*sys.modules)\n"
+        "group = get_command(cloud.cli.app)\n"
+        "assert all(group.get_command(None, name) for name in group.list_commands(None))\n"
         "print(*sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(result.stdout.split())
-    assert {"sqlalchemy", "alembic", "pydantic"}.isdisjoint(loaded)
+    first, last = result.stdout.splitlines()
+    loaded = set(first.split())
+    assert {"sqlalchemy", "alembic", "pydantic"}.isdisjoint({*loaded, *last.split()})
     ours = {name for name in loaded if name.endswith("_service_pb2_grpc")}
     assert ours == {"verifield.v1.user_service_pb2_grpc"}
     assert "cloud.commands.users" in loaded
     assert "cloud.commands.reviews" not in loaded
+    assert "cloud.commands.seals" in last.split()
+
+
+@pytest.mark.parametrize("name", ["usrs", "reviewer", "aprovals"])
+def test_a_command_that_is_none_is_answered_with_what_it_is_like(name: str) -> None:
+    result = run("verifield-cloud", name)
+    assert result.returncode == 2
+    told = " ".join(result.stderr.replace("\u2502", " ").split())
+    assert f"No such command '{name}'. Did you mean" in told

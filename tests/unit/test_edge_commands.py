@@ -27,7 +27,7 @@ from edge.sync.events import Trouble
 from tests.support.appliance import Appliance, MemorySigner, key_store_beside
 from tests.support.authority import Authority
 
-HEAVY = ("cv2", "onnxruntime", "numba")
+HEAVY = ("cv2", "onnxruntime", "numba", "pkcs11")
 
 
 def call(*args: str) -> int:

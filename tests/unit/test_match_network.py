@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import onnx
 import pytest
@@ -18,8 +20,9 @@ from edge.capture.align import align
 from edge.compute.compiling import COMPILED
 from edge.compute.packing import to_shorts
 from edge.compute.vectors import Kind, choose_kind
+from edge.match import network_kernels as kernels
 from edge.match.embedder import OnnxRunner, SFaceEmbedder
-from edge.match.network import Network, UnsupportedGraph, read_layers
+from edge.match.network import Convolution, Network, UnsupportedGraph, read_layers
 from edge.match.network_ir import LARGEST_SHORT
 from edge.model import Image
 from edge.models.store import ModelStore
@@ -30,13 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FEATURES = binding.get_host_cpu_features()
 HERE = [
     kind
-    for kind, wanted in {
-        Kind.SINGLE: "",
-        Kind.SHORT: "avx2",
-        Kind.SINGLE_WIDE: "avx512f",
-        Kind.BFLOAT: "avx512bf16",
-    }.items()
-    if not wanted or FEATURES.get(wanted)
+    for kind in (Kind.SINGLE, Kind.SHORT, Kind.SINGLE_WIDE, Kind.BFLOAT)
+    if choose_kind(FEATURES, {Kind.SINGLE, kind}) is kind
 ]
 LEAST = {Kind.SINGLE: 0.99998, Kind.SHORT: 0.99998, Kind.SINGLE_WIDE: 0.99998, Kind.BFLOAT: 0.9995}
 """Cosine of a face's template to that of the reference."""
@@ -132,10 +130,57 @@ def test_no_sum_of_whole_numbers_leaves_its_32_bits(channels: int) -> None:
     assert shorts.dtype == np.int16
     most = np.abs(shorts.astype(np.int64)).sum(axis=1) * LARGEST_SHORT
     assert most.max() <= np.iinfo(np.int32).max
-    assert most[0] > 0.9 * min(np.iinfo(np.int32).max, channels * np.iinfo(np.int16).max * LARGEST_SHORT)
+    assert most[0] > 0.9 * np.iinfo(np.int32).max, "no bit is given away"
     assert not shorts[1].any()
     off = np.abs(shorts * scales[:, None].astype(np.float64) - weights).max(axis=1)
     assert (off <= 0.51 * scales).all()
+
+
+@needs_compiler
+def test_pixels_are_rounded_to_the_nearest_whole_numbers() -> None:
+    """A pixel of nothing, of one number, of negative ones, of halves, of very large and very small ones."""
+    rng = np.random.default_rng(7)
+    pixels = rng.standard_normal((7, 96)).astype(np.float32)
+    pixels[0] = 0.0
+    pixels[1] = 0.0
+    pixels[1, 95] = -3.0
+    pixels[2] = -np.abs(pixels[2])
+    pixels[3] = np.arange(96) + 0.5
+    pixels[3, 0] = LARGEST_SHORT  # so that nothing is scaled
+    pixels[4] *= 1e30
+    pixels[5] *= 1e-25
+    wholes, scales = np.full((8, 96), 77, np.int16), np.full(8, 77, np.float32)
+
+    @numba.njit
+    def run(places: tuple[int, ...]) -> None:
+        kernels._round(3, places)
+
+    assert Kind.SHORT == 3
+    run((pixels.ctypes.data, wholes.ctypes.data, scales.ctypes.data, 96, 7))
+    largest = np.maximum(np.abs(pixels).max(axis=1), np.float32(1e-30))
+    factors = np.float32(LARGEST_SHORT) / largest
+    expected = np.rint(pixels.astype(np.float64) * factors[:, None].astype(np.float64))
+    np.testing.assert_array_equal(wholes[:7], expected)
+    np.testing.assert_allclose(scales[:7], largest / LARGEST_SHORT, rtol=1e-6)
+    assert np.abs(expected).max() == LARGEST_SHORT
+    assert (wholes[7] == 77).all()
+    assert scales[7] == 77, "nothing is written behind the last one"
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", HERE)
+def test_channels_that_the_kernels_would_leave_out_are_refused(sface: Path, kind: Kind) -> None:
+    layers = read_layers(sface)
+    (depth, point), (next_depth, next_point), *rest = layers.blocks
+
+    def cut(one: Convolution, outputs: int, inputs: int) -> Convolution:
+        weights = one.weights[:outputs, :inputs]
+        return replace(one, weights=weights, bias=one.bias[:outputs], slope=one.slope[:outputs])
+
+    second = (cut(next_depth, 48, 1), cut(next_point, 128, 48))
+    narrow = replace(layers, blocks=((depth, cut(point, 48, 32)), second, *rest))
+    with pytest.raises(UnsupportedGraph):
+        Network(narrow, kind, 1)
 
 
 def changed(sface: Path, path: Path, change: str) -> Path:
