@@ -211,7 +211,7 @@ def test_figures_of_the_attacks_follow_from_the_answers_that_are_published() -> 
 @pytest.mark.req("E012")
 @pytest.mark.parametrize("kind", ["print", "print_bent", "phone", "tablet", "monitor"])
 def test_moving_prints_and_replays_are_caught_without_the_networks(kind: str) -> None:
-    """At a limit that refuses 5 % of the living."""
+    """At a limit that refuses at most 5 % of the living."""
     refused = recorded("pad")["refused_without_networks"]
     assert 0 < refused["live"] <= MAX_LIVE_REFUSED
     assert refused[kind] >= 0.95

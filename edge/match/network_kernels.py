@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge.compute.compiling import compiled, literally, load_without_blas, typeof
 from edge.compute.intrinsics import COUNTER_STEP, emitting, take, wait_for
-from edge.compute.vectors import LANES, Kind, bytes_of, factor_bytes_of, tile_of
+from edge.compute.vectors import LANES, Kind, bytes_of, factor_bytes_of, is_narrow, tile_of
 from edge.match.network_ir import (
     FIRST_CHANNELS,
     OUTPUTS,
@@ -25,7 +25,7 @@ from edge.match.network_ir import (
 SIDE = 112
 PADDED = SIDE + 2
 _SHORT = int(Kind.SHORT)
-_SINGLE = int(Kind.SINGLE)
+_NARROW = tuple(int(kind) for kind in Kind if is_narrow(kind))
 Array = npt.NDArray[Any]
 
 (
@@ -170,7 +170,7 @@ def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, 
     By the tiles of ``pixels_of``. They fill rows of seven times a power of two, as all of this network are.
     """
     literally(kind)
-    if kind not in (_SINGLE, _SHORT):
+    if kind not in _NARROW:
         _pointwise(kind, arguments)
         return PIXELS
     if left % 6 == 0:
@@ -183,70 +183,8 @@ def _point_tile(kind: int, left: int, arguments: tuple[int, int, int, int, int, 
     return 3
 
 
-@compiled
-def _run(
-    kind: int,
-    sizes: tuple[int, int, int],
-    picture: Array,
-    weights: Array,
-    work: Array,
-    plan: Array,
-    counters: Array,
-    strip: Array,
-    last: Array,
-    sums: Array,
-) -> None:
-    """Take part in one run of the network.
-
-    ``sizes``: see ``tile_sizes``. ``picture``: float32 [114, 114, 3]. ``weights``, ``work`` and ``strip``
-    (the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64, zeros at first.
-    ``last``: offsets of the last layer's input, its matrix and the matrix's scales, and how many numbers a
-    task takes. ``sums``: float32 [tasks, 128], written.
-    """
-    literally(kind)
-    size = sizes[0]
-    factors, space, own = weights.ctypes.data, work.ctypes.data, strip.ctypes.data
-    taken, done = counters.ctypes.data, counters.ctypes.data + 8 * COUNTER_STEP
-    step = 16 * COUNTER_STEP
-    while True:
-        row = take(taken)
-        if row >= SIDE // 4:
-            break
-        for one in range(4 * row, 4 * row + 4):
-            _first_layer(kind, picture, factors, space + plan[0, SOURCE], size, one)
-        take(done)
-    wait_for(done, SIDE // 4)
-    for number in range(plan.shape[0]):
-        layer = plan[number]
-        taken, done = taken + step, done + step
-        strips = (layer[SIZE_OUT] + layer[ROWS] - 1) // layer[ROWS]
-        tasks = strips * layer[SPLITS]
-        while True:
-            task = take(taken)
-            if task >= tasks:
-                break
-            start = task % strips * layer[ROWS]
-            rows = (start, min(start + layer[ROWS], layer[SIZE_OUT]))
-            _depth_rows(kind, layer, space, factors, own, rows, size)
-            _point_rows(kind, layer, space, factors, own, rows, task // strips, sizes)
-            take(done)
-        wait_for(done, tasks)
-    taken, done = taken + step, done + step
-    tasks = sums.shape[0]
-    while True:
-        task = take(taken)
-        if task >= tasks:
-            break
-        source = space + last[0] + task * last[3] * size
-        matrix = factors + last[1] + task * last[3] * OUTPUTS
-        scales = factors + last[2] + task * OUTPUTS * 4
-        _product(kind, (source, matrix, scales, sums[task].ctypes.data, last[3]))
-        take(done)
-    wait_for(done, tasks)
-
-
 def _specialised(kind: int) -> Callable[..., None]:
-    """``_run`` for one kind: to look for the code of a constant at every call would take milliseconds."""
+    """The run for one kind: to look for the code of a constant at every call would take milliseconds."""
 
     @compiled
     def run(
@@ -260,13 +198,57 @@ def _specialised(kind: int) -> Callable[..., None]:
         last: Array,
         sums: Array,
     ) -> None:
-        _run(kind, sizes, picture, weights, work, plan, counters, strip, last, sums)
+        size = sizes[0]
+        factors, space, own = weights.ctypes.data, work.ctypes.data, strip.ctypes.data
+        taken, done = counters.ctypes.data, counters.ctypes.data + 8 * COUNTER_STEP
+        step = 16 * COUNTER_STEP
+        while True:
+            row = take(taken)
+            if row >= SIDE // 4:
+                break
+            for one in range(4 * row, 4 * row + 4):
+                _first_layer(kind, picture, factors, space + plan[0, SOURCE], size, one)
+            take(done)
+        wait_for(done, SIDE // 4)
+        for number in range(plan.shape[0]):
+            layer = plan[number]
+            taken, done = taken + step, done + step
+            strips = (layer[SIZE_OUT] + layer[ROWS] - 1) // layer[ROWS]
+            tasks = strips * layer[SPLITS]
+            while True:
+                task = take(taken)
+                if task >= tasks:
+                    break
+                start = task % strips * layer[ROWS]
+                rows = (start, min(start + layer[ROWS], layer[SIZE_OUT]))
+                _depth_rows(kind, layer, space, factors, own, rows, size)
+                _point_rows(kind, layer, space, factors, own, rows, task // strips, sizes)
+                take(done)
+            wait_for(done, tasks)
+        taken, done = taken + step, done + step
+        tasks = sums.shape[0]
+        while True:
+            task = take(taken)
+            if task >= tasks:
+                break
+            source = space + last[0] + task * last[3] * size
+            matrix = factors + last[1] + task * last[3] * OUTPUTS
+            scales = factors + last[2] + task * OUTPUTS * 4
+            _product(kind, (source, matrix, scales, sums[task].ctypes.data, last[3]))
+            take(done)
+        wait_for(done, tasks)
 
     return run
 
 
 RUNS = {kind: _specialised(int(kind)) for kind in Kind}
-"""See ``_run``."""
+"""Take part in one run of the network.
+
+``sizes``: see ``tile_sizes``. ``picture``: float32 [114, 114, 3]. ``weights``, ``work`` and ``strip``
+(the thread's own): bytes. ``plan``: int64 [blocks, COLUMNS]. ``counters``: int64, zeros at first.
+``last``: offsets of the last layer's input, its matrix and the matrix's scales, and how many numbers a
+task takes. ``sums``: float32 [tasks, 128], written.
+"""
 
 
 def compile_run(kind: Kind) -> None:
