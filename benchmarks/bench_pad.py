@@ -33,8 +33,9 @@ import typer
 from benchmarks.machine import RESULTS, ROOT, Noise, Sheet, describe_machine, progress, publish
 from benchmarks.pad_presentation import FPS, Presented, present
 from benchmarks.pad_report import MAX_LIVE_REFUSED, MAX_SECONDS, write_report
-from edge.capture.choose import choose_portrait
-from edge.capture.pictures import read_picture
+from edge.evaluation.pad_examiner import open_examiner
+from edge.evaluation.pad_judging import judge_one
+from edge.evaluation.pad_manifest import Presentation
 from edge.evaluation.statistics import wilson
 from edge.liveness.calibration import PassiveCalibration
 from edge.liveness.minifasnet import NAME as MINIFASNET
@@ -209,23 +210,20 @@ def refused_without_networks(presented: Sequence[Presented]) -> dict[str, float]
 
 
 def stills(folder: Path) -> dict[str, dict[str, Any]]:
-    """The passive signals over still pictures, by name; empty where there are none."""
+    """The passive signals over still pictures, by name, as `verifield-edge evaluate liveness` judges them;
+    empty where there are none."""
     if not folder.is_dir():
         return {}
-    vision, limit = _vision(), Policy().liveness.min_score
+    examiner, limit = open_examiner(None), Policy().liveness.min_score
     told: dict[str, dict[str, Any]] = {}
     pictures = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".jpg", ".png")]
-    for path in pictures:
-        image = read_picture(path)
-        passive = vision.passive()
-        face = choose_portrait(vision.detect(image), image.shape[:2])
-        passive.observe(image, face, 0.0)
-        result = passive.result()
-        score = None if result.reason else result.score
-        told[f"{path.parent.name}/{path.name}"] = {
-            "score": None if score is None else round(score, 4),
-            "reason": result.reason,
-            "passes": score is not None and score >= limit,
+    for number, path in enumerate(pictures):
+        name = f"{path.parent.name}/{path.name}"
+        judged = judge_one(Presentation(number, name, path, name.startswith("bona-fide/")), examiner)
+        told[name] = {
+            "score": None if judged.score is None else round(judged.score, 4),
+            "reason": judged.reason,
+            "passes": judged.accepted(limit),
         }
     return told
 
