@@ -3,7 +3,7 @@
 A template is lost with its page, and named by its chunk. A chunk that does not hold costs nothing: its pages
 have all of it. Of a journal's frame that does not hold it is unknown what it did: people whom it added are
 lost, people whom it removed are back, and what it replaced counts again. Frames behind it are found by their
-heads.
+heads; what is between two heads is looked through for the pages of the frame that lost its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from edge.gallery.layout import (
     FRAME_HEAD_BYTES,
     HEADER_BYTES,
     HEADERS_BYTES,
+    MAX_FRAME_BYTES,
     PAGE_BYTES,
     PAGE_ROWS,
     RECORD,
@@ -35,7 +36,6 @@ from edge.gallery.layout import (
     Records,
     Sealer,
     WrongKeyError,
-    check_frame_head,
     open_chunk,
     open_page,
     parse_header,
@@ -230,6 +230,7 @@ class _Salvage:
                 return
             place, head = found
             if place != at or head.number != expected:
+                self._note_headless(at, place, expected)
                 self._report.journal_lost = True
                 self._report.damaged.append(f"frames {expected} to {max(expected, head.number - 1)}")
             if place + head.length > self._size:
@@ -245,6 +246,7 @@ class _Salvage:
         if rest < FRAME_HEAD_BYTES or not any(pread(self._descriptor, FRAME_HEAD_BYTES, at)):
             self._report.cut_off = rest
         else:
+            self._note_headless(at, self._size, expected)
             self._report.journal_lost = True
             self._report.damaged.append(f"frames from {expected} on")
 
@@ -264,22 +266,24 @@ class _Salvage:
             self._report.journal_lost = True
             self._report.damaged.append(error.part)
         if head.kind is FrameKind.PUT:
-            self._note_pages(frame, head, at)
+            self._note_pages(frame, at, head.number)
         return True
 
-    def _note_pages(self, frame: bytes, head: FrameHead, at: int) -> None:
+    def _note_headless(self, at: int, end: int, number: int) -> None:
+        """What a frame may have put whose head does not hold: its pages are sealed with its number."""
+        frame = pread(self._descriptor, min(end - at, MAX_FRAME_BYTES), at)
+        self._note_pages(frame, at, number)
+
+    def _note_pages(self, frame: bytes, at: int, number: int) -> None:
         """Those that hold, also of a frame that does not hold as a whole."""
-        try:
-            check_frame_head(frame, head, self._sealer)
-        except DamagedError:
-            return
-        for index, start in enumerate(range(FRAME_HEAD_BYTES, head.length, PAGE_BYTES)):
+        for index, start in enumerate(range(FRAME_HEAD_BYTES, len(frame) - PAGE_BYTES + 1, PAGE_BYTES)):
             try:
                 sealed = frame[start : start + PAGE_BYTES]
-                records = parse_page(open_page(sealed, index, self._sealer, frame=head.number))
+                records = parse_page(open_page(sealed, index, self._sealer, frame=number))
             except DamagedError:
                 continue
-            self._note(records[: head.count - index * PAGE_ROWS], at + start, index, head.number)
+            filled = records[records["scale"] != 0]  # of a template, never zero; the last page may have room
+            self._note(filled, at + start, index, number)
 
     def _note_gone(self, ids: Ids) -> None:
         events = np.zeros(len(ids), _EVENT)

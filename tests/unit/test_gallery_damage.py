@@ -167,6 +167,19 @@ def test_a_large_write_that_is_cut_off_anywhere_never_happened(whole: bytes, tmp
                 assert gallery.size == len(known())
 
 
+@pytest.mark.parametrize("byte", range(0, FRAME_HEAD_BYTES, 7))
+def test_a_frame_that_lost_its_head_loses_nobody(whole: bytes, tmp_path: Path, byte: int) -> None:
+    """Its pages are found by their place and their seals. That something may be lost is said all the same."""
+    header, _ = parse_header(whole[:HEADER_BYTES], KEY)
+    data = bytearray(whole)
+    data[header.journal_at + byte] ^= 0x10
+    path = written(tmp_path, bytes(data))
+    report = repair(path, KEY)
+    assert (report.journal_lost, report.templates) == (True, len(known()))
+    with Gallery.open(path, KEY) as gallery:
+        check_found(gallery.search([embedding(TEMPLATES[9])], k=100)[0], known(), TEMPLATES[9], 100)
+
+
 def test_zeros_in_the_middle_are_damage_and_no_cut(whole: bytes, tmp_path: Path) -> None:
     header, _ = parse_header(whole[:HEADER_BYTES], KEY)
     data = bytearray(whole)
