@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edge.errors import StorageError
 from edge.gallery import faults
 from edge.gallery.layout import DamagedError, Header, WrongKeyError
 from edge.gallery.reading import read_headers
@@ -19,19 +20,27 @@ def glance(path: Path, key: bytes) -> Header:
         StorageError: GALLERY_KEY_WRONG, GALLERY_DAMAGED, GALLERY_FORMAT, GALLERY_UNREADABLE and the like.
     """
     with storage_errors(faults.STORE):
-        if not path.exists():
-            raise faults.missing(path)
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            header, _ = read_headers(descriptor, key)
-            if os.fstat(descriptor).st_size < header.journal_at:
-                raise faults.damaged("the file ends too early")
-        except DamagedError as error:
-            raise (
-                faults.no_gallery(path) if error.part == "format" else faults.damaged(error.part)
-            ) from None
-        except WrongKeyError:
-            raise faults.key_wrong(path) from None
-        finally:
-            os.close(descriptor)
+        while True:
+            if not path.exists():
+                raise faults.missing(path)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _look(descriptor, path, key)
+            except StorageError:
+                # A compaction makes the file that it replaces unreadable: who was late looks at the new one.
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    raise
+            finally:
+                os.close(descriptor)
+
+
+def _look(descriptor: int, path: Path, key: bytes) -> Header:
+    try:
+        header, _ = read_headers(descriptor, key)
+    except DamagedError as error:
+        raise (faults.no_gallery(path) if error.part == "format" else faults.damaged(error.part)) from None
+    except WrongKeyError:
+        raise faults.key_wrong(path) from None
+    if os.fstat(descriptor).st_size < header.journal_at:
+        raise faults.damaged("the file ends too early")
     return header

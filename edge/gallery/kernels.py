@@ -3,7 +3,7 @@
 Two bounds (edge.gallery.codes) let almost everything be left unread. With q' = t * w the query in whole
 numbers w from -127 to 127, and T at most the k-th best score of all:
 
-    first pass    q.x <= t * s * (16 h.w - 120 sum(w)) + |q| error4 + |q - q'| (1 + error4)
+    first pass    q.x <= t * s * (16 h.w - 120 sum(w)) + |q| error4 + |q - q'| (|x| + error4)
     second pass   q.x <= q.x8 + |q| error8, for those whose first bound reaches T
 
 T grows while templates are seen, as the k-th best of the second pass's lower bounds. What reaches it at the
@@ -25,6 +25,9 @@ from edge.gallery.codes import SIZE
 from edge.gallery.vector_ir import CODE_BYTES, ROWS, STEPS, Path, emit_block, emit_prefetch, emit_second
 
 SLACK = np.float32(1e-5)
+LONGEST = np.float32(1.001)
+"""|q| and |x|, at most: what is searched for, and searched, is of unit length to a thousandth."""
+
 GROUP = 8
 """Queries that are compared with a block while it is in registers."""
 
@@ -245,8 +248,8 @@ def _first_bounds(queries: tuple[Array, Array, Array, Array, Array], reach: Arra
     limits, totals = np.empty(n, np.float32), np.empty(n, np.float32)
     for q in range(n):
         if not guess:
-            slopes[q] = (np.float32(1.0) + errors[q]) / steps[q]
-            margins[q] = SLACK + errors[q]
+            slopes[q] = (LONGEST + errors[q]) / steps[q]
+            margins[q] = SLACK + errors[q] * LONGEST
         limits[q] = (reach[q] - margins[q]) / steps[q]
         totals[q] = floats[q].sum()
     return slopes, margins, limits, totals
@@ -300,7 +303,7 @@ def _scan(
                 row, q, block, lane = hit_rows[i], hit_queries[i], hit_rows[i] // ROWS, hit_rows[i] % ROWS
                 dot = _dot(blocks[block], lane, low[row], floats[q])
                 score = _scale_of(blocks[block], lane) * (dot - np.float32(_CENTRE) * totals[q])
-                error = error8[block] + SLACK
+                error = error8[block] * LONGEST + SLACK
                 if score + error < reach[q]:
                     continue
                 if not guess:

@@ -142,14 +142,18 @@ def _read(descriptor: int, opened: Opened, rows: Rows) -> Iterator[tuple[bytes, 
 
 
 def find_frame(descriptor: int, at: int, size: int, file_id: bytes) -> tuple[int, FrameHead] | None:
-    """The next place, from ``at`` on, where a frame begins. Raises OSError."""
+    """The next place, from ``at`` on, where a frame seems to begin. Raises OSError."""
+    return next(find_frames(descriptor, at, size, file_id), None)
+
+
+def find_frames(descriptor: int, at: int, size: int, file_id: bytes) -> Iterator[tuple[int, FrameHead]]:
+    """All places from ``at`` on where a frame seems to begin; no seal is looked at. Raises OSError."""
     for start in range(at, size, _SEARCHED):
         data = pread(descriptor, min(_SEARCHED + FRAME_HEAD_BYTES, size - start), start)
         for offset in range(0, min(_SEARCHED, len(data)), ALIGN):
             head = parse_frame_head(data[offset : offset + FRAME_HEAD_BYTES], file_id)
             if head is not None:
-                return start + offset, head
-    return None
+                yield start + offset, head
 
 
 def pread(descriptor: int, size: int, at: int) -> bytes:

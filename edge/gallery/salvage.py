@@ -2,15 +2,16 @@
 
 A template is lost with its page, and named by its chunk. A chunk that does not hold costs nothing: its pages
 have all of it. Of a journal's frame that does not hold it is unknown what it did: people whom it added are
-lost, people whom it removed are back, and what it replaced counts again. Frames behind it are found by their
-heads; what is between two heads is looked through for the pages of the frame that lost its own.
+lost, people whom it removed are back, and what it replaced counts again. Frames behind it are found by heads
+whose seals hold, in the order of their numbers; what is between two of them is looked through for the pages
+of the frame that lost its own.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -36,6 +37,7 @@ from edge.gallery.layout import (
     Records,
     Sealer,
     WrongKeyError,
+    check_frame_head,
     open_chunk,
     open_page,
     parse_header,
@@ -44,7 +46,7 @@ from edge.gallery.layout import (
     parse_remove,
     was_cut_off,
 )
-from edge.gallery.reading import find_frame, pread
+from edge.gallery.reading import find_frame, find_frames, pread
 from edge.gallery.records import uuids_of
 from edge.gallery.table import NOBODY, Ids, Table
 from edge.gallery.writing import Tell, new_header, put_in_place, write_file
@@ -98,9 +100,10 @@ def verify(path: Path, key: bytes, tell: Tell | None = None) -> Report:
 def repair(path: Path, key: bytes, tell: Tell | None = None) -> Report:
     """Put all that holds into a new gallery in the place of the old one, which is kept beside it.
 
-    Where everything holds, nothing is done. Errors as :func:`verify`.
+    Where everything holds, nothing is done. Errors as :func:`verify`; GALLERY_DAMAGED also where what held
+    when it was looked at holds no more.
     """
-    with storage_errors(faults.STORE), _opened(path) as stack:
+    with storage_errors(faults.STORE), _damage_told(), _opened(path) as stack:
         descriptor = _descriptor(path, stack)
         salvage = _Salvage(path, descriptor, key)
         report = salvage.look(tell)
@@ -128,6 +131,7 @@ class _Salvage:
     def __init__(self, path: Path, descriptor: int, key: bytes) -> None:
         self._descriptor = descriptor
         self._report = Report()
+        self._lost_ids: list[Ids] = []
         self._size = os.fstat(descriptor).st_size
         self._events: list[Records] = []
         self.frames = 0
@@ -140,7 +144,11 @@ class _Salvage:
             self._look_at_chunk(index)
             if tell:
                 tell(min(header.count, (index + 1) * CHUNK_ROWS), header.count)
+        if self._size < header.journal_at:
+            self._report.journal_lost = True
+            self._report.damaged.append("the journal")
         self._look_at_journal()
+        self._tell_lost()
         self._report.templates = len(self.places())
         return self._report
 
@@ -204,15 +212,17 @@ class _Salvage:
                 self._note(records[: max(0, lanes)], place, first + page, _SEGMENT)
             except DamagedError as error:
                 self._report.damaged.append(error.part)
-                if lanes > 0:
-                    lost = table.ids[page * PAGE_ROWS :][:lanes] if named else None
-                    self._note_lost(lanes, lost)
+                self._report.lost += max(0, lanes)
+                if lanes > 0 and named:
+                    self._lost_ids.append(table.ids[page * PAGE_ROWS :][:lanes])
 
-    def _note_lost(self, count: int, ids: Ids | None) -> None:
-        self._report.lost += count
-        if ids is not None:
-            room = max(0, MAX_NAMED - len(self._report.lost_candidates))
-            self._report.lost_candidates += list(uuids_of(ids[:room]))
+    def _tell_lost(self) -> None:
+        """Whom the journal replaced or removed has lost nothing."""
+        if self._lost_ids:
+            lost = np.concatenate(self._lost_ids)
+            later = np.isin(lost, np.concatenate([one["candidate"] for one in self._events]))
+            self._report.lost -= int(later.sum())
+            self._report.lost_candidates = list(uuids_of(lost[~later][:MAX_NAMED]))
 
     def _note(self, records: Records, at: int, index: int, frame: int) -> None:
         events = np.zeros(len(records), _EVENT)
@@ -224,7 +234,7 @@ class _Salvage:
     def _look_at_journal(self) -> None:
         at, expected = self.header.journal_at, 0
         while at < self._size:
-            found = find_frame(self._descriptor, at, self._size, self.header.file_id)
+            found = self._next_frame(at, expected)
             if found is None:
                 self._judge_rest(at, expected)
                 return
@@ -241,9 +251,21 @@ class _Salvage:
             at, expected = place + head.length, head.number + 1
             self.frames = expected
 
+    def _next_frame(self, at: int, expected: int) -> tuple[int, FrameHead] | None:
+        """The next one whose head holds. Anybody can write heads without a seal, and old frames once more."""
+        for place, head in find_frames(self._descriptor, at, self._size, self.header.file_id):
+            try:
+                check_frame_head(pread(self._descriptor, FRAME_HEAD_BYTES, place), head, self._sealer)
+            except DamagedError:
+                continue
+            if head.number >= expected:
+                return place, head
+        return None
+
     def _judge_rest(self, at: int, expected: int) -> None:
         rest = self._size - at
-        if rest < FRAME_HEAD_BYTES or not any(pread(self._descriptor, FRAME_HEAD_BYTES, at)):
+        begun = any(pread(self._descriptor, FRAME_HEAD_BYTES, at))
+        if rest < FRAME_HEAD_BYTES or not (begun or self._find_frame(at + ALIGN)):
             self._report.cut_off = rest
         else:
             self._note_headless(at, self._size, expected)
@@ -259,8 +281,7 @@ class _Salvage:
             else:
                 parse_put(frame, head, self._sealer)
         except DamagedError as error:
-            after = find_frame(self._descriptor, at + ALIGN, self._size, self.header.file_id)
-            if after is None and was_cut_off(frame, at):
+            if was_cut_off(frame, at) and not self._find_frame(at + ALIGN):
                 self._report.cut_off = self._size - at
                 return False
             self._report.journal_lost = True
@@ -268,6 +289,10 @@ class _Salvage:
         if head.kind is FrameKind.PUT:
             self._note_pages(frame, at, head.number)
         return True
+
+    def _find_frame(self, at: int) -> bool:
+        """Whether anything behind ``at`` looks like a frame, as it would to who opens the gallery."""
+        return find_frame(self._descriptor, at, self._size, self.header.file_id) is not None
 
     def _note_headless(self, at: int, end: int, number: int) -> None:
         """What a frame may have put whose head does not hold: its pages are sealed with its number."""
@@ -289,6 +314,14 @@ class _Salvage:
         events = np.zeros(len(ids), _EVENT)
         events["candidate"], events["lane"] = ids, _GONE
         self._events.append(events)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise faults.damaged(error.part) from None
 
 
 def _opened(path: Path) -> ExitStack:

@@ -27,7 +27,7 @@ from llvmlite import binding
 from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.gallery.codes import SIZE, Codes, Floats
-from edge.gallery.kernels import CHUNK, GROUP, LARGEST, exact_scores, scanner
+from edge.gallery.kernels import CHUNK, GROUP, LARGEST, LONGEST, exact_scores, scanner
 from edge.gallery.vector_ir import ROWS, STEPS, Path, choose_path
 
 Rows = npt.NDArray[np.int64]
@@ -126,7 +126,7 @@ def _prepare(queries: Floats) -> _Queries:
     given = np.ascontiguousarray(queries, dtype=np.float32)
     if given.ndim != 2 or given.shape[1] != SIZE or len(given) > MAX_QUERIES:
         raise ValueError(f"queries are up to {MAX_QUERIES} rows of {SIZE} numbers")
-    if not (np.abs(np.linalg.norm(given.astype(np.float64), axis=1) - 1.0) < 1e-3).all():
+    if not (np.abs(np.linalg.norm(given.astype(np.float64), axis=1) - 1.0) < LONGEST - 1).all():
         raise ValueError("a query must have unit length")
     group = 1 if len(given) == 1 else GROUP
     padded = np.zeros((-(-len(given) // group) * group, SIZE), np.float32)

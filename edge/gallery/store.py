@@ -4,7 +4,7 @@
         gallery.add([Entry(candidate_id, embedding)])      # durable when it returns
         hits = gallery.search([probe], k=5)                # the exact answer; see edge.gallery.search
 
-One process at a time. Codes and pseudonyms are in memory (153 bytes a template); the templates stay in the
+One process at a time. Codes and pseudonyms are in memory (154 bytes a template); the templates stay in the
 file, encrypted, and only those of candidates are read. What is removed is found no more at once, and is gone
 from the file with the next compaction, which comes by itself when the journal has grown.
 """
@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -46,13 +45,13 @@ from edge.gallery.records import (
     uuids_of,
 )
 from edge.gallery.search import MAX_K, MAX_QUERIES, Hit, search, search_above
-from edge.gallery.table import HIDDEN, Ids, Rows
+from edge.gallery.table import Ids, Rows
 from edge.gallery.writing import NEW_SUFFIX, Tell, make_empty, new_header, put_in_place, write_all, write_file
 from edge.model import Embedding
 from edge.sqlite import storage_errors
 
 MAX_TEMPLATES = 4_000_000
-"""More would need more memory than these devices have: 612 megabytes."""
+"""More would need more memory than these devices have: 616 megabytes."""
 
 JOURNAL_ROWS = 16_384
 """The journal may have so many rows, or a quarter of the segment's, before it is compacted."""
@@ -76,7 +75,7 @@ class Gallery:
         self._threads = threads
         self._held = held
         self._descriptor = -1
-        self._opened: Opened
+        self._file: Opened | None = None
         self._failed = False
 
     @classmethod
@@ -122,17 +121,18 @@ class Gallery:
 
     def close(self) -> None:
         """Let other processes have it; no fault where it is closed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._let_go()
         self._held.close()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1  # once closed, a number is somebody else's
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -173,11 +173,9 @@ class Gallery:
         """Everybody, in the order of pseudonyms."""
         table = self._opened.table
         rows = table.counting()
-        for candidate, kind, day in zip(
-            uuids_of(table.ids[rows]), table.kinds[rows], table.last_days[rows], strict=True
-        ):
-            gone = int(day) == HIDDEN
-            yield Listed(candidate, Kind(int(kind)), None if gone else day_of(int(day)), gone)
+        columns = table.kinds[rows], table.last_days[rows], table.hidden[rows]
+        for candidate, kind, day, hidden in zip(uuids_of(table.ids[rows]), *columns, strict=True):
+            yield Listed(candidate, Kind(int(kind)), day_of(int(day)), bool(hidden))
 
     # Changes
 
@@ -211,14 +209,14 @@ class Gallery:
         return self._remove(rows[rows >= 0])
 
     def expire(self, today: date) -> int:
-        """Remove all whose last day is over; return how many."""
+        """Remove all whose last day is over by then, and nobody else; return how many."""
         return self._remove(self._opened.table.expired(day_number(today)))
 
     def hide_expired(self, today: date) -> None:
         """Find those no more whose last day is over, without removing them: the clock may be wrong."""
         table = self._opened.table
         rows = table.expired(day_number(today))
-        table.hide(rows[table.last_days[rows] != HIDDEN])
+        table.hide(rows[~table.hidden[rows]])
 
     def compact(self, tell: Tell | None = None) -> None:
         """Write a new file without what was removed, and let it take the old one's place.
@@ -231,7 +229,7 @@ class Gallery:
         self._check_usable()
         opened = self._opened
         rows = opened.table.counting()
-        hidden = opened.table.ids[rows[opened.table.last_days[rows] == HIDDEN]]
+        hidden = opened.table.ids[rows[opened.table.hidden[rows]]]
         header = new_header(
             model_sha256=opened.header.model_sha256,
             model_name=opened.header.model_name,
@@ -243,7 +241,8 @@ class Gallery:
                 self._records(rows[start : start + CHUNK_ROWS]) for start in range(0, len(rows), CHUNK_ROWS)
             )
             beside = write_file(self._path, header, self._key, parts, tell=tell)
-            del opened, self._opened, parts  # its memory is for the new one
+            del opened, parts
+            self._file = None  # its memory is for the new one
             put_in_place(beside, self._path)
             self._load()
         self._opened.table.hide(self._opened.table.find(hidden))
@@ -317,13 +316,19 @@ class Gallery:
 
     # The file
 
+    @property
+    def _opened(self) -> Opened:
+        """What was read of the file."""
+        if self._file is None:
+            raise faults.must_reopen()
+        return self._file
+
     def _load(self) -> None:
         """Take the file as it is now; what was held before is let go."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        self._let_go()
         self._descriptor = os.open(self._path, os.O_RDWR)
         with self._faults():
-            self._opened = open_file(self._descriptor, self._key, room=JOURNAL_ROWS + MAX_BATCH)
+            self._file = open_file(self._descriptor, self._key, room=JOURNAL_ROWS + MAX_BATCH)
 
     def _append(self, frame: bytes) -> int:
         """Make a frame durable behind all others; return where it is."""
@@ -356,7 +361,7 @@ class Gallery:
         return len(rows)
 
     def _compact_if_grown(self) -> None:
-        """What was asked for is done already: that there is no place for a new file is only told."""
+        """What was asked for is done already: that the file could not be put in order is only told."""
         opened = self._opened
         most = max(JOURNAL_ROWS, opened.header.rows // 4)
         if self.journal_rows <= most and opened.frames <= JOURNAL_FRAMES:
@@ -364,15 +369,13 @@ class Gallery:
         try:
             self.compact()
         except StorageError as error:
-            if error.code != "GALLERY_FULL":
-                raise
             _log.warning("the gallery's journal stays as long as it is: %s", error.code)
 
     def _check_usable(self) -> None:
+        if self._failed or self._file is None:
+            raise faults.must_reopen()
         if self._descriptor < 0:
             raise ValueError("the gallery is closed")
-        if self._failed or not hasattr(self, "_opened"):
-            raise faults.must_reopen()
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

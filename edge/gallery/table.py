@@ -21,15 +21,15 @@ Rows = npt.NDArray[np.int64]
 NOBODY = -1
 """The last day of a row that counts no more."""
 
-HIDDEN = -2
-"""The last day, in memory, of a row whose real one is over: it is not found, but has not been removed."""
-
 _LOOK_THROUGH = 16
 """Up to so many ids, looking through the journal's rows is faster than sorting these."""
 
 
 class Table:
-    """``first``: rows of the segment, ``count`` of which are filled; ``room``: rows that may follow."""
+    """``first``: rows of the segment, ``count`` of which are filled; ``room``: rows that may follow.
+
+    ``hidden``: bool, rows that are not found, but have not been removed.
+    """
 
     def __init__(self, first: int, count: int, *, room: int) -> None:
         self._first, self._count = first, count
@@ -46,6 +46,7 @@ class Table:
         self.ids: Ids = np.zeros(blocks * ROWS, "S16")
         self.last_days = np.zeros(blocks * ROWS, np.int32)
         self.kinds = np.zeros(blocks * ROWS, np.uint8)
+        self.hidden = np.zeros(blocks * ROWS, np.bool_)
 
     @property
     def codes(self) -> Codes:
@@ -56,7 +57,8 @@ class Table:
     def nbytes(self) -> int:
         """Memory that rows take, the codes' and the directory's."""
         codes = first_blocks(self._codes, self._blocks)
-        return codes.nbytes + sum(one[: self.rows].nbytes for one in (self.ids, self.last_days, self.kinds))
+        directory = self.ids, self.last_days, self.kinds, self.hidden
+        return codes.nbytes + sum(one[: self.rows].nbytes for one in directory)
 
     def chunk(self, index: int) -> tuple[npt.NDArray[Any], ...]:
         """The arrays that a chunk of the segment fills; see edge.gallery.layout.open_chunk."""
@@ -112,14 +114,14 @@ class Table:
     def drop(self, rows: Rows) -> None:
         """Let rows that count be found no more, for ever."""
         remove_rows(self._codes, rows)
-        self.live -= int((self.last_days[rows] != HIDDEN).sum())
-        self.last_days[rows] = NOBODY
+        self.live -= int((~self.hidden[rows]).sum())
+        self.last_days[rows], self.hidden[rows] = NOBODY, False
 
     def hide(self, rows: Rows) -> None:
         """Let rows be found no more, as long as this is in memory: the file has them still."""
         remove_rows(self._codes, rows)
         self.live -= len(rows)
-        self.last_days[rows] = HIDDEN
+        self.hidden[rows] = True
 
     def counting(self) -> Rows:
         """All rows that count, also hidden ones, in the order of their ids."""
@@ -127,9 +129,9 @@ class Table:
         return rows[np.argsort(self.ids[rows], kind="stable")] if self.rows > self._first else rows
 
     def expired(self, today: int) -> Rows:
-        """Rows whose last day is over, and hidden ones."""
+        """Rows whose last day is over by then, whether they are hidden or not."""
         days = self.last_days[: self.rows]
-        return np.flatnonzero((days == HIDDEN) | ((days > NO_DAY) & (days < today)))
+        return np.flatnonzero((days > NO_DAY) & (days < today))
 
     def _that_count(self, rows: Rows) -> Rows:
         rows[(rows >= 0) & (self.last_days[rows] == NOBODY)] = -1
@@ -143,12 +145,12 @@ class Table:
 
     def _grow(self, rows: int) -> None:
         """Where compaction could not make room in time."""
-        old, ids, days, kinds = self.codes, self.ids, self.last_days, self.kinds
+        old, directory = self.codes, (self.ids, self.last_days, self.kinds, self.hidden)
         self._make_room(rows + rows // 4)
         new = first_blocks(self._codes, self._blocks)
         for target, source in ((new.blocks, old.blocks), (new.low, old.low), (new.error8, old.error8)):
             target[...] = source
-        for whole, part in ((self.ids, ids), (self.last_days, days), (self.kinds, kinds)):
+        for whole, part in zip((self.ids, self.last_days, self.kinds, self.hidden), directory, strict=True):
             whole[: self.rows] = part[: self.rows]
 
 
