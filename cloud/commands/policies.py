@@ -118,7 +118,7 @@ def template(
 def first_policy() -> Policy:
     """What a device does by itself, as a policy of version 0."""
     policy = Policy()
-    policy.match.live_chip_photo_threshold, policy.match.live_chip_photo_false_match_rate = 0.466, 1e-5
+    policy.match.live_chip_photo_threshold, policy.match.live_chip_photo_false_match_rate = 0.466, 1.26e-5
     policy.match.live_live_threshold, policy.match.live_live_false_match_rate = 0.415, 1e-4
     policy.liveness.relief_threshold, policy.liveness.turns = 0.035, 3
     policy.liveness.turns_when = TURNS_WHEN_NEEDED
