@@ -69,7 +69,8 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pre
 def appliance() -> None:
     """The face-verification appliance.
 
-    Exit statuses: 0 yes, 1 no, 2 usage, 3 set-up, 4 hardware, 5 input, 6 cloud, 7 storage, 130 stopped.
+    Exit statuses: 0 yes, 1 no, 2 usage, 3 set-up, 4 hardware, 5 input, 6 cloud, 7 storage,
+    70 a fault of the program, 130 stopped.
     """
 
 

@@ -7,6 +7,7 @@
     +-- CloudError       the cloud refused, or is away
     +-- StorageError     the device's own store refused
     +-- Interrupted      somebody pressed stop
+    +-- SoftwareFault    a bug: nobody foresaw it
 
 A verification that ends badly (a spoof, no match) is an outcome, never an error.
 Each error carries a stable ``code``, one sentence for a person, a hint that says what
@@ -29,6 +30,7 @@ class ExitCode(IntEnum):
     INPUT = 5
     CLOUD = 6
     STORAGE = 7
+    SOFTWARE = 70  # as sysexits.h has it; Python's own, 1, would read as "no match"
     INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 
@@ -80,6 +82,12 @@ class StorageError(EdgeError):
     """The outbox cannot be opened or written."""
 
     exit_code = ExitCode.STORAGE
+
+
+class SoftwareFault(EdgeError):
+    """A fault of the program itself."""
+
+    exit_code = ExitCode.SOFTWARE
 
 
 class Interrupted(EdgeError):

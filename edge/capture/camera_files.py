@@ -71,7 +71,7 @@ class RecordedCamera:
         due = int((now - self._started) * self._reel.rate)
         early = self._started + self._position / self._reel.rate - now
         if early > timeout_s:
-            raise camera_lost(f"The recording has no picture for {timeout_s:g} s.")
+            raise camera_lost("The recording has no picture in time.")
         if early > 0:
             self._wait(early)
         while self._position < due:

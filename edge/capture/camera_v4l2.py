@@ -7,7 +7,7 @@ import fcntl
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +19,14 @@ from edge.capture.latest import LatestSlot
 from edge.capture.video_devices import (
     VIDEO_CLASS,
     UsbIdentity,
+    VideoDevice,
     choose_by_serial,
     find_again,
+    find_in_place,
     is_virtual,
     list_video_devices,
     parse_serial,
+    read_video_device,
     stable_identity,
 )
 from edge.errors import HardwareError
@@ -136,6 +139,18 @@ class Machine:
     is_busy: Callable[[Path], bool] = is_busy
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A camera as it was when it was first opened: nothing that is plugged in later changes what it is.
+
+    ``identity``: None where only its place told it from the others.
+    """
+
+    device: VideoDevice
+    identity: UsbIdentity | None
+    name: str
+
+
 class HostCameras:
     """Opens one camera of this machine, again and again: once known, wherever it is plugged in then.
 
@@ -146,7 +161,7 @@ class HostCameras:
         self._address = address
         self._clock = clock
         self._machine = machine
-        self._known: UsbIdentity | None = None
+        self._known: _Known | None = None
 
     def open(self) -> HostCamera:
         """Open the camera.
@@ -154,33 +169,44 @@ class HostCameras:
         Raises:
             HardwareError: NO_CAMERA, CAMERA_DENIED, CAMERA_BUSY or CAMERA_AMBIGUOUS.
         """
-        listed = list_video_devices(self._machine.video_class)
-        device = self._place()
+        machine = self._machine
+        listed = list_video_devices(machine.video_class)
+        device = self._first_place(listed) if self._known is None else self._place_again(listed, self._known)
         _check_usable(device)
         node = device.resolve().name
-        identity = self._known or stable_identity(listed, node)
-        source = self._machine.open_source(device.resolve())
+        known = self._known or self._get_to_know(listed, device)
+        source = machine.open_source(device.resolve())
         if source is None:
-            raise _busy(device) if self._machine.is_busy(device.resolve()) else _no_picture(device)
-        self._known = identity
+            raise _busy(device) if machine.is_busy(device.resolve()) else _no_picture(device)
+        self._known = known
         return HostCamera(
             source,
-            camera_id=f"v4l2:{identity or device}",
-            assurance=assurance_of(node, self._machine.video_class),
+            camera_id=f"v4l2:{known.name}",
+            assurance=assurance_of(node, machine.video_class),
             clock=self._clock,
         )
 
-    def _place(self) -> Path:
-        machine, address = self._machine, self._address
-        listed = list_video_devices(machine.video_class)
-        if self._known is not None:
-            again = find_again(listed, self._known)
-            if again is None:
-                raise _not_there(f"the camera {self._known}")
-            return machine.devices / again.node
+    def _first_place(self, listed: Sequence[VideoDevice]) -> Path:
+        devices, address = self._machine.devices, self._address
         if (serial := parse_serial(address)) is not None:
-            return machine.devices / choose_by_serial(listed, serial).node
-        return machine.devices / f"video{address}" if address.isdigit() else Path(address)
+            return devices / choose_by_serial(listed, serial).node
+        return devices / f"video{address}" if address.isdigit() else Path(address)
+
+    def _place_again(self, listed: Sequence[VideoDevice], known: _Known) -> Path:
+        """Where it was, which tells it from a twin too; elsewhere only where nothing else could be meant."""
+        its_node = read_video_device(self._machine.video_class / known.device.node)  # may not be a listed one
+        again = find_in_place([its_node, *listed], known.device)
+        if again is None and known.identity is not None:
+            again = find_again(listed, known.identity)
+        if again is None:
+            raise _not_there(f"the camera that was opened as {known.name}")
+        return self._machine.devices / again.node
+
+    def _get_to_know(self, listed: Sequence[VideoDevice], device: Path) -> _Known:
+        node = device.resolve().name
+        identity = stable_identity(listed, node)
+        found = read_video_device(self._machine.video_class / node)
+        return _Known(found, identity, str(identity or device))
 
 
 def assurance_of(name: str, video_class: Path) -> CameraAssurance:

@@ -62,7 +62,7 @@ class LatestSlot(Generic[T]):
                     self._dropped += 1
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    raise camera_lost(f"The camera gave no picture for {timeout_s:g} s.")
+                    raise camera_lost("The camera gave no picture in time.")
                 self._changed.wait(remaining)
 
     def _now(self) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PilImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from edge.errors import InputError
 from edge.model import Image
@@ -44,21 +46,30 @@ def decode_picture(data: bytes, *, name: str) -> Image:
     """
     if len(data) > MAX_BYTES:
         raise _too_large(name, f"more than {MAX_BYTES} bytes")
-    try:
-        with PilImage.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise _too_large(name, f"{picture.width}x{picture.height} pixels")
+    with _faults_of_pillow(name):
+        picture = PilImage.open(io.BytesIO(data), formats=FORMATS)
+    with picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise _too_large(name, f"{picture.width}x{picture.height} pixels")
+        with _faults_of_pillow(name):
             upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
-        raise _too_large(name, "far too many pixels") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        # Pillow's parsers raise all of these on broken files
+    return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8)[:, :, ::-1])
+
+
+@contextmanager
+def _faults_of_pillow(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning, MemoryError) as error:
+        raise _too_large(name, "more than can be decoded") from error
+    # Hostile bytes make its parsers fail in any way: RuntimeError of AVIF, struct.error, TypeError and
+    # AttributeError of EXIF. Only calls of Pillow stand in here, so no fault of ours is hidden.
+    except Exception as error:
         raise InputError(
             "NOT_A_PICTURE",
             f"{name} is not a picture that can be read.",
             hint=f"Use one of {', '.join(FORMATS)}.",
         ) from error
-    return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8)[:, :, ::-1])
 
 
 def _too_large(name: str, detail: str) -> InputError:

@@ -15,7 +15,8 @@ CAMERA_FROZEN = "CAMERA_FROZEN"
 CAMERA_BLACK = "CAMERA_BLACK"
 CAMERA_BUSY = "CAMERA_BUSY"
 CAMERA_ENDED = "CAMERA_ENDED"
-"""Codes of ``CameraLost``. All but the last may pass: a recording that is over stays over."""
+"""Codes of ``CameraLost``. All but the last may pass: a recording that is over stays over, a camera that
+was closed stays closed."""
 
 RETRY_S = 0.25
 """Between two tries to open: a camera that is back is seen at once, a driver is not flooded."""
@@ -49,6 +50,7 @@ class SteadyCamera:
         self._wait = wait
         self._watch = FrameWatch()
         self._frozen_since: float | None = None
+        self._closed = False
 
     @property
     def camera_id(self) -> str:
@@ -60,15 +62,13 @@ class SteadyCamera:
 
     def read(self, timeout_s: float) -> Frame:
         """See ``ports.Camera``; the error's code is one of those at the top of this file."""
+        if self._closed:
+            raise _ended()
         deadline = self._now() + timeout_s
+        whole = self._camera is not None
         camera = self._camera or self._open_again(deadline)
         for _ in range(MAX_WITHHELD):
-            try:
-                frame = camera.read(timeout_s)
-            except CameraLost as lost:
-                if lost.code != CAMERA_ENDED:
-                    self._let_go()
-                raise
+            frame = self._read(camera, deadline, whole=whole)
             look = self._watch.judge(frame)
             if look is Look.FRESH:
                 self._frozen_since = None
@@ -81,11 +81,26 @@ class SteadyCamera:
                 )
             if look is Look.FROZEN:
                 raise self._frozen(frame.captured_at)
+            whole = False
+            if self._now() >= deadline:
+                break
         raise camera_lost("The camera gave no picture that is new.")
 
     def close(self) -> None:
+        """For good: it is not opened again."""
+        self._closed = True
         if self._camera is not None:
             self._camera.close()
+
+    def _read(self, camera: Camera, deadline: float, *, whole: bool) -> Frame:
+        """``whole``: the camera has all of the look's time. Silence in a part of it proves nothing: one that
+        is slow to start would be closed before its first picture, again and again."""
+        try:
+            return camera.read(max(0.0, deadline - self._now()))
+        except CameraLost as lost:
+            if lost.code != CAMERA_ENDED and (whole or self._now() < deadline):
+                self._let_go()
+            raise
 
     def _frozen(self, now: float) -> CameraLost:
         self._frozen_since = now if self._frozen_since is None else self._frozen_since
@@ -107,7 +122,7 @@ class SteadyCamera:
         """Try until ``deadline``, and wait until then where there is no hope."""
         while True:
             try:
-                self._camera = self._the_same_camera()
+                camera = self._camera = self._the_same_camera()
             except HardwareError as error:
                 left = deadline - self._now()
                 if left <= 0:
@@ -115,7 +130,10 @@ class SteadyCamera:
                     raise CameraLost(code, error.message, hint=error.hint) from error
                 self._wait(min(RETRY_S, left))
             else:
-                return self._camera
+                if self._closed:  # by another thread, which did not see this camera yet
+                    self._let_go()
+                    raise _ended()
+                return camera
 
     def _the_same_camera(self) -> Camera:
         if self._reopen is None:
@@ -128,3 +146,7 @@ class SteadyCamera:
 
     def _now(self) -> float:
         return self._clock.monotonic_ns() / 1e9
+
+
+def _ended() -> CameraLost:
+    return CameraLost(CAMERA_ENDED, "The camera was closed.", hint="Open it again.")

@@ -3,6 +3,7 @@
 A USB camera has up to two things that stay when it is plugged into another port: its serial number, and its
 vendor and product. Cheap ones all carry the same serial, or none; then vendor and product name it only where
 no other camera has the same. Where two could be meant, nobody is: a guess could be somebody else's camera.
+While the appliance runs, the port tells as well: what is the same model at the same port is the same camera.
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ class UsbIdentity:
 class VideoDevice:
     """One node that may give pictures. ``node``: video0. ``identity``: None where it is on no USB.
 
+    ``place``: the port that it hangs on, and which of the nodes there it is; the same under another index.
     ``virtual``: made by software.
     """
 
     node: str
     name: str
     identity: UsbIdentity | None
+    place: str
     virtual: bool
 
     def __str__(self) -> str:
@@ -66,7 +69,7 @@ class VideoDevice:
 def list_video_devices(video_class: Path) -> list[VideoDevice]:
     """Read ``/sys/class/video4linux``; of a camera with several nodes only the first: it has the pictures."""
     entries = sorted(video_class.iterdir(), key=_order) if video_class.is_dir() else []
-    return [_device(entry) for entry in entries if _word(entry / "index") in ("", "0")]
+    return [read_video_device(entry) for entry in entries if _word(entry / "index") in ("", "0")]
 
 
 def parse_serial(address: str) -> str | None:
@@ -104,18 +107,27 @@ def find_again(devices: Sequence[VideoDevice], identity: UsbIdentity) -> VideoDe
     return found[0] if len(found) == 1 else None
 
 
+def find_in_place(devices: Sequence[VideoDevice], known: VideoDevice) -> VideoDevice | None:
+    """The same model at the same port; None where that is empty, or where another model is."""
+    same = (device for device in devices if (device.place, device.identity) == (known.place, known.identity))
+    return next(same, None)
+
+
 def stable_identity(devices: Sequence[VideoDevice], node: str) -> UsbIdentity | None:
     """What ``node`` can be told by among ``devices``; None where nothing tells it from another."""
     identity = next((device.identity for device in devices if device.node == node), None)
     return identity if identity and find_again(devices, identity) else None
 
 
-def _device(entry: Path) -> VideoDevice:
+def read_video_device(entry: Path) -> VideoDevice:
+    """The node ``entry`` of ``/sys/class/video4linux``; one that sysfs does not know is but a name."""
     place = entry.resolve()
+    parent = place / "device"
     return VideoDevice(
         node=entry.name,
         name=_word(entry / "name"),
-        identity=_identity(place / "device"),
+        identity=_identity(parent),
+        place=f"{(parent if parent.exists() else place).resolve()}#{_word(entry / 'index') or '0'}",
         virtual=is_virtual(entry),
     )
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, TextIO
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from edge.errors import EdgeError, Interrupted
+from edge.errors import EdgeError, Interrupted, SoftwareFault, StorageError
 
 P = ParamSpec("P")
+
+DEBUG_VARIABLE = "VERIFIELD_DEBUG"
+"""Whoever sets it sees the traceback of a bug. Nobody else does: messages of others may name people."""
 
 TABLE_WIDTH = 160
 """Columns of a table that goes into a file or a pipe, where a terminal's 80 would cut identifiers."""
@@ -30,10 +37,16 @@ DataOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
+_log = logging.getLogger(__name__)
+
+
 def out() -> Console:
-    """For results. What is printed may come from elsewhere, so square brackets in it are no markup."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=TABLE_WIDTH)
+    """For results. What is printed may come from elsewhere, so square brackets in it are no markup.
+
+    Its ``print`` raises StorageError: FILE_NOT_WRITTEN.
+    """
+    console = _Results(highlight=False, markup=False)
+    return console if console.is_terminal else _Results(highlight=False, markup=False, width=TABLE_WIDTH)
 
 
 def err() -> Console:
@@ -42,8 +55,14 @@ def err() -> Console:
 
 
 def print_json(value: dict[str, Any] | list[Any]) -> None:
-    """One line, UTF-8, keys as given."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """One line, UTF-8, keys as given.
+
+    Raises:
+        StorageError: FILE_NOT_WRITTEN.
+    """
+    line = json.dumps(value, ensure_ascii=False)
+    with _to_standard_output():
+        print(line, flush=True)
 
 
 def print_values(values: dict[str, Any], *, width: int) -> None:
@@ -82,8 +101,40 @@ def _in_words(item: Any) -> Any:
     return item
 
 
+class _Results(Console):
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        with _to_standard_output():
+            super().print(*args, **kwargs)
+
+
+@contextmanager
+def _to_standard_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads has seen enough: no fault, and Typer's to end
+        raise
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise StorageError(
+            "FILE_NOT_WRITTEN",
+            f"The answer cannot be written to standard output ({error.strerror or type(error).__name__}).",
+            hint="Send it to where there is room. The command may have done its work: look before you "
+            "run it again.",
+        ) from error
+
+
+def _give_up(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere: Python would fail once more when it flushes at its end."""
+    with suppress(OSError, ValueError):  # a stream that is no file holds nothing back
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
+
+
 def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a fault into one sentence, a hint and the documented exit status."""
+    """Turn a fault into one sentence, a hint and the documented exit status; a bug, too."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -93,11 +144,39 @@ def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:
             fault: EdgeError = Interrupted()
         except EdgeError as error:
             fault = error
+        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise  # Typer's own ways to end
+        except Exception as error:  # the last resort: a traceback is no answer
+            fault = _bug(error)
         else:
             return
-        if kwargs.get("as_json"):
-            print_json({"error": fault_json(fault)})
-        print_fault(fault)
+        _tell_fault(fault, as_json=bool(kwargs.get("as_json")))
         sys.exit(int(fault.exit_code))
 
     return run
+
+
+def _bug(error: Exception) -> EdgeError:
+    """What may be told of a fault that nobody foresaw: its type, never its words."""
+    _log.debug("a fault that nobody foresaw", exc_info=error)
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    return SoftwareFault(
+        "INTERNAL_FAULT",
+        f"The program failed where it should not ({type(error).__name__}).",
+        hint=f"Run it again with {DEBUG_VARIABLE}=1 to see where, and report that to who maintains the "
+        "software; it may name people and files.",
+    )
+
+
+def _tell_fault(fault: EdgeError, *, as_json: bool) -> None:
+    """Where one stream takes nothing, the other one and the exit status still tell it."""
+    if as_json:
+        with suppress(StorageError):
+            print_json({"error": fault_json(fault)})
+    try:
+        print_fault(fault)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _give_up(sys.stderr)

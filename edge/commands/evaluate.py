@@ -19,6 +19,7 @@ from edge.commands.common import (
     out,
     print_json,
 )
+from edge.commands.compare import name_of, policy_in_force
 from edge.commands.evaluate_parts import tell_liveness
 from edge.commands.gallery_parts import progress
 from edge.config import load_config
@@ -91,10 +92,12 @@ def match(
             f"There is no folder {images}.",
             hint="Name the folder of the pictures with --images.",
         )
-    vision = open_vision(load_config(config, data_dir=data))
+    settings = load_config(config, data_dir=data)
+    policy = policy_in_force(settings)
+    vision = open_vision(settings)
     first, second = _templates(vision, listed, images, cache or report, chip=chip_photos)
     domain = LIVE_CHIP_PHOTO if chip_photos else LIVE_LIVE
-    threshold = Policy().match.live_chip_photo if chip_photos else Policy().match.live_live
+    threshold = policy.match.live_chip_photo if chip_photos else policy.match.live_live
     judge = judge_all if all_against_all else judge_pairs
     figures = judge(listed, first, second, threshold)
     about = {
@@ -102,6 +105,7 @@ def match(
         "model_sha256": vision.embedder.model_sha256,
         "detector": DETECTOR_MODEL,
         "domain": domain,
+        "threshold_from": name_of(policy),
         "list": pairs.name,
     }
     _tell(figures, about, report, as_json=as_json)

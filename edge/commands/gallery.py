@@ -28,6 +28,7 @@ from edge.commands.common import (
 from edge.commands.gallery_parts import (
     MAX_LISTED,
     answer_json,
+    erase_earlier,
     found_json,
     import_archive,
     import_pictures,
@@ -117,12 +118,17 @@ def remove(
 ) -> None:
     """Let people be found no more; status 1 where nobody of them was there. Gone for good with ``compact``.
 
+    From the templates of an earlier model they are gone for good at once.
+
     Example: verifield-edge gallery remove 7f8d1c9e-2f43-4c55-9d57-0a4f5f0c2b11
     """
-    with opened(load_config(config, data_dir=data)) as gallery:
+    settings = load_config(config, data_dir=data)
+    with opened(settings) as gallery:
         removed = gallery.remove(candidates)
-        say({"removed": removed, "asked": len(candidates), "size": gallery.size}, as_json)
-    if not removed:
+        earlier = erase_earlier(settings, lambda old: old.remove(candidates))
+        values = {"removed": removed, "removed_earlier": earlier, "asked": len(candidates)}
+        say(values | {"size": gallery.size}, as_json)
+    if not removed and not earlier:
         raise typer.Exit(int(ExitCode.NEGATIVE))
 
 
@@ -207,12 +213,15 @@ def expire(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove all whose last day is over; run it daily.
+    """Remove all whose last day is over, from the templates of an earlier model too; run it daily.
 
     Example: verifield-edge gallery expire
     """
-    with opened(load_config(config, data_dir=data)) as gallery:
-        say({"removed": gallery.expire(day.date() if day else today()), "size": gallery.size}, as_json)
+    settings, last = load_config(config, data_dir=data), day.date() if day else today()
+    with opened(settings) as gallery:
+        removed = gallery.expire(last)
+        earlier = erase_earlier(settings, lambda old: old.expire(last))
+        say({"removed": removed, "removed_earlier": earlier, "size": gallery.size}, as_json)
 
 
 @app.command("compact")
@@ -227,10 +236,12 @@ def compact(
 
     Example: verifield-edge gallery compact
     """
-    with opened(load_config(config, data_dir=data)) as gallery:
+    settings = load_config(config, data_dir=data)
+    with opened(settings) as gallery:
         before = gallery.file_bytes
         with progress("Templates", quiet=quiet or as_json) as tell:
             gallery.compact(tell)
+        erase_earlier(settings, lambda _old: 0)  # what was removed before the model changed
         say({"bytes_before": before, "bytes": gallery.file_bytes, "size": gallery.size}, as_json)
 
 

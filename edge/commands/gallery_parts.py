@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +17,7 @@ from edge.commands.common import err, out, print_json, print_values
 from edge.compare import read_face
 from edge.config import EdgeConfig
 from edge.errors import InputError, SetupError
+from edge.gallery import reenrol
 from edge.gallery.decide import Answer
 from edge.gallery.faults import missing, other_model
 from edge.gallery.home import gallery_key, gallery_path
@@ -72,6 +73,11 @@ def opened(settings: EdgeConfig) -> Iterator[Gallery]:
         if gallery.cut_off:
             err().print(f"{gallery.cut_off} bytes of a write that was never finished are left out.")
         yield gallery
+
+
+def erase_earlier(settings: EdgeConfig, remove: Callable[[Gallery], int]) -> int:
+    """As ``reenrol.erase``: who is to be erased must not stay because the model has changed."""
+    return reenrol.erase(gallery_path(settings.data_dir), key_of(settings), remove)
 
 
 def template_of(vision: Vision, picture: Path) -> Embedding:

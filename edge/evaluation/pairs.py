@@ -131,6 +131,7 @@ def _official_path(name: str, text: str, number: int) -> str:
 def _parse_csv(text: str) -> PairList:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     pairs: list[_Line] = []
+    numbers: list[int] = []  # of the lines, as an editor counts them
     try:
         header = [part.strip() for part in next(reader)]
         if header != HEADER:
@@ -139,6 +140,7 @@ def _parse_csv(text: str) -> PairList:
             if not row:
                 continue
             pairs.append(_csv_pair([part.strip() for part in row], reader.line_num))
+            numbers.append(reader.line_num)
             _check_count(len(pairs))
     except csv.Error as error:
         raise _format(reader.line_num, f"this is not CSV ({error})") from error
@@ -147,7 +149,7 @@ def _parse_csv(text: str) -> PairList:
             "PAIRS_EMPTY", "The list has no pairs.", hint="Name at least two pairs of each kind."
         )
     persons = _tied_together(pairs)
-    for number, one in enumerate(pairs, start=2):
+    for number, one in zip(numbers, pairs, strict=True):
         if not one.same and persons[one.first] == persons[one.second]:
             raise _format(number, "other lines say that these two pictures show one person")
     return _collect(pairs, persons, official_folds=False)

@@ -214,7 +214,7 @@ class _Cache:
                 stamps, vectors = kept["stamps"], kept["vectors"]
                 found, several = kept["found"], kept["several"]
                 _check_kept(stamps, vectors, found, several)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 "EVALUATION_CACHE",
                 f"The templates kept in {path.name} cannot be used ({type(error).__name__}).",
@@ -234,10 +234,11 @@ def _check_kept(stamps: _Array, vectors: _Array, *flags: _Array) -> None:
 def _stamp(path: Path) -> str:
     try:
         status = path.stat()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have, with a NUL in it
+        why = error.strerror if isinstance(error, OSError) else error
         raise InputError(
             "PICTURE_MISSING",
-            f"The list names {path.name}, which is not in the folder ({error.strerror}).",
+            f"The list names {path.name}, which is not in the folder ({why}).",
             hint="Give the folder that the paths of the list start from with --images.",
         ) from error
     return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"

@@ -1,8 +1,8 @@
 """Many people at once: templates out of a numpy archive, or a list of pictures.
 
-.npz   candidates (uint8 [n, 16]: UUIDs), templates (float32 [n, 128]), model_sha256 (one text); where
-       wanted last_days (int32 [n], days since 1970, 0 for no end) and kinds (uint8 [n]). Read piece by
-       piece: it may be larger than memory
+.npz   candidates (uint8 [n, 16]: UUIDs), templates (float32 [n, 128]), model_sha256 (one text of at most
+       64 characters); where wanted last_days (int32 [n], days since 1970, 0 for no end) and kinds
+       (uint8 [n]). Read piece by piece: it may be larger than memory
 .csv   a header, then one line for each picture: picture,candidate_id[,last_day[,kind]]
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,6 +33,10 @@ MAX_LINES = 100_000
 _MAX_LINE_CHARS = 4096
 _MAX_HEADER_BYTES = 4096
 _MODEL = "model_sha256"
+_MAX_MODEL_BYTES = 64 * 4  # numpy's text has four bytes for each character
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What numpy writes. Of the others zipfile unpacks all that it read, however little was asked for."""
+
 _COLUMNS: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "candidates": (np.dtype(np.uint8), (ID_BYTES,)),
     "templates": (np.dtype(np.float32), (SIZE,)),
@@ -57,15 +61,13 @@ class Archive:
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self._path = path
-        try:
+        with self._faults_of_the_file():
             self._zip = stack.enter_context(zipfile.ZipFile(path))
             names = {Path(name).stem for name in self._zip.namelist()}
-            self.model_sha256 = str(np.load(self._member(_MODEL, stack), allow_pickle=False))
+            self.model_sha256 = self._model(stack)
             self._columns = {
                 name: self._open(name, stack) for name in _COLUMNS if name in names or name in _NEEDED
             }
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-            raise self._unusable(str(error)) from None
         counts = {shape[0] for _, shape in self._columns.values()}
         if len(counts) != 1 or not 0 <= min(counts) <= MAX_TEMPLATES:
             raise self._unusable("its arrays differ in length, or are too long")
@@ -88,13 +90,24 @@ class Archive:
             )
 
     def _member(self, name: str, stack: ExitStack) -> IO[bytes]:
-        return stack.enter_context(self._zip.open(f"{name}.npy"))
+        member = self._zip.getinfo(f"{name}.npy")
+        if member.compress_type not in _METHODS:
+            raise ValueError(f"{name} is compressed in another way than numpy does")
+        return stack.enter_context(self._zip.open(member))
+
+    def _model(self, stack: ExitStack) -> str:
+        file = self._member(_MODEL, stack)
+        shape, _, dtype = _read_header(file, _MODEL)
+        if shape or dtype.kind != "U" or dtype.itemsize > _MAX_MODEL_BYTES:
+            raise ValueError(f"{_MODEL} has to be one text of at most 64 characters")
+        text = str(np.frombuffer(_read(file, dtype.itemsize), dtype)[0])
+        if not text.isprintable():  # it is shown where the model is another one
+            raise ValueError(f"{_MODEL} has characters that cannot be shown")
+        return text
 
     def _open(self, name: str, stack: ExitStack) -> tuple[IO[bytes], tuple[int, ...]]:
         file = self._member(name, stack)
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError(f"{name} has another form")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
+        shape, fortran, dtype = _read_header(file, name)
         wanted, rest = _COLUMNS[name]
         if dtype != wanted or fortran or shape[1:] != rest or not shape:
             raise ValueError(f"{name} has to be {wanted} [n{''.join(f', {one}' for one in rest)}]")
@@ -103,16 +116,34 @@ class Archive:
     def _take(self, name: str, count: int) -> npt.NDArray[Any]:
         dtype, rest = _COLUMNS[name]
         size = count * dtype.itemsize * int(np.prod(rest, dtype=np.int64))
-        try:
-            data = self._columns[name][0].read(size)
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise self._unusable(str(error)) from None
-        if len(data) != size:
-            raise self._unusable("it ends too early")
+        with self._faults_of_the_file():
+            data = _read(self._columns[name][0], size)
         return np.frombuffer(data, dtype).reshape(count, *rest)
+
+    @contextmanager
+    def _faults_of_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        # Broken bytes make zipfile, zlib and numpy's header parser fail in any way: zlib.error, TokenError,
+        # TypeError, RuntimeError (encrypted), NotImplementedError, ...
+        except Exception as error:
+            raise self._unusable(str(error) or type(error).__name__) from error
 
     def _unusable(self, why: str) -> InputError:
         return _unusable(self._path, why)
+
+
+def _read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError(f"{name} has another form")
+    return np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError("it ends too early")
+    return data
 
 
 def read_list(path: Path) -> list[Picture]:

@@ -18,6 +18,7 @@ from edge.gallery.table import Ids
 from edge.model import Embedding
 
 _EPOCH = date(1970, 1, 1)
+_LAST_DAY = (date.max - _EPOCH).days
 _LENGTH_SLACK = 1e-3
 
 
@@ -121,7 +122,8 @@ def to_records(rows: Rowset) -> Records:
         raise bad_batch("a candidate is in it twice")
     if (rows.ids == b"").any():
         raise bad_batch("the UUID of zeros names nobody")
-    if (rows.last_days < NO_DAY).any() or not np.isin(rows.kinds, list(Kind)).all():
+    no_day = (rows.last_days < NO_DAY) | (rows.last_days > _LAST_DAY)  # an archive may hold any number
+    if no_day.any() or not np.isin(rows.kinds, list(Kind)).all():
         raise bad_batch("a last day or a kind is none")
     check_templates(rows.templates)
     codes = encode_rows(rows.templates)

@@ -20,7 +20,8 @@ from edge.cli import app
 from edge.commands import gallery as gallery_command
 from edge.commands import gallery_parts
 from edge.config import EdgeConfig
-from edge.gallery.home import gallery_path
+from edge.gallery import salvage
+from edge.gallery.home import gallery_key, gallery_path
 from edge.model import KeyProtection, LivenessDecision, Role
 from edge.models.store import ModelStore
 from edge.operators.face import LiveFace
@@ -105,7 +106,8 @@ def test_a_person_from_the_first_picture_to_the_end(
     assert run(filled, capsys, "expire")[1]["removed"] == 1
     assert run(filled, capsys, "list", "--limit", "1", "--after", ALAN)[1]["people"] == []
 
-    assert run(filled, capsys, "remove", ALAN) == (0, {"removed": 1, "asked": 1, "size": 0})
+    gone = {"removed": 1, "removed_earlier": 0, "asked": 1, "size": 0}
+    assert run(filled, capsys, "remove", ALAN) == (0, gone)
     assert run(filled, capsys, "remove", ALAN)[0] == 1
     status, compacted = run(filled, capsys, "compact")
     assert compacted["bytes"] < compacted["bytes_before"]
@@ -229,6 +231,34 @@ def test_when_the_model_changes_people_come_again(
     assert not file_of(filled).with_name("people.gallery.earlier").exists()
     assert run(filled, capsys, "search", picture)[1]["verdict"] == "FOUND"
     assert run(filled, capsys, "re-enrol", "--confirm")[0] == 3
+
+
+@pytest.mark.req("E026")
+def test_who_is_erased_is_awaited_no_more(
+    filled: KnownDevice,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also from what is kept of the earlier model; what was removed before goes with the next compaction."""
+    picture = str(portrait_path("grace_hopper"))
+    earlier = file_of(filled).with_name("people.gallery.earlier")
+    for number in (5, 6):
+        assert run(filled, capsys, "add", picture, "--candidate", str(UUID(int=number)))[0] == 0
+    assert run(filled, capsys, "add", picture, "--last-day", "2020-01-01")[0] == 0
+    assert run(filled, capsys, "remove", str(UUID(int=5)))[0] == 0
+    use_next_model(monkeypatch)
+    assert run(filled, capsys, "re-enrol")[1]["awaited"] == 2
+
+    before = earlier.stat().st_size
+    assert run(filled, capsys, "compact")[0] == 0
+    assert earlier.stat().st_size != before
+    assert run(filled, capsys, "expire")[1] == {"removed": 0, "removed_earlier": 1, "size": 0}
+    gone = {"removed": 0, "removed_earlier": 1, "asked": 1, "size": 0}
+    assert run(filled, capsys, "remove", ALAN) == (0, gone)
+    assert run(filled, capsys, "remove", ALAN) == (1, gone | {"removed_earlier": 0})
+    awaited = run(filled, capsys, "re-enrol")[1]["people"]
+    assert [one["candidate_id"] for one in awaited] == [str(UUID(int=6))]
+    assert salvage.verify(earlier, gallery_key(filled.folder, filled.key_store)).templates == 1
 
 
 def use_next_model(monkeypatch: pytest.MonkeyPatch) -> None:

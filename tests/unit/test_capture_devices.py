@@ -138,6 +138,81 @@ def test_a_camera_that_moved_to_another_index_is_found_again(made: MadeMachine, 
     assert camera.camera_id.startswith("v4l2:046d:0825")
 
 
+def lost(camera: SteadyCamera, made: MadeMachine, *nodes: str) -> None:
+    """Unplug cameras, of which one is looked at."""
+    for node in nodes:
+        made.unplug(node)
+    with pytest.raises(CameraLost):
+        camera.read(WAIT_S)
+
+
+def refused(camera: SteadyCamera, made: MadeMachine) -> None:
+    """What is plugged in now is not even opened."""
+    before = len(made.opened)
+    for _ in range(2):
+        with pytest.raises(CameraLost, match="There is not the camera"):
+            camera.read(1.0)
+    assert len(made.opened) == before
+
+
+@pytest.mark.parametrize("serial", ["", "SN0001"])
+def test_of_two_that_are_alike_the_port_tells_which_is_ours(made: MadeMachine, serial: str) -> None:
+    device = made.plug("video0", serial=serial, port="1-1")
+    made.plug("video2", serial=serial, port="1-2")
+    camera = opened(made, "v4l2:0")
+    name = camera.camera_id
+    assert name == f"v4l2:{device}", "nothing else tells it from the other"
+    lost(camera, made, "video0", "video2")
+    made.plug("video0", serial=serial, port="1-2")  # the other one, at our index
+    refused(camera, made)
+    made.plug("video4", serial=serial, port="1-1")
+    camera_opens(camera, made)
+    assert made.opened[-1][0] == "video4"
+    lost(camera, made, "video4", "video0")
+    made.plug("video0", serial=serial, port="1-1")  # alone: it is no other camera by that
+    camera_opens(camera, made)
+    lost(camera, made, "video0")
+    made.plug("video7", serial=serial, port="1-3")  # one of the two, nobody knows which
+    refused(camera, made)
+    assert camera.camera_id == name
+
+
+def test_one_that_was_alone_is_ours_at_its_port_beside_another_like_it(made: MadeMachine) -> None:
+    made.plug("video0", port="1-1")
+    camera = opened(made, "v4l2:0")
+    lost(camera, made, "video0")
+    made.plug("video0", port="1-2")
+    made.plug("video1", port="1-3")
+    refused(camera, made)
+    made.plug("video2", port="1-1")
+    camera_opens(camera, made)
+    assert made.opened[-1][0] == "video2"
+    assert camera.camera_id == "v4l2:046d:0825"
+
+
+def test_one_on_no_usb_is_known_again_after_another_was_at_its_index(made: MadeMachine) -> None:
+    device = made.plug("video0", virtual=True)
+    camera = opened(made, "v4l2:0")
+    lost(camera, made, "video0")
+    made.plug("video0", port="1-1")
+    refused(camera, made)
+    made.unplug("video0")
+    made.plug("video0", virtual=True)
+    camera_opens(camera, made)
+    assert camera.camera_id == f"v4l2:{device}"
+
+
+def test_the_second_node_of_a_camera_is_not_taken_for_its_first(made: MadeMachine) -> None:
+    made.plug("video0", serial="A7")
+    device = made.plug("video1", serial="A7", index=1)
+    camera = opened(made, "v4l2:1")
+    lost(camera, made, "video1")
+    refused(camera, made)
+    made.plug("video1", serial="A7", index=1)
+    camera_opens(camera, made)
+    assert (camera.camera_id, made.opened[-1][0]) == (f"v4l2:{device}", "video1")
+
+
 def camera_opens(camera: SteadyCamera, made: MadeMachine) -> None:
     """Look once while the camera, once it is opened, gives a picture."""
     first = len(made.opened)
@@ -150,6 +225,7 @@ def camera_opens(camera: SteadyCamera, made: MadeMachine) -> None:
 
     object.__setattr__(made.machine, "open_source", open_and_give)
     frame = camera.read(WAIT_S)
+    object.__setattr__(made.machine, "open_source", real)
     assert frame.number == 1
     assert len(made.opened) == first + 1
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 import zlib
 from pathlib import Path
 
@@ -97,3 +99,56 @@ def test_a_path_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read_picture(path)
         assert caught.value.code == "NOT_A_PICTURE"
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [
+        (0x011A, 2, b"a text\x00"),  # where the resolution, a ratio, has to be
+        (0x010F, 5, struct.pack(">II", 1, 1)),  # a ratio, where the maker, a text, has to be
+        (0x0103, 5, struct.pack(">II", 1, 1)),  # where the compression, a number, has to be
+    ],
+)
+def test_a_broken_exif_block_makes_it_no_picture(tag: int, kind: int, value: bytes) -> None:
+    """To turn a picture, Pillow writes its EXIF anew, and fails where a value has not the type of its tag."""
+    orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    at = 8 + 2 + 2 * 12 + 4  # behind the header and the two entries
+    wrong = struct.pack(">HHII", tag, kind, len(value) if kind == 2 else 1, at)
+    entries = b"".join(sorted((orientation, wrong)))
+    exif = b"Exif\x00\x00MM\x00\x2a" + struct.pack(">IH", 8, 2) + entries + bytes(4) + value
+    assert code_of(encoded(PilImage.new("RGB", (8, 4)), "JPEG", exif=exif)) == "NOT_A_PICTURE"
+
+
+@pytest.mark.parametrize("box", [b"ispe", b"av1C", b"pitm"])
+def test_an_avif_without_one_of_its_boxes_is_no_picture(box: bytes) -> None:
+    data = encoded(PilImage.new("RGB", (16, 16)), "AVIF")
+    assert data.count(box) == 1
+    assert code_of(data.replace(box, b"free")) == "NOT_A_PICTURE"
+
+
+def test_memory_that_does_not_suffice_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pictures.ImageOps, "exif_transpose", exhausted)
+    assert code_of(encoded(PilImage.new("L", (8, 4)))) == "PICTURE_TOO_LARGE"
+
+
+@pytest.mark.filterwarnings("ignore")  # as on a device, where Pillow's warnings are no errors
+@pytest.mark.parametrize("kind", FORMATS)
+def test_whatever_the_bytes_only_the_error_of_the_project_comes_out(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    exif = PilImage.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
+    noise = PilImage.fromarray(rng.integers(0, 255, (16, 20, 3), dtype=np.uint8))
+    whole = encoded(noise, kind, **({} if kind in ("BMP", "JPEG2000") else {"exif": exif.tobytes()}))
+    refused = 0
+    for _ in range(400):
+        data = np.frombuffer(whole, np.uint8).copy()
+        at = rng.integers(0, min(len(data), 400), rng.integers(1, 6))  # headers and EXIF lie here
+        data[at] = rng.integers(0, 256, len(at))
+        with contextlib.suppress(InputError):
+            decode_picture(data.tobytes(), name="x")
+            continue
+        refused += 1
+    assert refused > 10

@@ -196,6 +196,88 @@ def test_what_is_played_once_is_not_played_again() -> None:
     assert tape.closed
 
 
+@pytest.mark.parametrize("lost_before", [False, True])
+def test_what_was_closed_is_not_opened_again(lost_before: bool) -> None:
+    clock = ManualClock()
+    first, second = Tape(clock, iter([noisy(1)])), Tape(clock, iter([noisy(2)]))
+    camera = steady(clock, first, second)
+    camera.read(1.5)
+    if lost_before:
+        with pytest.raises(CameraLost):
+            camera.read(1.5)
+    camera.close()
+    for _ in range(2):
+        with pytest.raises(CameraLost, match="closed") as caught:
+            camera.read(1.5)
+        assert caught.value.code == "CAMERA_ENDED", "who tries again after all else ends by this"
+    assert first.closed
+    assert next(second.items, None) is not None, "nobody looked at it"
+
+
+def test_what_is_closed_while_it_is_opened_again_is_closed_too() -> None:
+    clock = ManualClock()
+    second = Tape(clock, iter([noisy(2)]))
+
+    def reopen() -> Tape:
+        camera.close()  # as another thread may
+        return second
+
+    camera = SteadyCamera(Tape(clock, iter([])), reopen=reopen, clock=clock, wait=clock.advance)
+    with pytest.raises(CameraLost):
+        camera.read(1.5)
+    with pytest.raises(CameraLost, match="closed"):
+        camera.read(1.5)
+    assert second.closed
+
+
+@dataclass
+class Slow(Tape):
+    """A tape that keeps to time-outs: its first picture takes ``left_s``, each other ``every_s``."""
+
+    every_s: float = 0.45
+    left_s: float = 0.45
+
+    def read(self, timeout_s: float) -> Frame:
+        waited = min(timeout_s, self.left_s)
+        self.clock.advance(waited)
+        self.left_s -= waited
+        if self.left_s > 0:
+            raise camera_lost("no picture in time")
+        self.left_s = self.every_s
+        return Frame(next(self.items), self.clock.now_s, 1)  # type: ignore[arg-type]
+
+
+def test_a_look_takes_no_longer_than_it_may_however_many_frames_are_withheld() -> None:
+    clock = ManualClock()
+    tape = Slow(clock, iter([noisy(1), noisy(1), noisy(2), noisy(2), noisy(3)]))
+    camera = steady(clock, tape, HardwareError("NO_CAMERA", "no"))
+    camera.read(0.5)
+    for picture in (2, 3):
+        before = clock.now_s
+        with pytest.raises(CameraLost):
+            camera.read(0.5)
+        assert clock.now_s - before == pytest.approx(0.5)
+        assert np.array_equal(camera.read(0.5).pixels, noisy(picture)), "it was not given up"
+
+
+def test_a_camera_that_is_slow_to_start_is_not_closed_before_its_first_picture() -> None:
+    clock = ManualClock()
+    slow = Slow(clock, iter([noisy(2)]), every_s=1.0, left_s=1.0)
+    gone = HardwareError("NO_CAMERA", "no")
+    camera = steady(clock, Tape(clock, iter([])), gone, gone, gone, slow, gone)
+    with pytest.raises(CameraLost):
+        camera.read(1.5)
+    before = clock.now_s
+    with pytest.raises(CameraLost):
+        camera.read(1.5)  # half of it for finding the camera
+    assert clock.now_s - before == pytest.approx(1.5)
+    assert not slow.closed
+    assert np.array_equal(camera.read(1.5).pixels, noisy(2))
+    with pytest.raises(CameraLost):
+        camera.read(0.5)
+    assert slow.closed, "silence for a whole look"
+
+
 def first_yes(frames: list[tuple[float, bool]], *, seconds: float = 0.4) -> int | None:
     """Index of the frame (shift of the nose, whether its quality is good) that ends the run."""
     run = GoodRun(seconds=seconds, max_yaw=0.15)

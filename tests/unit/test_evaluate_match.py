@@ -85,6 +85,7 @@ def test_everything_is_told(
     assert (told["failed_to_detect"], told["failed_pictures"]) == (1, ["nobody.png"])
     assert (told["failed_pairs"], told["genuine_pairs"], told["impostor_pairs"]) == (1, 6, 5)
     assert told["domain"] == "live/live"
+    assert told["threshold_from"] == "the policy that is built in"
     assert json.loads((report / "match.json").read_text()) == told
     page = (report / "match.md").read_text()
     assert "- nobody.png" in page
@@ -151,9 +152,11 @@ def test_without_matplotlib_everything_but_the_drawing(
         ("an empty list", "PAIRS_EMPTY", 5),
         ("no folder", "NO_IMAGES", 5),
         ("a picture that is not there", "PICTURE_MISSING", 5),
+        ("a name with a NUL byte", "PICTURE_MISSING", 5),
         ("a picture that is none", "NOT_A_PICTURE", 5),
         ("nobody on any", "EVALUATION_NO_SCORES", 5),
         ("a damaged cache", "EVALUATION_CACHE", 5),
+        ("a cache that is one array", "EVALUATION_CACHE", 5),
         ("a report that is a file", "EVALUATION_UNWRITABLE", 3),
     ],
 )
@@ -176,12 +179,19 @@ def test_what_cannot_be_used_is_said(
             options["images"] = tmp_path / "nowhere"
         case "a picture that is not there":
             (images / "d.png").unlink()
+        case "a name with a NUL byte":
+            listed.write_text("\n".join([",".join(HEADER), *lines]).replace("d.png", "d\0.png"))
         case "a picture that is none":
             (images / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         case "a damaged cache":
             options["cache"] = tmp_path / "kept"
             options["cache"].mkdir()
             (options["cache"] / CACHE_NAME).write_bytes(b"PK\x03\x04")
+        case "a cache that is one array":
+            options["cache"] = tmp_path / "kept"
+            options["cache"].mkdir()
+            with (options["cache"] / CACHE_NAME).open("wb") as stream:
+                np.save(stream, np.zeros(3))
         case "a report that is a file":
             options |= {"pairs": album / "pairs.csv", "images": album, "report": tmp_path / "report"}
             options["report"].write_bytes(b"")

@@ -61,6 +61,7 @@ def test_a_table_whose_people_are_tied_together() -> None:
         (b"path_a,path_b,same\n,b,1\n", "PAIRS_FORMAT", "Line 2"),
         (b'path_a,path_b,same\n"a,b,1\n', "PAIRS_FORMAT", "Line"),
         (b"path_a,path_b,same\na,b,1\nb,c,1\na,c,0\n", "PAIRS_FORMAT", "Line 4"),
+        (b"path_a,path_b,same\n\na,b,1\n\nb,c,1\na,c,0\n", "PAIRS_FORMAT", "Line 6"),
         (b"path_a,path_b,same\na,b,1\na,c,0\n", "PAIRS_TOO_FEW", ""),
         (b"path_a,path_b,same\na,b,1\nc,d,1\n", "PAIRS_TOO_FEW", ""),
         (b"0\t300\nA\t1\t2\n", "PAIRS_FORMAT", "Line 1"),
