@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PilImage
-from PIL import ImageOps
 
 from edge.errors import InputError
 from edge.model import Image
@@ -17,6 +16,18 @@ from edge.model import Image
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "JPEG2000")
 MAX_BYTES = 32 * 1024 * 1024  # a 40-megapixel JPEG of a good camera has 20 MB
 MAX_PIXELS = 40_000_000  # 120 MB decoded; more would hurt a small appliance
+_ORIENTATION = 0x0112  # of EXIF, of which nothing else is looked at: what cameras write there is often odd
+_UPRIGHT = {
+    2: PilImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PilImage.Transpose.ROTATE_180,
+    4: PilImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PilImage.Transpose.TRANSPOSE,
+    6: PilImage.Transpose.ROTATE_270,
+    7: PilImage.Transpose.TRANSVERSE,
+    8: PilImage.Transpose.ROTATE_90,
+}
+_OPAQUE = 255
+_PREVIEWS = "MPO"  # a camera's JPEG with smaller copies behind it
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".jp2"})
 
 
@@ -52,8 +63,26 @@ def decode_picture(data: bytes, *, name: str) -> Image:
         if picture.width * picture.height > MAX_PIXELS:
             raise _too_large(name, f"{picture.width}x{picture.height} pixels")
         with _faults_of_pillow(name):
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8)[:, :, ::-1])
+            several = getattr(picture, "n_frames", 1) > 1 and picture.format != _PREVIEWS
+        if several:
+            raise _not_one(name, "holds several pictures, and nobody can say which one counts")
+        with _faults_of_pillow(name):
+            turn = _UPRIGHT.get(picture.getexif().get(_ORIENTATION, 1))
+            whole = picture.convert("RGBA") if picture.has_transparency_data else _in_eight_bits(picture)
+            seen_through = "A" in whole.getbands() and (np.asarray(whole.getchannel("A")) < _OPAQUE).any()
+        if seen_through:
+            raise _not_one(name, "is transparent in places, and what it shows depends on what lies behind it")
+        with _faults_of_pillow(name):
+            colours = whole.convert("RGB")
+            pixels = np.asarray(colours if turn is None else colours.transpose(turn), dtype=np.uint8)
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def _in_eight_bits(picture: PilImage.Image) -> PilImage.Image:
+    """Pillow would cut grey values of 16 bits off at 255 instead of scaling them."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return PilImage.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 @contextmanager
@@ -70,6 +99,14 @@ def _faults_of_pillow(name: str) -> Iterator[None]:
             f"{name} is not a picture that can be read.",
             hint=f"Use one of {', '.join(FORMATS)}.",
         ) from error
+
+
+def _not_one(name: str, why: str) -> InputError:
+    return InputError(
+        "NOT_A_PICTURE",
+        f"{name} {why}.",
+        hint="Save it as one picture without transparency, say as JPEG.",
+    )
 
 
 def _too_large(name: str, detail: str) -> InputError:

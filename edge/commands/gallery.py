@@ -50,6 +50,7 @@ from edge.errors import ExitCode, InputError
 from edge.gallery import reenrol, salvage
 from edge.gallery.asking import SessionGallery
 from edge.gallery.decide import Verdict, known_points
+from edge.gallery.faults import exists
 from edge.gallery.home import gallery_key, gallery_path
 from edge.gallery.records import Entry, Kind
 from edge.gallery.store import Gallery
@@ -76,8 +77,11 @@ def create(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
     """
     settings = load_config(config, data_dir=data)
     model = model_in_use(settings)
+    path = gallery_path(settings.data_dir)
+    if path.exists():  # a new key would make the lost one of that gallery look like another device's
+        raise exists(path)
     key = gallery_key(settings.data_dir, open_identity(settings).key_store, create=True)
-    with Gallery.create(gallery_path(settings.data_dir), key, model=model) as gallery:
+    with Gallery.create(path, key, model=model) as gallery:
         say({"model": model.name, "model_sha256": model.sha256, "size": gallery.size}, as_json)
 
 
@@ -327,7 +331,7 @@ def import_people(
     settings = load_config(config, data_dir=data)
     with opened(settings) as gallery, progress(file.name, quiet=quiet or as_json) as tell:
         before, refused = gallery.size, []
-        if file.suffix == ".csv":
+        if file.suffix.lower() == ".csv":
             refused = import_pictures(open_vision(settings), gallery, file, tell)
         else:
             import_archive(gallery, file, tell)

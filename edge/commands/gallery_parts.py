@@ -116,7 +116,11 @@ def import_archive(gallery: Gallery, file: Path, tell: Tell) -> None:
             raise other_model(gallery.model.name, archive.model_sha256[:12])
         done = 0
         for part in archive.parts():
-            gallery.add_rows(part)
+            try:
+                gallery.add_rows(part)
+            except InputError as error:  # what came before it is durable
+                hint = f"The first {done} of the archive are added and stay; mend it, and import it again."
+                raise InputError(error.code, error.message, hint=hint) from None
             done += len(part.ids)
             tell(done, archive.count)
 
@@ -154,7 +158,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 def found_json(one: Found) -> dict[str, Any]:
     """Plain values."""
-    return {"candidate_id": str(one.candidate_id), "score": one.score, "kind": one.kind.name}
+    return {"candidate_id": str(one.candidate_id), "score": min(1.0, one.score), "kind": one.kind.name}
 
 
 def listed_json(one: Listed) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def read_list(path: Path) -> list[Picture]:
     """
     pictures: list[Picture] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(_limited(file, path))
             if not {"picture", "candidate_id"} <= set(lines.fieldnames or ()):
                 raise _unusable(path, "its first line has to name picture and candidate_id")

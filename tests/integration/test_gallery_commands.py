@@ -162,10 +162,23 @@ def test_many_at_once(filled: KnownDevice, capsys: pytest.CaptureFixture[str], t
     (tmp_path / "empty.png").write_bytes(b"no picture")
     lines = ["picture,candidate_id,last_day,kind", f"empty.png,{UUID(int=5)},,"]
     lines.append(f"{portrait_path('grace_hopper')},{UUID(int=6)},2099-01-01,watched")
-    (tmp_path / "people.csv").write_text("\n".join(lines))
-    status, done = run(filled, capsys, "import", str(tmp_path / "people.csv"))
+    (tmp_path / "PEOPLE.CSV").write_text("\n".join(lines), encoding="utf-8-sig")  # as spreadsheets write it
+    status, done = run(filled, capsys, "import", str(tmp_path / "PEOPLE.CSV"))
     assert (status, done["added"]) == (1, 1)
     assert done["refused"] == [{"picture": "empty.png", "code": "NOT_A_PICTURE"}]
+
+
+def test_what_an_archive_added_before_its_fault_is_told(
+    filled: KnownDevice, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = run(filled, capsys, "info")[1]["model_sha256"]
+    templates = random_templates(4100, 1)
+    templates[-1] = np.nan
+    file = archive(tmp_path / "a.npz", 4100, model, templates=templates)
+    status, answer = run(filled, capsys, "import", str(file))
+    assert (status, answer["error"]["code"]) == (5, "TEMPLATE_INVALID")
+    assert "4096" in answer["error"]["hint"]
+    assert run(filled, capsys, "info")[1]["size"] == 4097
 
 
 def test_an_import_that_means_nothing_is_refused(
@@ -302,6 +315,18 @@ def test_no_gallery_no_key_and_a_wipe(filled: KnownDevice, capsys: pytest.Captur
     assert run(filled, capsys, "info")[1]["error"]["code"] == "GALLERY_MISSING"
     assert run(filled, capsys, "search", "x.png", "--fpir", "0")[1]["error"]["code"] == "RATE_INVALID"
     assert wrapped not in (b"", bytes(len(wrapped)))
+
+
+def test_a_gallery_that_is_there_gets_no_new_key(
+    filled: KnownDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own is lost: one that does not fit would hide that, and the one of a backup would be in its way."""
+    key = file_of(filled).with_name("people.gallery.key")
+    kept = key.rename(key.with_name("kept"))
+    status, answer = run(filled, capsys, "create")
+    assert (status, answer["error"]["code"], key.exists()) == (3, "GALLERY_EXISTS", False)
+    kept.rename(key)
+    assert run(filled, capsys, "info")[0] == 0
 
 
 def test_tables_for_people(filled: KnownDevice, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,8 @@ def test_every_format_arrives_as_bgr(kind: str) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA"])
 def test_other_colour_models_become_three_channels(mode: str) -> None:
-    assert decode_picture(encoded(PilImage.new(mode, (8, 4))), name="x").shape == (4, 8, 3)
+    picture = PilImage.new("RGB", (8, 4)).convert(mode)
+    assert decode_picture(encoded(picture), name="x").shape == (4, 8, 3)
 
 
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))])
@@ -109,14 +110,50 @@ def test_a_path_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         (0x0103, 5, struct.pack(">II", 1, 1)),  # where the compression, a number, has to be
     ],
 )
-def test_a_broken_exif_block_makes_it_no_picture(tag: int, kind: int, value: bytes) -> None:
-    """To turn a picture, Pillow writes its EXIF anew, and fails where a value has not the type of its tag."""
+def test_of_exif_only_the_orientation_has_to_be_right(tag: int, kind: int, value: bytes) -> None:
+    """A value has not the type of its tag: cameras write such, and the pixels are what counts."""
     orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
     at = 8 + 2 + 2 * 12 + 4  # behind the header and the two entries
     wrong = struct.pack(">HHII", tag, kind, len(value) if kind == 2 else 1, at)
     entries = b"".join(sorted((orientation, wrong)))
     exif = b"Exif\x00\x00MM\x00\x2a" + struct.pack(">IH", 8, 2) + entries + bytes(4) + value
-    assert code_of(encoded(PilImage.new("RGB", (8, 4)), "JPEG", exif=exif)) == "NOT_A_PICTURE"
+    assert decode_picture(encoded(PilImage.new("RGB", (8, 4)), "JPEG", exif=exif), name="x").shape == (
+        8,
+        4,
+        3,
+    )
+
+
+def test_grey_of_16_bits_is_scaled_and_turned() -> None:
+    ramp = np.arange(0, 65536, 64, dtype=np.uint16).reshape(16, 64)
+    exif = PilImage.Exif()
+    exif[0x0112] = 6
+    picture = decode_picture(encoded(PilImage.fromarray(ramp), "PNG", exif=exif.tobytes()), name="x")
+    assert np.array_equal(picture[:, :, 0], np.rot90(ramp >> 8, -1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
+def test_several_pictures_are_none(kind: str) -> None:
+    frames = [PilImage.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    assert code_of(encoded(frames[0], kind, save_all=True, append_images=frames[1:])) == "NOT_A_PICTURE"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_can_be_seen_through_is_none_and_what_cannot_is_one(mode: str) -> None:
+    for least, expected in ((100, "NOT_A_PICTURE"), (255, None)):
+        picture = PilImage.new("RGBA", (8, 8), (10, 20, 30, 255))
+        picture.putpixel((3, 3), (10, 20, 30, least))
+        data = encoded(picture.quantize(4) if mode == "P" else picture.convert(mode), "PNG")
+        if expected:
+            assert code_of(data) == expected
+        else:
+            assert decode_picture(data, name="x").shape == (8, 8, 3)
+
+
+def test_a_cameras_jpeg_with_a_preview_behind_it_is_the_picture() -> None:
+    frames = [PilImage.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    picture = decode_picture(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:]), name="x")
+    assert picture[8, 8, 2] > 200
 
 
 @pytest.mark.parametrize("box", [b"ispe", b"av1C", b"pitm"])
@@ -130,7 +167,7 @@ def test_memory_that_does_not_suffice_is_said(monkeypatch: pytest.MonkeyPatch) -
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(pictures.ImageOps, "exif_transpose", exhausted)
+    monkeypatch.setattr(PilImage.Image, "convert", exhausted)
     assert code_of(encoded(PilImage.new("L", (8, 4)))) == "PICTURE_TOO_LARGE"
 
 
