@@ -37,15 +37,14 @@ def read_picture(path: Path) -> Image:
     Raises:
         InputError: NOT_A_PICTURE or PICTURE_TOO_LARGE.
     """
+    if path.is_fifo():
+        raise _unreadable(path, "it is a pipe, which may never end")
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            "NOT_A_PICTURE",
-            f"The picture {path.name} cannot be read ({error.strerror or type(error).__name__}).",
-            hint="Check the path and the permission to read it.",
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have, with a NUL in it
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _unreadable(path, why or type(error).__name__) from error
     return decode_picture(data, name=path.name)
 
 
@@ -99,6 +98,14 @@ def _faults_of_pillow(name: str) -> Iterator[None]:
             f"{name} is not a picture that can be read.",
             hint=f"Use one of {', '.join(FORMATS)}.",
         ) from error
+
+
+def _unreadable(path: Path, why: str) -> InputError:
+    return InputError(
+        "NOT_A_PICTURE",
+        f"The picture {path.name} cannot be read ({why}).",
+        hint="Check the path and the permission to read it.",
+    )
 
 
 def _not_one(name: str, why: str) -> InputError:

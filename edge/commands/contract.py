@@ -51,7 +51,9 @@ _PATIENCE_S = 600.0
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
 
-app = typer.Typer(help="Contracts that people read and sign here, also offline.", no_args_is_help=True)
+app = typer.Typer(
+    help="Contracts that people read and sign here, also offline.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.callback()

@@ -65,7 +65,9 @@ PictureArgument = Annotated[Path, typer.Argument(help="A picture with one person
 WatchOption = Annotated[bool, typer.Option("--watch", help="On the watch-list, not enrolled.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
-app = typer.Typer(help="The people that this device knows by their faces.", no_args_is_help=True)
+app = typer.Typer(
+    help="The people that this device knows by their faces.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.command("create")

@@ -22,7 +22,7 @@ from edge.config import load_config
 from edge.errors import ExitCode
 from edge.models.store import ModelState, ModelStatus, ModelStore
 
-app = typer.Typer(help="Face models: list, check, fetch.", no_args_is_help=True)
+app = typer.Typer(help="Face models: list, check, fetch.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")

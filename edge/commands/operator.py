@@ -48,7 +48,7 @@ PinFileOption = Annotated[
 ]
 CameraOption = Annotated[str | None, typer.Option(help="For example v4l2:0.")]
 
-app = typer.Typer(help="Who may work at this device.", no_args_is_help=True)
+app = typer.Typer(help="Who may work at this device.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("add")

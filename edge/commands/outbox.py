@@ -36,7 +36,7 @@ from verifield.statement import parse_statement
 
 MAX_ROWS = 10_000  # what a person or a script can still use at once
 
-app = typer.Typer(help="The durable store of signed records.", no_args_is_help=True)
+app = typer.Typer(help="The durable store of signed records.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("stats")

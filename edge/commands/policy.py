@@ -22,7 +22,7 @@ from verifield.certificates import load_roots
 
 _WIDTH = 44
 
-app = typer.Typer(help="The rules by which this device decides.", no_args_is_help=True)
+app = typer.Typer(help="The rules by which this device decides.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -23,7 +23,9 @@ from edge.tasks import WaitingTask, find_task, waiting_tasks
 
 _WIDTH = 24
 
-app = typer.Typer(help="Accounts and contracts that wait for a person.", no_args_is_help=True)
+app = typer.Typer(
+    help="Accounts and contracts that wait for a person.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.callback()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -189,3 +190,12 @@ def test_whatever_the_bytes_only_the_error_of_the_project_comes_out(kind: str) -
             continue
         refused += 1
     assert refused > 10
+
+
+@pytest.mark.parametrize("name", ["a pipe", "nul\0in it"])
+def test_what_cannot_be_a_picture_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    if "\0" not in name:
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError) as caught:
+        read_picture(tmp_path / name)
+    assert caught.value.code == "NOT_A_PICTURE"
