@@ -24,6 +24,7 @@ from edge.commands.evaluate_parts import tell_liveness
 from edge.commands.gallery_parts import progress
 from edge.config import load_config
 from edge.errors import InputError
+from edge.evaluation.det_text import det_lines
 from edge.evaluation.pad_examiner import open_examiner
 from edge.evaluation.pad_figures import judge_figures
 from edge.evaluation.pad_judging import MAX_JOBS, MAX_WINDOW_S, WINDOW_S
@@ -136,6 +137,7 @@ def _tell(figures: Figures, about: dict[str, Any], report: Path | None, *, as_js
         print_json(to_json(figures, about=about))
     else:
         out().print(to_markdown(figures, about=about), soft_wrap=True)
+        out().print("\n".join(det_lines(figures.curve, figures.policy.threshold)), soft_wrap=True)
 
 
 @app.command()
