@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge.errors import InputError, SetupError, StorageError
-from edge.sqlite import StoreName
+from edge.gallery.layout import DamagedError, WrongKeyError
+from edge.sqlite import StoreName, storage_errors
 
 STORE = StoreName("GALLERY", "The gallery")
 """Faults of the disk: GALLERY_FULL, GALLERY_READONLY, GALLERY_UNREADABLE, GALLERY_IO."""
@@ -14,6 +17,18 @@ _CARE = (
     "Nothing was changed. See what is whole with: verifield-edge gallery verify; then save that with: "
     "verifield-edge gallery repair"
 )
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """What the disk, and what is written in the file at ``path``, makes fail, as the gallery's errors."""
+    with storage_errors(STORE):
+        try:
+            yield
+        except DamagedError as error:
+            raise (no_gallery(path) if error.part == "format" else damaged(error.part)) from None
+        except WrongKeyError:
+            raise key_wrong(path) from None
 
 
 def damaged(part: str) -> StorageError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge.errors import StorageError
 from edge.gallery import faults
-from edge.gallery.layout import DamagedError, Header, WrongKeyError
+from edge.gallery.layout import Header
 from edge.gallery.reading import read_headers
 from edge.sqlite import storage_errors
 
@@ -35,12 +35,8 @@ def glance(path: Path, key: bytes) -> Header:
 
 
 def _look(descriptor: int, path: Path, key: bytes) -> Header:
-    try:
+    with faults.faults_of(path):
         header, _ = read_headers(descriptor, key)
-    except DamagedError as error:
-        raise (faults.no_gallery(path) if error.part == "format" else faults.damaged(error.part)) from None
-    except WrongKeyError:
-        raise faults.key_wrong(path) from None
     if os.fstat(descriptor).st_size < header.journal_at:
         raise faults.damaged("the file ends too early")
     return header

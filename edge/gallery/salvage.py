@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -103,7 +103,7 @@ def repair(path: Path, key: bytes, tell: Tell | None = None) -> Report:
     Where everything holds, nothing is done. Errors as :func:`verify`; GALLERY_DAMAGED also where what held
     when it was looked at holds no more.
     """
-    with storage_errors(faults.STORE), _damage_told(), _opened(path) as stack:
+    with faults.faults_of(path), _opened(path) as stack:
         descriptor = _descriptor(path, stack)
         salvage = _Salvage(path, descriptor, key)
         report = salvage.look(tell)
@@ -314,14 +314,6 @@ class _Salvage:
         events = np.zeros(len(ids), _EVENT)
         events["candidate"], events["lane"] = ids, _GONE
         self._events.append(events)
-
-
-@contextmanager
-def _damage_told() -> Iterator[None]:
-    try:
-        yield
-    except DamagedError as error:
-        raise faults.damaged(error.part) from None
 
 
 def _opened(path: Path) -> ExitStack:

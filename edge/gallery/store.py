@@ -26,7 +26,7 @@ from edge.errors import StorageError
 from edge.files import locked, make_private_folder
 from edge.gallery import faults
 from edge.gallery.codes import Floats
-from edge.gallery.layout import CHUNK_ROWS, MAX_BATCH, DamagedError, Records, WrongKeyError
+from edge.gallery.layout import CHUNK_ROWS, MAX_BATCH, Records
 from edge.gallery.layout import encode_put as _encode_put
 from edge.gallery.layout import encode_remove as _encode_remove
 from edge.gallery.reading import Opened, open_file, read_records, read_templates
@@ -236,7 +236,7 @@ class Gallery:
             count=len(rows),
             version=self.version,
         )
-        with self._faults():
+        with faults.faults_of(self._path):
             parts = (
                 self._records(rows[start : start + CHUNK_ROWS]) for start in range(0, len(rows), CHUNK_ROWS)
             )
@@ -259,7 +259,7 @@ class Gallery:
         if not 1 <= k <= MAX_K:
             raise faults.bad_question(f"k is 1 to {MAX_K}")
         queries = self._queries(probes)
-        with self._faults():
+        with faults.faults_of(self._path):
             return self._found(
                 search(self._opened.table.codes, self._templates, queries, k=k, threads=self._threads)
             )
@@ -275,7 +275,7 @@ class Gallery:
             raise faults.bad_question("a threshold is -1 to 1")
         queries = self._queries(probes)
         table = self._opened.table
-        with self._faults():
+        with faults.faults_of(self._path):
             hits = search_above(
                 table.codes, self._templates, queries, threshold=threshold, threads=self._threads
             )
@@ -327,14 +327,14 @@ class Gallery:
         """Take the file as it is now; what was held before is let go."""
         self._let_go()
         self._descriptor = os.open(self._path, os.O_RDWR)
-        with self._faults():
+        with faults.faults_of(self._path):
             self._file = open_file(self._descriptor, self._key, room=JOURNAL_ROWS + MAX_BATCH)
 
     def _append(self, frame: bytes) -> int:
         """Make a frame durable behind all others; return where it is."""
         self._check_usable()
         opened, at = self._opened, self._opened.end
-        with self._faults():
+        with faults.faults_of(self._path):
             try:
                 if opened.cut_off:
                     os.ftruncate(self._descriptor, at)
@@ -376,18 +376,6 @@ class Gallery:
             raise faults.must_reopen()
         if self._descriptor < 0:
             raise ValueError("the gallery is closed")
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        with storage_errors(faults.STORE):
-            try:
-                yield
-            except DamagedError as error:
-                raise (
-                    faults.no_gallery(self._path) if error.part == "format" else faults.damaged(error.part)
-                ) from None
-            except WrongKeyError:
-                raise faults.key_wrong(self._path) from None
 
 
 @contextmanager
