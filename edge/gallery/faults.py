@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.errors import InputError, SetupError, StorageError
-from edge.gallery.layout import DamagedError, WrongKeyError
+from edge.gallery.damage import DamagedError, WrongKeyError
 from edge.sqlite import StoreName, storage_errors
 
 STORE = StoreName("GALLERY", "The gallery")

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from edge.gallery.codes import HALF, SIZE
+from edge.gallery.damage import DamagedError, WrongKeyError
 from edge.gallery.vector_ir import BLOCK_BYTES, ROWS
 
 MAGIC = b"VFGALRY1"
@@ -87,18 +88,6 @@ def _padded(size: int) -> int:
 PAGE_BYTES = _padded(PAGE_ROWS * RECORD.itemsize + SEAL)
 MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_BATCH // PAGE_ROWS * PAGE_BYTES
 _BLOCK_PLAIN = BLOCK_BYTES + 4 + ROWS * (HALF + ID_BYTES + 4 + 1)
-
-
-class DamagedError(Exception):
-    """A part does not hold: it was changed, or moved. ``part`` names it."""
-
-    def __init__(self, part: str) -> None:
-        super().__init__(part)
-        self.part = part
-
-
-class WrongKeyError(Exception):
-    """The header is as it was written, under another key."""
 
 
 class FrameKind(IntEnum):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.gallery.codes import SIZE, Floats
+from edge.gallery.damage import DamagedError
 from edge.gallery.layout import (
     ALIGN,
     FRAME_HEAD_BYTES,
@@ -19,7 +20,6 @@ from edge.gallery.layout import (
     PAGE_BYTES,
     PAGE_ROWS,
     RECORD,
-    DamagedError,
     FrameHead,
     FrameKind,
     Header,

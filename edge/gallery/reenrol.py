@@ -25,8 +25,9 @@ from pathlib import Path
 from edge.errors import InputError, StorageError
 from edge.files import sync_folder
 from edge.gallery import faults
+from edge.gallery.damage import DamagedError, WrongKeyError
 from edge.gallery.glance import glance
-from edge.gallery.layout import HEADER_BYTES, HEADERS_BYTES, MAGIC, DamagedError, WrongKeyError, parse_header
+from edge.gallery.layout import HEADER_BYTES, HEADERS_BYTES, MAGIC, parse_header
 from edge.gallery.records import Listed, Model
 from edge.gallery.store import Gallery
 from edge.gallery.writing import forget_file, make_empty, put_in_place

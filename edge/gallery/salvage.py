@@ -20,6 +20,7 @@ import numpy as np
 
 from edge.files import locked, sync_folder
 from edge.gallery import faults
+from edge.gallery.damage import DamagedError, WrongKeyError
 from edge.gallery.layout import (
     ALIGN,
     CHUNK_ROWS,
@@ -30,13 +31,11 @@ from edge.gallery.layout import (
     PAGE_BYTES,
     PAGE_ROWS,
     RECORD,
-    DamagedError,
     FrameHead,
     FrameKind,
     Header,
     Records,
     Sealer,
-    WrongKeyError,
     check_frame_head,
     open_chunk,
     open_page,
