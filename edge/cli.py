@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -79,4 +80,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese, a file name
+    # Pillow remarks on odd EXIF, which is not looked at; a picture too large is told in words of our own.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     app()

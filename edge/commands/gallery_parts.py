@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,7 +18,7 @@ from edge.commands.common import err, out, print_json, print_values
 from edge.compare import read_face
 from edge.config import EdgeConfig
 from edge.errors import InputError, SetupError
-from edge.gallery import reenrol
+from edge.gallery import broken, reenrol
 from edge.gallery.decide import Answer
 from edge.gallery.faults import missing, other_model
 from edge.gallery.home import gallery_key, gallery_path
@@ -34,6 +35,8 @@ from verifield.certificates import load_roots
 
 MAX_LISTED = 10_000
 """Lines that a person or a script can still use at once."""
+
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 _NAME_COLUMNS = 24
 
@@ -78,6 +81,22 @@ def opened(settings: EdgeConfig) -> Iterator[Gallery]:
 def erase_earlier(settings: EdgeConfig, remove: Callable[[Gallery], int]) -> int:
     """As ``reenrol.erase``: who is to be erased must not stay because the model has changed."""
     return reenrol.erase(gallery_path(settings.data_dir), key_of(settings), remove)
+
+
+def kept_files(settings: EdgeConfig) -> int:
+    """How many damaged files repairs have kept."""
+    return len(broken.kept_beside(gallery_path(settings.data_dir)))
+
+
+def tell_kept(settings: EdgeConfig) -> int:
+    """The same, for whoever erases people: they may be in these files still."""
+    files = kept_files(settings)
+    if files:
+        err().print(
+            f"Damaged files that repairs have kept, which may hold erased people still: {files}. When nobody "
+            "needs these files: verifield-edge gallery discard"
+        )
+    return files
 
 
 def template_of(vision: Vision, picture: Path) -> Embedding:

@@ -150,10 +150,15 @@ def day_number(day: date | None) -> int:
     """Days since 1970; NO_DAY for none. Raises InputError: GALLERY_BATCH, for a day before."""
     if day is None:
         return NO_DAY
-    number = (day - _EPOCH).days
+    number = days_since_1970(day)
     if number <= NO_DAY:
         raise bad_batch("a last day lies before 1970")
     return number
+
+
+def days_since_1970(day: date) -> int:
+    """Negative before: a device whose clock was never set may be there."""
+    return (day - _EPOCH).days
 
 
 def day_of(number: int) -> date | None:

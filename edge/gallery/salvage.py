@@ -18,8 +18,8 @@ from uuid import UUID
 
 import numpy as np
 
-from edge.files import locked, sync_folder
-from edge.gallery import faults
+from edge.files import locked
+from edge.gallery import broken, faults
 from edge.gallery.damage import DamagedError, WrongKeyError
 from edge.gallery.layout import (
     ALIGN,
@@ -119,7 +119,7 @@ def repair(path: Path, key: bytes, tell: Tell | None = None) -> Report:
             salvage.records(places[start : start + CHUNK_ROWS]) for start in range(0, len(places), CHUNK_ROWS)
         )
         beside = write_file(path, header, key, parts, tell=tell)
-        report.kept = _keep(path)
+        report.kept = broken.keep(path)
         put_in_place(beside, path, forget=False)
         return report
 
@@ -333,16 +333,6 @@ def _descriptor(path: Path, stack: ExitStack) -> int:
         raise faults.missing(path) from None
     stack.callback(os.close, descriptor)
     return descriptor
-
-
-def _keep(path: Path) -> Path:
-    """Give the file a second name, by which it stays when another one takes its place."""
-    number = 1
-    while (kept := path.with_name(f"{path.name}.broken-{number}")).exists():
-        number += 1
-    kept.hardlink_to(path)
-    sync_folder(path.parent)
-    return kept
 
 
 def changes_of(report: Report) -> Iterator[str]:

@@ -38,8 +38,8 @@ from edge.gallery.records import (
     Model,
     Rowset,
     check_templates,
-    day_number,
     day_of,
+    days_since_1970,
     ids_of,
     to_records,
     uuids_of,
@@ -210,12 +210,12 @@ class Gallery:
 
     def expire(self, today: date) -> int:
         """Remove all whose last day is over by then, and nobody else; return how many."""
-        return self._remove(self._opened.table.expired(day_number(today)))
+        return self._remove(self._opened.table.expired(days_since_1970(today)))
 
     def hide_expired(self, today: date) -> None:
         """Find those no more whose last day is over, without removing them: the clock may be wrong."""
         table = self._opened.table
-        rows = table.expired(day_number(today))
+        rows = table.expired(days_since_1970(today))
         table.hide(rows[~table.hidden[rows]])
 
     def compact(self, tell: Tell | None = None) -> None:

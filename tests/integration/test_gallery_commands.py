@@ -18,7 +18,7 @@ import pytest
 from edge.app import destroy_data_keys
 from edge.cli import app
 from edge.commands import gallery as gallery_command
-from edge.commands import gallery_parts
+from edge.commands import gallery_care, gallery_parts
 from edge.config import EdgeConfig
 from edge.gallery import salvage
 from edge.gallery.home import gallery_key, gallery_path
@@ -106,7 +106,7 @@ def test_a_person_from_the_first_picture_to_the_end(
     assert run(filled, capsys, "expire")[1]["removed"] == 1
     assert run(filled, capsys, "list", "--limit", "1", "--after", ALAN)[1]["people"] == []
 
-    gone = {"removed": 1, "removed_earlier": 0, "asked": 1, "size": 0}
+    gone = {"removed": 1, "removed_earlier": 0, "asked": 1, "size": 0, "kept_files": 0}
     assert run(filled, capsys, "remove", ALAN) == (0, gone)
     assert run(filled, capsys, "remove", ALAN)[0] == 1
     status, compacted = run(filled, capsys, "compact")
@@ -265,8 +265,9 @@ def test_who_is_erased_is_awaited_no_more(
     before = earlier.stat().st_size
     assert run(filled, capsys, "compact")[0] == 0
     assert earlier.stat().st_size != before
-    assert run(filled, capsys, "expire")[1] == {"removed": 0, "removed_earlier": 1, "size": 0}
-    gone = {"removed": 0, "removed_earlier": 1, "asked": 1, "size": 0}
+    expired = {"removed": 0, "removed_earlier": 1, "size": 0, "kept_files": 0}
+    assert run(filled, capsys, "expire")[1] == expired
+    gone = {"removed": 0, "removed_earlier": 1, "asked": 1, "size": 0, "kept_files": 0}
     assert run(filled, capsys, "remove", ALAN) == (0, gone)
     assert run(filled, capsys, "remove", ALAN) == (1, gone | {"removed_earlier": 0})
     awaited = run(filled, capsys, "re-enrol")[1]["people"]
@@ -284,7 +285,8 @@ def use_next_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def template(vision: Vision, picture: Path) -> Any:
         return replace(real_template(vision, picture), model_name="sface-next", model_sha256="cd" * 32)
 
-    monkeypatch.setattr(gallery_command, "model_in_use", model)
+    for module in (gallery_command, gallery_care):
+        monkeypatch.setattr(module, "model_in_use", model)
     monkeypatch.setattr(gallery_command, "template_of", template)
 
 
@@ -302,6 +304,28 @@ def test_a_damaged_file_is_told_and_mended(filled: KnownDevice, capsys: pytest.C
     assert Path(report["kept"]).read_bytes() == bytes(data)
     assert run(filled, capsys, "info")[1]["size"] == 1
     assert run(filled, capsys, "repair")[1]["kept"] is None
+
+
+def test_damaged_files_that_were_kept_are_told_and_destroyed(
+    filled: KnownDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file_of(filled)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    kept = Path(run(filled, capsys, "repair")[1]["kept"])
+    assert run(filled, capsys, "info")[1]["kept_files"] == 1
+    assert run(filled, capsys, "expire", "--day", "1900-01-01")[1] == {
+        "removed": 0,
+        "removed_earlier": 0,
+        "size": 1,
+        "kept_files": 1,
+    }
+    assert run(filled, capsys, "remove", ALAN)[1]["kept_files"] == 1
+    assert run(filled, capsys, "compact")[1]["kept_files"] == 1
+    assert run(filled, capsys, "discard") == (0, {"destroyed": 1})
+    assert not kept.exists()
+    assert run(filled, capsys, "info")[1]["kept_files"] == 0
+    assert run(filled, capsys, "discard") == (0, {"destroyed": 0})
 
 
 def test_no_gallery_no_key_and_a_wipe(filled: KnownDevice, capsys: pytest.CaptureFixture[str]) -> None:

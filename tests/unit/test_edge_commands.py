@@ -88,8 +88,8 @@ def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> Non
         "evaluate": ("match", "liveness"),
         "contract": ("list", "show", "read", "sign"),
         "gallery": (
-            *("create", "add", "remove", "list", "search", "expire", "compact", "verify", "repair", "info"),
-            *("import", "re-enrol", "warm"),
+            *("create", "add", "remove", "list", "search", "expire", "compact", "verify", "repair"),
+            *("discard", "info", "import", "re-enrol", "warm"),
         ),
     }
     for name in COMMANDS:

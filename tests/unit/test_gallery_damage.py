@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import StorageError
+from edge.gallery.broken import destroy, keep, kept_beside
 from edge.gallery.layout import (
     FRAME_HEAD_BYTES,
     HEADER_BYTES,
@@ -339,3 +340,23 @@ def test_a_repair_that_was_cut_off_leaves_the_file_under_its_name(
     assert path.read_bytes() == bytes(data)
     monkeypatch.undo()
     assert repair(path, KEY).kept == tmp_path / "people.gallery.broken-2"
+
+
+def test_damaged_files_that_were_kept_are_destroyed_and_the_gallery_never_is(
+    whole: bytes, tmp_path: Path
+) -> None:
+    path, elsewhere = written(tmp_path, whole), tmp_path / "somebody-kept-a-link"
+    assert destroy(path) == 0
+    data = bytearray(whole)
+    data[HEADER_BYTES] ^= 1
+    path.write_bytes(data)
+    kept = repair(path, KEY).kept
+    assert kept is not None
+    elsewhere.hardlink_to(kept)
+    assert keep(path) == tmp_path / "people.gallery.broken-2"  # as a repair that was cut off leaves it
+    assert kept_beside(path) == [kept, tmp_path / "people.gallery.broken-2"]
+    assert destroy(path) == 2
+    assert kept_beside(path) == []
+    with pytest.raises(StorageError):
+        verify(elsewhere, KEY)
+    read_everything(path).close()

@@ -182,7 +182,10 @@ def test_who_has_expired_is_hidden_by_the_clock_and_removed_by_a_person(path: Pa
         assert gallery.size == 3
         assert {one.last_day for one in gallery.people()} == {DAY, DAY + timedelta(days=1), None}
         gallery.hide_expired(DAY + timedelta(days=1))
+        assert gallery.expire(date(1900, 1, 1)) == 0
         assert gallery.expire(DAY + timedelta(days=1)) == 1
+        assert gallery.size == 2
+    with Gallery.open(path, KEY, today=date(1970, 1, 1)) as gallery:  # a clock that was never set
         assert gallery.size == 2
     with Gallery.open(path, KEY) as gallery:
         assert gallery.size == 2
