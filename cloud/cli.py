@@ -14,10 +14,10 @@ from importlib import import_module
 from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from cloud.tls13 import require_tls13
+from verifield.usage import UsageGroup
 
 HELP = (
     "The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
@@ -48,7 +48,7 @@ _GUESTS = {"persons": ("keys", "persons_app"), "approvals": ("seals", "approvals
 """Such that live in the module of another."""
 
 
-class _Commands(TyperGroup):
+class _Commands(UsageGroup):
     """Finds commands by name, without importing the others."""
 
     def __init__(self, **settings: Any) -> None:

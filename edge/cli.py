@@ -13,8 +13,9 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
+
+from verifield.usage import UsageGroup
 
 COMMANDS = (
     "enroll",
@@ -48,7 +49,7 @@ _SHARED = {"export": ("transfer", "export_app"), "import": ("transfer", "import_
 """Commands that live in one module under names of their own."""
 
 
-class _Commands(TyperGroup):
+class _Commands(UsageGroup):
     """Finds commands by name, without importing the others."""
 
     def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - the library's signature

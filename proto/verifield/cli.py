@@ -28,6 +28,7 @@ from verifield.dsse import MAX_ENVELOPE_BYTES
 from verifield.errors import VerifieldError
 from verifield.report import Fault, Report
 from verifield.revocation import MAX_REVOCATION_LIST_BYTES
+from verifield.usage import UsageCommand
 from verifield.verify import verify_bundle
 
 MAX_SHOWN_CHARS = 400
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given[:1] and given[0] in papers_cli.COMMANDS:  # a bundle of such a name: ./badge
         papers_cli.run(given)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name="verifield-verify")(verify)
+    app.command(name="verifield-verify", cls=UsageCommand)(verify)
     app(args=given, prog_name="verifield-verify")
 
 

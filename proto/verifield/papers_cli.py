@@ -17,6 +17,7 @@ from verifield.certificates import MAX_ROOT_BYTES, load_roots
 from verifield.documents_cli import document
 from verifield.errors import Forged, Malformed, Untrusted, VerifieldError
 from verifield.reports_cli import examine
+from verifield.usage import UsageGroup
 
 COMMANDS = ("badge", "archive", "document", "report")
 
@@ -38,7 +39,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 def run(arguments: Sequence[str]) -> None:
     """Run one of the commands and exit with its status."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(cls=UsageGroup, add_completion=False, rich_markup_mode=None)
     app.command("badge")(badge)
     app.command("archive")(archive)
     app.command("document")(document)
