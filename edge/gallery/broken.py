@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from edge.files import sync_folder
@@ -44,12 +43,5 @@ def destroy(path: Path) -> int:
     files = kept_beside(path)
     with storage_errors(faults.STORE):
         for one in files:
-            if not one.samefile(path):  # a repair that was cut off has only given the gallery a second name
-                descriptor = os.open(one, os.O_RDWR)
-                try:
-                    forget_file(descriptor)
-                finally:
-                    os.close(descriptor)
-            one.unlink()
-        sync_folder(path.parent)
+            forget_file(one, but=path)  # a repair that was cut off has only given the gallery a second name
     return len(files)

@@ -15,7 +15,6 @@ Whoever changes one of the two files has NAME open, as that keeps everybody else
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -126,14 +125,7 @@ def confirm(path: Path, key: bytes) -> int | None:
     with Gallery.open(path, key), storage_errors(faults.STORE):
         if not earlier.exists():
             raise faults.missing(earlier)
-        if _is_open(path, key):  # else its content may have another name, by which it counts
-            descriptor = os.open(earlier, os.O_RDWR)
-            try:
-                forget_file(descriptor)
-            finally:
-                os.close(descriptor)
-        earlier.unlink()
-        sync_folder(path.parent)
+        forget_file(earlier, but=path)
     return never_came
 
 

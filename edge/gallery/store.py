@@ -46,7 +46,15 @@ from edge.gallery.records import (
 )
 from edge.gallery.search import MAX_K, MAX_QUERIES, Hit, search, search_above
 from edge.gallery.table import Ids, Rows
-from edge.gallery.writing import NEW_SUFFIX, Tell, make_empty, new_header, put_in_place, write_all, write_file
+from edge.gallery.writing import (
+    Tell,
+    clear_beside,
+    make_empty,
+    new_header,
+    put_in_place,
+    write_all,
+    write_file,
+)
 from edge.model import Embedding
 from edge.sqlite import storage_errors
 
@@ -106,7 +114,10 @@ class Gallery:
             if not path.exists():
                 raise faults.missing(path)
             held.enter_context(_locked(path))
-            path.with_name(path.name + NEW_SUFFIX).unlink(missing_ok=True)
+            try:
+                clear_beside(path)
+            except OSError as error:  # a full disk, say: the next opening tries again
+                _log.warning("what a write that was cut off left cannot be cleared: %s", error.strerror)
             gallery = cls(path, key, threads=threads, held=held.pop_all())
             try:
                 gallery._load()

@@ -33,7 +33,7 @@ from edge.gallery.vector_ir import ROWS
 Tell = Callable[[int, int], None]
 """How many of how many are done."""
 
-NEW_SUFFIX = ".new"
+NEW_SUFFIX, OLD_SUFFIX = ".new", ".old"
 FIRST_VERSION = 1
 
 
@@ -80,23 +80,39 @@ def make_empty(path: Path, key: bytes, model: Model) -> Path:
 def put_in_place(beside: Path, path: Path, *, forget: bool = True) -> None:
     """Let the new file be the one that counts; to ``forget``: the one before can be read no more, by any key.
 
-    Raises OSError.
+    Where that is cut off, the one before keeps a name, for ``clear_beside``. Raises OSError.
     """
-    old = os.open(path, os.O_RDWR) if forget and path.exists() else None
-    try:
-        beside.replace(path)
-        sync_folder(path.parent)
-        if old is not None:
-            forget_file(old)
-    finally:
-        if old is not None:
-            os.close(old)
+    old = path.with_name(path.name + OLD_SUFFIX)
+    if forget and path.exists():
+        forget_file(old, but=path)
+        old.hardlink_to(path)
+    beside.replace(path)
+    sync_folder(path.parent)
+    forget_file(old, but=path)
 
 
-def forget_file(descriptor: int) -> None:
-    """Overwrite the file id, without which nobody can make the file's key again. Raises OSError."""
-    os.pwrite(descriptor, token_bytes(HEADERS_BYTES), 0)
-    os.fsync(descriptor)
+def clear_beside(path: Path) -> None:
+    """Take away what a write of the gallery at ``path`` left that was cut off. Raises OSError."""
+    path.with_name(path.name + NEW_SUFFIX).unlink(missing_ok=True)
+    forget_file(path.with_name(path.name + OLD_SUFFIX), but=path)
+
+
+def forget_file(name: Path, *, but: Path) -> None:
+    """Let nobody read the file again: its id is overwritten, without which its key cannot be made.
+
+    A second name of the file ``but`` is only taken away. No fault where there is none. Raises OSError.
+    """
+    if not name.exists():
+        return
+    if not (but.exists() and name.samefile(but)):
+        descriptor = os.open(name, os.O_RDWR)
+        try:
+            os.pwrite(descriptor, token_bytes(HEADERS_BYTES), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    name.unlink()
+    sync_folder(name.parent)
 
 
 def write_all(descriptor: int, data: bytes, at: int) -> None:

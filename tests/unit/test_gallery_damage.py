@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import StorageError
+from edge.gallery import writing
 from edge.gallery.broken import destroy, keep, kept_beside
 from edge.gallery.layout import (
     FRAME_HEAD_BYTES,
@@ -322,6 +323,38 @@ def test_what_was_begun_beside_it_is_cleared_away(whole: bytes, tmp_path: Path) 
     beside.write_bytes(b"half")
     Gallery.open(path, KEY).close()
     assert not beside.exists()
+
+
+@pytest.mark.parametrize("cut", ["replace", "forget_file"])
+def test_a_compaction_that_was_cut_off_leaves_no_file_of_before(
+    cut: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the new file had its name already or not, the old one cannot be read once that is done."""
+    path, link = tmp_path / "people.gallery", tmp_path / "somebody-kept-a-link"
+    with filled(path, TEMPLATES, compact=True) as gallery:
+        link.hardlink_to(path)
+        gallery.remove([person(17)])
+
+        def power(name: Path, *_: object, **__: object) -> None:
+            if cut == "replace" or name.exists():
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(*((Path, "replace") if cut == "replace" else (writing, "forget_file")), power)
+            with pytest.raises(KeyboardInterrupt):
+                gallery.compact()
+    assert path.samefile(link) == (cut == "replace")
+    with Gallery.open(path, KEY) as gallery:
+        assert sorted(one.name for one in tmp_path.iterdir()) == [
+            "people.gallery",
+            "people.gallery.lock",
+            "somebody-kept-a-link",
+        ]
+        assert gallery.size == len(TEMPLATES) - 1
+        gallery.compact()
+    with pytest.raises(StorageError) as caught:
+        Gallery.open(link, KEY)
+    assert caught.value.code == "GALLERY_FORMAT"
 
 
 def test_a_repair_that_was_cut_off_leaves_the_file_under_its_name(
