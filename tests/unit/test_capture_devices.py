@@ -117,6 +117,7 @@ def test_a_serial_that_names_no_one_or_two_is_refused(made: MadeMachine, plugged
     assert caught.value.hint
 
 
+@pytest.mark.req("E002")
 @pytest.mark.parametrize("serial", ["A7", ""])
 def test_a_camera_that_moved_to_another_index_is_found_again(made: MadeMachine, serial: str) -> None:
     clock = ManualClock()
