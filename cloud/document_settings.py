@@ -47,10 +47,10 @@ class DocumentSettings(BaseModel):
     ] = 5.0
     stamp_tolerance_s: Annotated[
         float,
-        Field(ge=1, le=3600),
+        Field(ge=1, le=60),  # verifield.reports.SLACK: with more, signed contracts would fail their own check
         Told(
-            "How far the time of a time-stamp may be from this machine's clock.",
-            "More than a minute means that one of the two clocks is wrong: then nothing is signed.",
+            "How far the time of a time-stamp may be from this machine's clock: a minute at most.",
+            "With more one of the two clocks is wrong, and checks would refuse what was signed.",
             unit="s",
         ),
     ] = 60.0

@@ -103,7 +103,7 @@ class Acts:
                 f"{len(missing)} pages were not delivered yet.",
                 {"pages": str(len(missing))},
             )
-        now_us = core.now_us
+        now_us = max(core.now_us, row.sent_us or 0)  # a clock that was set right must not undo the order
         core.move_party(connection, party, Event.READ, read_us=now_us, read_sha256=sha256)
         return core.move(connection, row, Event.READ, party_id=party.party_id, at_us=now_us)
 

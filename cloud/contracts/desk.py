@@ -158,7 +158,7 @@ class Contracts:
         """
         self.require_turn(connection, contract, party)
         self.require_read(contract, party)
-        now_us = self.core.now_us
+        now_us = max(self.core.now_us, party.read_us or 0)  # as in Acts.mark_read
         party = self.core.move_party(
             connection, party, Event.AUTHENTICATE, authenticated_us=now_us, acted_by=account_id
         )

@@ -9,6 +9,9 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+MAX_TOKEN = 12 * 1024
+"""Bytes: authorities send some of their certificates along, and nothing else that is long."""
+
 
 class StampUnavailable(Exception):
     """No authority gave a time-stamp that can be used: nothing was signed; to be tried again later."""
@@ -18,7 +21,7 @@ class Stamper(Protocol):
     """A time-stamping authority (RFC 3161), or several that are asked in turn. Called from any thread."""
 
     def stamp(self, digest: bytes) -> bytes:
-        """A time-stamp token (the DER of its ContentInfo) over a SHA-256 ``digest``.
+        """A time-stamp token (the DER of its ContentInfo, at most MAX_TOKEN bytes) over a SHA-256 ``digest``.
 
         The token carries the certificate of who made it.
 

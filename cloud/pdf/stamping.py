@@ -8,10 +8,7 @@ from datetime import UTC, datetime
 from asn1crypto import cms, tsp
 from pyhanko.sign.timestamps import TimeStamper
 
-from cloud.pdf.ports import Stamper, StampUnavailable
-
-MAX_TOKEN = 12 * 1024
-"""Bytes: authorities send some of their certificates along, and nothing else that is long."""
+from cloud.pdf.ports import MAX_TOKEN, Stamper, StampUnavailable
 
 
 class Stamping(TimeStamper):

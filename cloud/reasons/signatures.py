@@ -40,6 +40,12 @@ REMEDIES: Remedies = {
         "认证失败次数过多；请重新开始签署。",
         "Demasiados intentos de autenticación fallidos; empiece a firmar de nuevo.",
     ),
+    Reason.SIGNATURE_REVOKED: Remedy(
+        _S.FAILED_PRECONDITION,
+        "Somebody's signature in this contract was revoked; ask the sender to withdraw it and to send it anew.",
+        "本合同中已有签名被吊销；请发送方撤回并重新发送。",
+        "Una firma de este contrato fue revocada; pida al remitente que lo retire y lo envíe de nuevo.",
+    ),
     Reason.PREVIEW_REQUIRED: Remedy(
         _S.FAILED_PRECONDITION,
         "Look at what you sign first (PreviewSigned).",

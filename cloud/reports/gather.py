@@ -17,10 +17,12 @@ from cloud.errors import Reason, ServiceError
 from cloud.privacy.masks import mask_id_number
 from cloud.reports.inside import Inside, signatures_in
 from cloud.signatures.binding import bind
+from cloud.signers.authority import counts_until
 from cloud.sources import from_us
 from cloud.store import contracts as contract_rows
 from cloud.store import seals as seal_rows
 from cloud.store import signatures as rows
+from cloud.store import signers as signer_rows
 from cloud.store.contracts import ContractRow, PartyRow
 from cloud.store.signatures import RecordRow
 from cloud.verifications.desk import Verifications
@@ -69,13 +71,20 @@ class Gatherer:
         numbers = {one.party_id: one.number for one in parties}
         records = rows.records_of(connection, contract_id)
         inside = signatures_in(content)
+        revoked = signer_rows.revoked_among(connection, {one.serial for one in records})
         codes = {one.party_id: inside[one.field].uscc for one in records if one.field in inside}
         pages = {one.field_name: one.page for one in contract_rows.widgets_of(connection, contract_id)}
         return Gathered(
             contract=self._contract(connection, contract),
             parties=tuple(self._party(connection, one, codes.get(one.party_id, "")) for one in parties),
             signatures=tuple(
-                _signature(one, inside, number=numbers[one.party_id], page=pages[one.field])
+                _signature(
+                    one,
+                    inside,
+                    number=numbers[one.party_id],
+                    page=pages[one.field],
+                    revoked=counts_until(revoked[one.serial]) if one.serial in revoked else None,
+                )
                 for one in records
             ),
             seal_uses=_seal_uses(connection, contract_id),
@@ -145,7 +154,7 @@ class Gatherer:
 
 
 def _signature(
-    row: RecordRow, inside: Mapping[str, Inside], *, number: int, page: int
+    row: RecordRow, inside: Mapping[str, Inside], *, number: int, page: int, revoked: datetime | None
 ) -> facts.SignatureFacts:
     there = inside.get(row.field)
     if there is None or there.serial != row.serial:
@@ -159,6 +168,7 @@ def _signature(
         page=page,
         certificate=row.serial,
         certificate_sha256=there.certificate_sha256,
+        revoked=revoked,
         method=_method(row.method),
         evidence_id=row.evidence_id,
         evidence_sha256=row.evidence_sha256 or b"",

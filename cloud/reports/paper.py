@@ -99,6 +99,8 @@ class Printer:
         if one.device_id and not one.file:
             evidence = f"{evidence} ({self._say(Word.NOT_IN_LOG)})"
         yield Word.CERTIFICATE, f"{one.certificate}, {one.signer}"
+        if one.revoked is not None:
+            yield Word.REVOKED, _at(one.revoked)
         yield Word.METHOD, f"{one.method} {_at(one.authenticated)}"
         yield Word.EVIDENCE, evidence
         if one.device_id:

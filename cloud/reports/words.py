@@ -44,6 +44,7 @@ class Word(StrEnum):
     ACTED = "ACTED"
     SIGNATURE = "SIGNATURE"
     CERTIFICATE = "CERTIFICATE"
+    REVOKED = "REVOKED"
     METHOD = "METHOD"
     EVIDENCE = "EVIDENCE"
     DEVICE = "DEVICE"
@@ -94,6 +95,9 @@ _TEXTS: Mapping[Word, _Text] = MappingProxyType(
         Word.ACTED: _Text("Signed or approved", "签署时间", "Firmado o aprobado"),
         Word.SIGNATURE: _Text("Signature", "签名", "Firma"),
         Word.CERTIFICATE: _Text("Certificate", "证书序列号", "Certificado"),
+        Word.REVOKED: _Text(
+            "Revoked, counts for nothing from", "已吊销，自此时起无效", "Revocado, sin valor desde"
+        ),
         Word.METHOD: _Text("Method", "认证方式", "Método"),
         Word.EVIDENCE: _Text("Evidence", "证据", "Evidencia"),
         Word.DEVICE: _Text("Device", "设备", "Dispositivo"),

@@ -227,7 +227,7 @@ class Desk:
     def enter(self, connection: Connection, held: Held, shown: Shown, event: Event) -> SigningRow:
         """The person was shown to be who is asked for: from here on the service goes on by itself."""
         self._replace_others(connection, held.row.party_id, "", keep=held.row.signing_id)
-        self.ground.contracts.authenticated(
+        party = self.ground.contracts.authenticated(
             connection, held.act.contract, held.act.party, account_id=held.row.account_id
         )
         now_us = self.now_us
@@ -242,7 +242,7 @@ class Desk:
             evidence_sha256=shown.sha256,
             evidence=shown.content,
             device_id=shown.device_id,
-            authenticated_us=now_us,
+            authenticated_us=party.authenticated_us,
             due_us=now_us + FIRST_AGAIN // timedelta(microseconds=1),
             tries=0,
             reason="",

@@ -8,6 +8,7 @@
 4  for an organisation: it is verified, and the person may act for it      ORG_REAL_NAME_REQUIRED, ...
    in contracts
 5  a seal that is to be used may be used, on this document                 SEAL_...
+6  whatever was signed in the contract before still counts                  SIGNATURE_REVOKED
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from cloud.privacy.normal import normal_name
 from cloud.seals.desk import Scope, Seals
 from cloud.signatures.assets import Assets
 from cloud.signatures.marks import Field, Plan, Signer, Stamp, kinds_of
-from cloud.signers.authority import Proven
+from cloud.signers.authority import Proven, counts_until
+from cloud.sources import from_us
+from cloud.store import signatures, signers
 from cloud.store.contracts import ContractRow, PartyRow, WidgetRow
 from cloud.store.signatures import SigningRow
 from cloud.verifications.desk import Verifications
@@ -125,6 +128,7 @@ class Ground:
         self._certifications.refuse_outdated(connection, account_id)
         signer = self.signer(connection, party, account_id)  # step 4
         self._check_name(connection, party, signer)  # step 3
+        self._check_earlier(connection, contract_id)  # step 6
         fields = fields_of(self.contracts.marks(connection, contract, party))
         return Act(contract, party, signer, fields)
 
@@ -132,6 +136,18 @@ class Ground:
         """A contract that waits for a time-stamp outlives its deadline, but nobody signs it then."""
         if contract.deadline_us is not None and contract.deadline_us <= self.contracts.core.now_us:
             raise ServiceError(Reason.CONTRACT_EXPIRED, "The deadline of this contract has passed.")
+
+    def _check_earlier(self, connection: Connection, contract_id: str) -> None:
+        signed = {
+            one.serial: from_us(one.signed_us) for one in signatures.records_of(connection, contract_id)
+        }
+        for serial, row in signers.revoked_among(connection, signed).items():
+            until = counts_until(row)
+            if until is not None and until <= signed[serial]:
+                raise ServiceError(
+                    Reason.SIGNATURE_REVOKED,
+                    "A signature in this contract was revoked: it counts for nothing.",
+                )
 
     def _check_name(self, connection: Connection, party: PartyRow, signer: Signer) -> None:
         invited = self.contracts.name_of(connection, party)

@@ -41,7 +41,7 @@ from cloud.signatures.states import MAKING, Event, State
 from cloud.signatures.turns import TURNS
 from cloud.signers.authority import Subject
 from cloud.signers.room import Signers
-from cloud.sources import Sources, to_us
+from cloud.sources import Sources, from_us, to_us
 from cloud.store import signatures as rows
 from cloud.store.contracts import ContractRow
 from cloud.store.database import Store
@@ -55,6 +55,9 @@ MAX_RACES = 30
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=10)
 """Between two tries to get a time-stamp, or to have a file kept."""
+
+CLOCK_SKEW = timedelta(seconds=10)
+"""Between the clocks of two servers. No report holds for a signature older than its authentication."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,8 @@ class Maker:
         with self._store.reading() as connection:
             content = self._contracts.open_current(connection, job.act.contract)
         now, signer = self._sources.now(), job.plan.signer
+        if now + CLOCK_SKEW < from_us(job.row.authenticated_us or 0):
+            raise StampUnavailable("this machine's clock is behind the authentication: it was set back")
         subject = Subject(signer.name, signer.account_id, signer.organisation, signer.uscc)
         proof = SignerProof(self._ground, signer.organisation_id)
         identity = self._store.run(  # step 2

@@ -26,6 +26,7 @@ from cloud.signers.keys import SignerKeys
 from cloud.sources import Sources, from_us, to_us
 from cloud.store import signers as rows
 from cloud.store.signers import SignerRow
+from verifield.profile import BACKDATE
 from verifield.v1 import document_service_pb2 as pb
 
 __all__ = ["Proof", "Proven", "SignerAuthority", "Subject"]
@@ -56,6 +57,18 @@ class Proven:
     name: str
     organisation: str = ""
     uscc: str = ""
+
+
+def counts_until(row: SignerRow) -> datetime | None:
+    """From when on what was signed with a certificate counts for nothing; None where it was not revoked.
+
+    From the beginning is from the certificate's own: a time-stamp's clock may be behind ours.
+    """
+    if row.revoked_us is None:
+        return None
+    if row.reason in _FROM_THE_BEGINNING:
+        return from_us(row.issued_us) - BACKDATE
+    return from_us(row.revoked_us)
 
 
 class Proof(Protocol):
@@ -121,7 +134,7 @@ class SignerAuthority:
                 int(row.serial, 16),
                 from_us(row.revoked_us),
                 _FLAGS[pb.SignerRevocationReason.ValueType(row.reason)],
-                from_us(row.issued_us) if row.reason in _FROM_THE_BEGINNING else None,
+                counts_until(row) if row.reason in _FROM_THE_BEGINNING else None,
             )
             for row in rows.list_revoked(connection)
             if row.revoked_us is not None and row.reason is not None

@@ -6,6 +6,7 @@ What an authority gives counts only where all of this holds; else the next one i
 3  the token holds the digest and the number (nonce) that were sent
 4  its certificate is for time-stamps alone, and leads to a root that the operator configured
 5  its time is that of this machine's clock, within the tolerance
+6  without the certificates that do not lead to that root, a check of documents takes its form and size
 Where none is left, nothing was stamped: no other time ever stands in its place.
 """
 
@@ -19,12 +20,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
-from asn1crypto import tsp
+from asn1crypto import cms, tsp
 from cryptography import x509
 
-from cloud.pdf.ports import Stamper, StampUnavailable
+from cloud.pdf.ports import MAX_TOKEN, Stamper, StampUnavailable
 from cloud.signers.tsa import EmbeddedAuthority
 from cloud.sources import Sources
+from verifield.documents.shape import has_our_form
 from verifield.documents.tokens import MAX_TOKEN_BYTES, check_token, run_apart
 from verifield.errors import VerifieldError
 
@@ -81,7 +83,24 @@ class HttpAuthority:
             raise StampUnavailable("the authority answered another request")
         if abs(found.time - self._sources.now()) > self._limits.tolerance:  # step 5
             raise StampUnavailable("the authority's time is not that of this machine's clock")
-        return token
+        return self._fitted(token, found.path)  # step 6
+
+    def _fitted(self, token: bytes, path: Sequence[bytes]) -> bytes:
+        """The token as documents carry it, where ``verifield.documents`` would take it from there.
+
+        Whoever checks knows more roots, the deployment's own: where these are enough, more do no harm.
+        """
+        try:
+            content = _trimmed(token, path)
+            signed = cms.ContentInfo.load(content, strict=True)["content"]
+            is_taken = has_our_form(signed, roots=self._roots, is_token=True)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StampUnavailable("the authority's time-stamp cannot be read") from error
+        if not is_taken:
+            raise StampUnavailable("the authority's time-stamp has a form that checks of documents refuse")
+        if len(content) > MAX_TOKEN:
+            raise StampUnavailable("the authority's time-stamp is too large")
+        return content
 
     def _ask(self, request: bytes) -> bytes:
         """Send, and read all of the answer within the time for it."""
@@ -167,3 +186,11 @@ def _granted(answer: bytes) -> bytes:
         return bytes(parsed["time_stamp_token"].dump())
     except (ValueError, TypeError, KeyError) as error:
         raise StampUnavailable("the authority's answer cannot be read") from error
+
+
+def _trimmed(token: bytes, path: Sequence[bytes]) -> bytes:
+    """The token with only those of its certificates that are on ``path``: nothing signs which it carries."""
+    whole = cms.ContentInfo.load(token, strict=True)
+    signed = whole["content"]
+    signed["certificates"] = [one for one in signed["certificates"] if one.chosen.dump() in path]
+    return bytes(whole.dump())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, tuple_, update
@@ -43,6 +44,13 @@ def revoke_signer(connection: Connection, serial: str, *, revoked_us: int, reaso
         .where(table.c.serial == serial, table.c.revoked_us.is_(None))
         .values(revoked_us=revoked_us, reason=reason)
     )
+
+
+def revoked_among(connection: Connection, serials: Collection[str]) -> dict[str, SignerRow]:
+    """Those of some certificates that were revoked, by their numbers."""
+    query = select(*table.c).where(table.c.serial.in_(serials), table.c.revoked_us.is_not(None))
+    rows = (SignerRow(**row._mapping) for row in connection.execute(query))
+    return {row.serial: row for row in rows}
 
 
 def newest_revocation(connection: Connection) -> int:

@@ -2,8 +2,8 @@
 
 1  the key of a certificate for certifications signed the badge, and a chain leads from it to the root
 2  the badge counts at the time in question
-3  where a status is given: the same key signed it, at a time for which its certificate counts, it is of this
-   badge, fresh, at most two days old whatever it says, and says that the badge is valid
+3  a status is there: the same key signed it, at a time for which its certificate counts, it is of this badge,
+   fresh, at most two days old whatever it says, and says that the badge is valid
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from verifield.certificates import Purpose, check_chain
-from verifield.errors import Malformed, Untrusted
+from verifield.errors import Malformed, Unknown, Untrusted
 from verifield.signed import check_signed
 from verifield.v1 import badge_pb2 as pb
 from verifield.wire import parse_message
@@ -32,10 +32,10 @@ _LATEST_US = 253_402_300_799_000_000  # the year 9999
 
 @dataclass(frozen=True, slots=True)
 class CheckedBadge:
-    """``status``: None where the file says nothing about whether the badge was taken back."""
+    """``status``: what the service last said of the badge."""
 
     badge: pb.Badge
-    status: pb.BadgeStatus | None
+    status: pb.BadgeStatus
 
 
 def check_badge(data: bytes, *, roots: Sequence[x509.Certificate], at: datetime) -> CheckedBadge:
@@ -53,8 +53,12 @@ def check_badge(data: bytes, *, roots: Sequence[x509.Certificate], at: datetime)
             f"The badge counts from {_day(badge.issued_us)} to {_day(badge.expires_us)}.",
             hint="Ask its holder for a newer one.",
         )
-    if not signed.status:
-        return CheckedBadge(badge, None)
+    if not signed.status:  # who was told that it is taken back could cut it out
+        raise Unknown(
+            "BADGE_STATUS_MISSING",
+            "The file does not say whether the badge was taken back.",
+            hint="Ask its holder for the file as CertificationService.GetBadge gives it, or ask CheckBadge.",
+        )
     status = _read_status(signed, roots=roots)
     if status.badge_id != badge.badge_id:
         raise Untrusted("BADGE_STATUS", "The status in the file is that of another badge.")

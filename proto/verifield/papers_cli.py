@@ -14,7 +14,8 @@ import typer
 from verifield.archive import check_archive
 from verifield.badge import MAX_BADGE_BYTES, check_badge
 from verifield.certificates import MAX_ROOT_BYTES, load_roots
-from verifield.documents_cli import document
+from verifield.documents.trust import Trust
+from verifield.documents_cli import RevocationsOption, StampRootOption, document
 from verifield.errors import Forged, Malformed, Untrusted, VerifieldError
 from verifield.reports_cli import examine
 from verifield.usage import UsageGroup
@@ -69,7 +70,7 @@ def badge(
             "holder": said.holder,
             "issued": _time(said.issued_us),
             "expires": _time(said.expires_us),
-            "status_checked": _time(found.status.checked_us) if found.status else None,
+            "status_checked": _time(found.status.checked_us),
         }
 
     _end(check, as_json=as_json)
@@ -100,17 +101,26 @@ def archive(
 
 def report(
     file: Annotated[Path, typer.Argument(help="An evidence report of a contract: a ZIP file.")],
+    *,
     root: RootOption,
     contract: Annotated[
         Path | None, typer.Option(help="The contract's PDF, with all its signatures, to be held against it.")
     ] = None,
+    stamp_root: StampRootOption = None,
+    revocations: RevocationsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check an evidence report offline: who signed it, each signature's evidence, and the contract's file.
 
-    Exit status: as for badges; 4 also where the report is of another file than the contract that is given.
+    Exit status: as for badges; 4 also where the report is of another file than the contract that is given,
+    5 also where a signer was revoked.
     """
-    _end(lambda: examine(file, roots=load_roots(_root(root)), contract=contract), as_json=as_json)
+
+    def check() -> dict[str, Any]:
+        trust = Trust.open(root, stamp_root=stamp_root, revocations=revocations)
+        return examine(file, trust=trust, contract=contract)
+
+    _end(check, as_json=as_json)
 
 
 def _end(check: Callable[[], dict[str, Any]], *, as_json: bool) -> None:

@@ -62,7 +62,8 @@ class PartyFacts:
 class SignatureFacts:
     """One signature. ``nonce``: what the authentication was bound to. ``file``: its evidence in this report.
 
-    ``stamp``: common name of the time-stamping authority; ``signed``: its time.
+    ``stamp``: common name of the time-stamping authority; ``signed``: its time. ``revoked``: from when on
+    what the certificate signed counts for nothing, as far as the service had revoked it.
     """
 
     record_id: str
@@ -73,6 +74,7 @@ class SignatureFacts:
     page: int
     certificate: str
     certificate_sha256: bytes
+    revoked: datetime | None
     method: str
     evidence_id: str
     evidence_sha256: bytes

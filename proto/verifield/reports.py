@@ -10,7 +10,7 @@ assertions/ID.json       what a passkey signed
                files are those on the list
 2  report      the JSON has its one form, and is of the contract and the document that the manifest names
 3  revisions   the file of each signature is the one that the signature before it left
-4  order       sent, read, authenticated, signed: in this order
+4  order       sent, read, authenticated, signed: in this order; and nobody's certificate was revoked by then
 5  bindings    what each person showed was bound to this document, this party and this act of signing
 6  records     what a device saw (all steps of a bundle) was VERIFIED, for this binding, and is in the log
 7  passkeys    the assertion is over this binding, opened by its owner
@@ -36,7 +36,7 @@ from verifield.archive import DAMAGED, MANIFEST_NAME, read_member
 from verifield.certificates import Purpose, check_chain
 from verifield.documents.verdict import Code, Kind, Outcome, Verdict
 from verifield.dsse import parse_envelope
-from verifield.errors import Forged, Malformed, VerifieldError
+from verifield.errors import Forged, Malformed, Unknown, Untrusted, VerifieldError
 from verifield.passkeys import check_assertion
 from verifield.report import Report
 from verifield.report_facts import MAX_REPORT_BYTES, ReportFacts, SignatureFacts, parse_report
@@ -98,6 +98,8 @@ def check_report(
     missing: list[str] = []
     for one in facts.signatures:
         _check_order(facts, one)  # step 4
+        if one.revoked is not None and one.revoked <= one.signed:
+            raise _revoked(one.field)
         _check_binding(facts, one)  # step 5
         missing += _check_evidence(one, files, roots=roots)  # steps 6 and 7
     if contract is not None:
@@ -106,19 +108,29 @@ def check_report(
 
 
 def check_document(name: str, verdict: Verdict, facts: ReportFacts | None) -> None:
-    """Hold the verdict on a PDF against the report; of other UNKNOWN than an unsigned file nothing is said.
-
-    ``facts``: of a contract.
+    """Hold the verdict on a PDF against the report. ``facts``: of a contract.
 
     Raises:
         Forged: it was altered or has no signature, or those in it are not those that the report tells of.
+        Untrusted: a signer was revoked.
+        Unknown: nothing can be said of it.
     """
     if verdict.outcome is Outcome.ALTERED:
         codes = ", ".join(one.code for one in verdict.findings)
         raise Forged("REPORT_PDF_ALTERED", f"The file {name} is not as it was signed ({codes}).")
     if any(one.code is Code.UNSIGNED for one in verdict.findings):
         raise Forged("REPORT_PDF_UNSIGNED", f"The file {name} has no signature.")
-    if verdict.outcome is not Outcome.VALID or facts is None:
+    revoked = next((one.field for one in verdict.findings if one.code is Code.REVOKED), None)
+    if revoked is not None:
+        raise _revoked(revoked)
+    if verdict.outcome is not Outcome.VALID:
+        codes = ", ".join(sorted({one.code for one in verdict.findings}))
+        raise Unknown(
+            "REPORT_PDF_UNKNOWN",
+            f"Whether the file {name} is good cannot be said ({codes}).",
+            hint="verifield-verify document tells more; --stamp-root names roots of other time-stamps.",
+        )
+    if facts is None:
         return
     inside = {one.field: one for one in verdict.signatures}
     for one in facts.signatures:
@@ -330,6 +342,12 @@ def _limit(name: str) -> int:
 
 def _archive(message: str) -> Malformed:
     return Malformed("REPORT_ARCHIVE", message)
+
+
+def _revoked(field: str) -> Untrusted:
+    return Untrusted(
+        "REPORT_REVOKED", f"The signature {field} counts for nothing: its certificate was revoked."
+    )
 
 
 def _contradiction(message: str) -> Forged:

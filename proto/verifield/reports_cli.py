@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-
-from verifield.documents.apart import judge_apart
-from verifield.documents.verdict import Outcome
+from verifield.documents.trust import Trust
 from verifield.errors import Malformed
 from verifield.reports import CheckedReport, check_document, check_report
 
@@ -19,7 +14,7 @@ MAX_CONTRACT_BYTES = 64 * 1024 * 1024
 """Of a contract with all its signatures."""
 
 
-def examine(file: Path, *, roots: Sequence[x509.Certificate], contract: Path | None) -> dict[str, Any]:
+def examine(file: Path, *, trust: Trust, contract: Path | None) -> dict[str, Any]:
     """Check a report, with a contract's file where it is given, and tell what was found.
 
     Raises:
@@ -28,8 +23,8 @@ def examine(file: Path, *, roots: Sequence[x509.Certificate], contract: Path | N
     """
     content = None if contract is None else _read(contract)
     with file.open("rb") as opened:
-        found = check_report(opened, roots=roots, contract=content)
-    open_points = [*found.missing, *_documents(found, content, roots)]
+        found = check_report(opened, roots=trust.roots, contract=content)
+    open_points = [*found.missing, *_documents(found, content, trust)]
     facts = found.facts
     return {
         "report_id": facts.report_id,
@@ -49,8 +44,8 @@ def examine(file: Path, *, roots: Sequence[x509.Certificate], contract: Path | N
     }
 
 
-def _documents(found: CheckedReport, contract: bytes | None, roots: Sequence[x509.Certificate]) -> list[str]:
-    """Judge the signatures in both PDF files; return what could not be judged."""
+def _documents(found: CheckedReport, contract: bytes | None, trust: Trust) -> list[str]:
+    """Judge the signatures in both PDF files; return what was not judged."""
     if importlib.util.find_spec("pyhanko") is None:
         return ["The signatures within the PDF files: install 'verifield[documents]' to check them too."]
     said = []
@@ -58,10 +53,7 @@ def _documents(found: CheckedReport, contract: bytes | None, roots: Sequence[x50
         if content is None:
             said.append("The contract itself: give its file with --contract.")
             continue
-        verdict = judge_apart(content, roots=roots, at=datetime.now(UTC))
-        check_document(name, verdict, found.facts if content is contract else None)
-        if verdict.outcome is Outcome.UNKNOWN:
-            said.append(f"The signatures within {name}: see verifield-verify document.")
+        check_document(name, trust.judge(content), found.facts if content is contract else None)
     return said
 
 

@@ -8,12 +8,15 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from verifield.certificates import DAMAGED, check_list_issuer, parse_certificate
 from verifield.errors import Forged, Malformed, Unknown, Untrusted
 
-MAX_REVOCATION_LIST_BYTES = 2 * 1024 * 1024
-"""Some 39,000 entries of 53 bytes, each with its reason."""
+MAX_REVOCATION_LIST_BYTES = 4 * 1024 * 1024
+"""Some 79,000 entries of 53 bytes, each with its reason."""
+MAX_PEM_BYTES = 2 * MAX_REVOCATION_LIST_BYTES
+"""Of the same as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,7 @@ def parse_revocation_list(
         Untrusted: signed by none of the issuers, or nothing valid leads from its issuer to a root.
         Unknown: it is partial, or of another kind that is not known here.
     """
-    if not 0 < len(der) <= MAX_REVOCATION_LIST_BYTES:
-        raise Malformed(
-            "REVOCATION_LIST", f"A revocation list must have 1 to {MAX_REVOCATION_LIST_BYTES} bytes."
-        )
+    _check_size(der)
     parsed = _parse(der)
     chain = [parse_certificate(issuer) for issuer in issuers]
     place = next((number for number, one in enumerate(chain) if one.subject == parsed.issuer), None)
@@ -80,6 +80,30 @@ def parse_revocation_list(
         raise Forged("REVOCATION_SIGNATURE", "The signature of the revocation list does not hold.")
     check_list_issuer(issuer, above=chain[place + 1 :], roots=roots, at=parsed.last_update_utc)
     return RevocationList(parsed.issuer, parsed.last_update_utc, parsed)
+
+
+def read_list(content: bytes) -> bytes:
+    """A list in DER, out of a file in DER or PEM; who signed it is not looked at.
+
+    Raises:
+        Malformed, Unknown: as :func:`parse_revocation_list`.
+    """
+    der = content
+    if content.startswith(b"-----BEGIN"):
+        try:
+            der = x509.load_pem_x509_crl(content).public_bytes(Encoding.DER)
+        except DAMAGED as error:
+            raise _damaged() from error
+    _check_size(der)
+    _parse(der)
+    return der
+
+
+def _check_size(der: bytes) -> None:
+    if not 0 < len(der) <= MAX_REVOCATION_LIST_BYTES:
+        raise Malformed(
+            "REVOCATION_LIST", f"A revocation list must have 1 to {MAX_REVOCATION_LIST_BYTES} bytes."
+        )
 
 
 def _parse(der: bytes) -> x509.CertificateRevocationList:

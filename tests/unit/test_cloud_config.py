@@ -9,6 +9,8 @@ import pytest
 
 from cloud.config import Config, format_address, load_config, parse_address
 from cloud.errors import SetupError
+from verifield.profile import BACKDATE
+from verifield.reports import SLACK
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -157,3 +159,12 @@ def test_settings_of_sign_in_and_limits_at_their_ends() -> None:
         failed_calls_per_minute=1,
     )
     assert config.oidc_roles == {"auditors": "auditor"}
+
+
+def test_no_time_stamp_is_farther_off_than_a_check_of_the_evidence_forgives(tmp_path: Path) -> None:
+    """What an operator may allow, the report's own check, and certificates that begin BACKDATE earlier."""
+    most = SLACK.total_seconds()
+    assert load_config(write(tmp_path, f"stamp_tolerance_s = {most}")).stamp_tolerance_s == most
+    assert most < BACKDATE.total_seconds()
+    with pytest.raises(SetupError, match="stamp_tolerance_s"):
+        load_config(write(tmp_path, f"stamp_tolerance_s = {most + 1}"))

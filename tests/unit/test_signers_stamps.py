@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 from asn1crypto import cms, tsp
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from rfc3161_client import TimestampRequestBuilder, VerifierBuilder, decode_timestamp_response
 
 from cloud.pdf.ports import StampUnavailable
@@ -23,7 +28,9 @@ from cloud.signers.stamps import MAX_ANSWER_BYTES, HttpAuthority, Limits, Stampe
 from cloud.signers.tsa import EmbeddedAuthority, Refusal
 from tests.support.documents import START, Notary, named, place
 from verifield.documents.identifiers import STAMP_POLICY
+from verifield.documents.judging import judge
 from verifield.documents.tokens import check_token
+from verifield.documents.verdict import Outcome
 from verifield.errors import Forged, Malformed, Untrusted
 
 MESSAGE = b"what is stamped"
@@ -96,7 +103,7 @@ def test_openssl_takes_our_time_stamps(notary: Notary, tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     assert openssl is not None
     (tmp_path / "message").write_bytes(MESSAGE)
-    (tmp_path / "root.pem").write_bytes(notary.root.public_bytes(Encoding.PEM))
+    (tmp_path / "root.pem").write_bytes(pem(notary.root))
     run(openssl, "ts", "-query", "-data", "message", "-sha256", "-cert", "-out", "query", cwd=tmp_path)
     (tmp_path / "reply").write_bytes(embedded(notary).answer((tmp_path / "query").read_bytes()))
     verify = [openssl, "ts", "-verify", "-queryfile", "query", "-in", "reply", "-CAfile", "root.pem"]
@@ -205,6 +212,8 @@ BAD: dict[str, Callable[[Notary, Notary, bytes], bytes | Spoken]] = {
         asked("sha256", 32, nonce=tsp.TimeStampReq.load(request)["nonce"].native)
     ),
     "leaves the number out": lambda ours, _, request: without_nonce(ours, request),
+    "names its signer by key": lambda ours, _, request: changed(embedded(ours).answer(request), by_key),
+    "adds what nothing signs": lambda ours, _, request: changed(embedded(ours).answer(request), with_more),
     "is somebody else": lambda _, other, request: embedded(other).answer(request),
 }
 
@@ -219,6 +228,39 @@ def test_a_bad_authority_is_passed_over(notary: Notary, other: Notary, fault: st
             authority(notary, bad).stamp(DIGEST)
         both = Stampers([authority(notary, bad), authority(notary, good)])
         assert check_token(both.stamp(DIGEST), DIGEST, roots=[notary.root])
+
+
+@pytest.mark.parametrize("known", ["the newer root", "the older root"])
+def test_a_root_that_another_one_vouches_for(
+    notary: Notary, other: Notary, known: str, tmp_path: Path
+) -> None:
+    """Tokens carry the cross-certificate, which leads to a root that may not be known: documents are good."""
+    signing = Notary.of(notary, at=notary.now)
+    older, crossed = older_root(other)
+    root = other.root if known == "the newer root" else older
+    with serving(lambda request: changed(embedded(other).answer(request), beside(crossed))) as url:
+        signing.stamper = HttpAuthority(url, roots=[root], limits=LIMITS, sources=notary.sources)
+        token = signing.stamper.stamp(DIGEST)
+        frozen = signing.frozen([place("name1", "first")])
+        document = signing.finished(signing.signed(frozen, [named("name1")]))
+    for name, content in (("message", MESSAGE), ("token", token), ("root.pem", pem(root))):
+        (tmp_path / name).write_bytes(content)
+    verify = ["openssl", "ts", "-verify", "-data", "message", "-token_in", "-in", "token"]
+    at = ["-attime", str(int(START.timestamp()) + 60)]
+    assert "Verification: OK" in run(*verify, "-CAfile", "root.pem", *at, cwd=tmp_path)
+    later = signing.now + timedelta(minutes=1)
+    verdict = judge(document, roots=[signing.root], stamp_roots=[root], at=later)
+    assert (verdict.outcome, verdict.findings) == (Outcome.VALID, ())
+
+
+def test_a_time_stamp_that_no_document_has_room_for_is_passed_over(
+    notary: Notary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = len(embedded(notary).stamp(DIGEST))
+    with serving(embedded(notary).answer) as url:
+        monkeypatch.setattr("cloud.signers.stamps.MAX_TOKEN", length // 2)
+        with pytest.raises(StampUnavailable, match="too large"):
+            authority(notary, url).stamp(DIGEST)
 
 
 def test_an_authority_that_says_nothing_is_not_waited_for(notary: Notary) -> None:
@@ -257,6 +299,10 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout + done.stderr
 
 
+def pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
+
+
 def asked(algorithm: str, length: int, **more: Any) -> bytes:
     request = tsp.TimeStampReq(
         {
@@ -279,3 +325,54 @@ def without_nonce(notary: Notary, request: bytes) -> bytes:
     )
     status = tsp.PKIStatusInfo({"status": "granted"})
     return bytes(tsp.TimeStampResp({"status": status, "time_stamp_token": token}).dump())
+
+
+def changed(answer: bytes, change: Callable[[cms.SignedData], None]) -> bytes:
+    """The answer with its token changed where nothing signs it."""
+    parsed = tsp.TimeStampResp.load(answer)
+    change(parsed["time_stamp_token"]["content"])
+    return bytes(parsed.dump())
+
+
+def by_key(signed: cms.SignedData) -> None:
+    """Name the signer as RFC 5652, 5.3 allows it too."""
+    [signer] = signed["signer_infos"]
+    [key] = [one.chosen.key_identifier for one in signed["certificates"] if not one.chosen.ca]
+    signer["version"] = "v3"
+    signer["sid"] = cms.SignerIdentifier(name="subject_key_identifier", value=key)
+
+
+def with_more(signed: cms.SignedData) -> None:
+    """An attribute that is not signed."""
+    [signer] = signed["signer_infos"]
+    signer["unsigned_attrs"] = [{"type": "signing_time", "values": [cms.Time({"utc_time": START})]}]
+
+
+def beside(certificate: x509.Certificate) -> Callable[[cms.SignedData], None]:
+    """Carry ``certificate`` along."""
+
+    def change(signed: cms.SignedData) -> None:
+        more = cms.CertificateChoices.load(certificate.public_bytes(Encoding.DER))
+        signed["certificates"] = [*signed["certificates"], more]
+
+    return change
+
+
+def older_root(notary: Notary) -> tuple[x509.Certificate, x509.Certificate]:
+    """A root, and its certificate for the key of the root of ``notary``."""
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Older root")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = notary.root.extensions.get_extension_for_class(x509.KeyUsage)
+
+    def issued(subject: x509.Name, public_key: CertificatePublicKeyTypes) -> x509.Certificate:
+        return (
+            x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
+            .not_valid_before(START - timedelta(days=1))
+            .not_valid_after(START + timedelta(days=365))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(usage.value, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .sign(key, SHA256())
+        )
+
+    return issued(issuer, key.public_key()), issued(notary.root.subject, notary.root.public_key())

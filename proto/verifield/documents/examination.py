@@ -77,13 +77,15 @@ class Bench:
 class Examined:
     """``ours``: the certificate is of this deployment, whether or not the signature is good.
 
-    ``stamped``: the time of a time-stamp that is good. ``listed``: a list of its issuer was at hand.
+    ``stamped``: the time of a time-stamp that is good. ``lists``: those at hand of who issued a certificate
+    that it rests on; ``listed``: its own issuer's is among them.
     """
 
     signature: Signature
     codes: tuple[Code, ...]
     ours: bool
     stamped: datetime | None = None
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
     listed: bool = False
     certifies: bool = False
 
@@ -150,9 +152,8 @@ async def _examine_signature(
         found.note(Code.STAMP_UNTRUSTED, where=stamp.intact and stamp.valid and not trusted)
     found.note(Code.TIME_AHEAD, where=moment > bench.at + CLOCK_TOLERANCE)
     found.note(Code.TIME_DIFFERS, where=stamped is not None and not _is_near(claimed, stamped))
-    listed, revoked = _look_up(
-        [status.validation_path, stamp.validation_path if stamp else None], bench, moment
-    )
+    paths = [status.validation_path, stamp.validation_path if stamp else None]
+    lists, listed, revoked = _look_up(paths, bench, moment)
     found.note(Code.REVOKED, where=revoked)
     found.note(Code.SIGNATURE_CHANGED, where=not status.bottom_line and not found.codes)
     source = TimeSource.TIME_STAMP if stamped else TimeSource.CLAIMED
@@ -160,6 +161,7 @@ async def _examine_signature(
         _describe(one, certificate, moment if stamped else claimed, source, codes=found.codes),
         tuple(found.codes),
         ours=certificate is not None,
+        lists=lists,
         listed=listed,
         certifies=one.docmdp_level is MDPPerm.FILL_FORMS,
     )
@@ -185,17 +187,18 @@ async def _examine_stamp(
     found.note(Code.CHANGED, where=not status.intact)
     found.note(Code.SIGNATURE_CHANGED, where=not status.valid or not _has_form(one, gap, bench))
     found.note(Code.CONTENT_CHANGED, where=not allowed or not _is_whole(one))
-    found.note(Code.SIGNATURE_FOREIGN, where=certificate is None)
     trusted = status.trusted and is_for_stamps(status.signing_cert)
-    found.note(Code.STAMP_UNTRUSTED, where=certificate is not None and status.valid and not trusted)
+    # An authority that is not known changes nothing in the document, and may be one whose root was not given.
+    found.note(Code.STAMP_UNTRUSTED, where=status.valid and not trusted)
     found.note(Code.TIME_AHEAD, where=stamped > bench.at + CLOCK_TOLERANCE)
-    listed, revoked = _look_up([status.validation_path], bench, stamped)
+    lists, listed, revoked = _look_up([status.validation_path], bench, stamped)
     found.note(Code.REVOKED, where=revoked)
     return Examined(
         _describe(one, certificate, stamped, TimeSource.TIME_STAMP, codes=found.codes),
         tuple(found.codes),
         ours=certificate is not None,
         stamped=stamped if not found.codes else None,
+        lists=lists,
         listed=listed,
     )
 
@@ -239,8 +242,12 @@ def _is_for_documents(certificate: x509.Certificate) -> bool:
     return x509.ObjectIdentifier(DOCUMENT_SIGNING) in usage
 
 
-def _look_up(paths: Iterable[ValidationPath | None], bench: Bench, moment: datetime) -> tuple[bool, bool]:
-    """Whether the leaf's issuer has a list at hand, and whether anybody of a path is revoked by a list."""
+def _look_up(
+    paths: Iterable[ValidationPath | None], bench: Bench, moment: datetime
+) -> tuple[tuple[x509.CertificateRevocationList, ...], bool, bool]:
+    """The lists at hand of who issued a certificate of a path; whether the leaf's issuer has one; and whether
+    anybody of a path is revoked by one."""
+    found: list[x509.CertificateRevocationList] = []
     listed = revoked = False
     for path in paths:
         if path is None:
@@ -248,10 +255,11 @@ def _look_up(paths: Iterable[ValidationPath | None], bench: Bench, moment: datet
         certificates = [x509.load_der_x509_certificate(one.dump()) for one in path.iter_certs(True)]
         for issuer, certificate in pairwise(certificates):  # from the root down
             for one in _lists_of(issuer, bench.lists):
+                found.append(one)
                 listed = listed or certificate is certificates[-1]
                 since = _revoked_since(one, certificate)
                 revoked = revoked or (since is not None and since <= moment)
-    return listed, revoked
+    return tuple(found), listed, revoked
 
 
 def _lists_of(

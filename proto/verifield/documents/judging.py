@@ -48,9 +48,9 @@ from verifield.documents.raw import RawSignature, raw_signatures, signer_of, unh
 from verifield.documents.revisions import Reader
 from verifield.documents.tokens import run_apart
 from verifield.documents.verdict import Code, Finding, Kind, Outcome, Verdict, decide
+from verifield.revocation import MAX_REVOCATION_LIST_BYTES
 
 MAX_LISTS = 64
-MAX_LIST_BYTES = 4 * 1024 * 1024
 
 FROZEN_REVISION = 0
 """That of the document as it was frozen; the next one certifies it."""
@@ -87,7 +87,7 @@ def judge(
     """The verdict on a file, for somebody who trusts ``roots`` and asks at the time ``at`` (aware).
 
     ``stamp_roots``: of time-stamping authorities of others. ``revocations``: lists (DER) beside those in the
-    file. Never raises for what is in the file.
+    file; one that says nothing of this file is noted. Never raises for what it is given.
     """
     if len(content) > MAX_DOCUMENT_BYTES:
         return Verdict.unknown(Code.TOO_LARGE)
@@ -127,7 +127,9 @@ def _judge_read(
         if ours or was_signed(content, bench.roots):
             return _without(Code.SIGNATURE_REMOVED)
         return Verdict.unknown(Code.NOT_OURS if raw else Code.UNSIGNED)
-    bench = replace(bench, lists=_lists(file.reader, revocations))
+    given = [_parse_list(one) for one in revocations]
+    inside = [_parse_list(one) for one in _lists_inside(file.reader)]
+    bench = replace(bench, lists=[one for one in (*given, *inside) if one is not None])
     examined = run_apart(_examine_all(file, bench))  # steps 3 and 4
     signatures = tuple(one.signature for one in examined)
     if not ours and not any(one.ours for one in examined):
@@ -138,7 +140,7 @@ def _judge_read(
         findings.append(Finding(Code.CONTENT_ADDED))
     told = tuple(dict.fromkeys(findings))
     return Verdict(
-        decide(told), signatures, told, tuple(_notes(file, examined)), complete=not file.open_fields
+        decide(told), signatures, told, tuple(_notes(file, examined, given)), complete=not file.open_fields
     )
 
 
@@ -235,23 +237,26 @@ def _tail_is_evidence(file: _Read) -> bool:
     return isinstance(found, DiffResult) and found.modification_level <= _LTA
 
 
-def _notes(file: _Read, examined: Sequence[Examined]) -> Iterator[Finding]:
+def _notes(
+    file: _Read, examined: Sequence[Examined], given: Sequence[x509.CertificateRevocationList | None]
+) -> Iterator[Finding]:
     for name in file.open_fields:
         yield Finding(Code.INCOMPLETE, name)
     if examined[-1].signature.kind is not Kind.TIME_STAMP:
         yield Finding(Code.NOT_CLOSED)
     if not all(one.listed for one in examined):
         yield Finding(Code.REVOCATIONS_UNKNOWN)
+    believed = [known for one in examined for known in one.lists]
+    if any(one not in believed for one in given):
+        yield Finding(Code.LIST_FOREIGN)
 
 
-def _lists(reader: PdfFileReader, given: Iterable[bytes]) -> list[x509.CertificateRevocationList]:
-    found = []
-    for content in (*given, *_lists_inside(reader)):
-        try:
-            found.append(x509.load_der_x509_crl(content))
-        except DAMAGED:
-            continue
-    return found
+def _parse_list(content: bytes) -> x509.CertificateRevocationList | None:
+    """None where it is none."""
+    try:
+        return x509.load_der_x509_crl(content)
+    except DAMAGED:
+        return None
 
 
 def _lists_inside(reader: PdfFileReader) -> Iterator[bytes]:
@@ -259,7 +264,7 @@ def _lists_inside(reader: PdfFileReader) -> Iterator[bytes]:
         return
     for one in DocumentSecurityStore.read_dss(reader).crls[:MAX_LISTS]:
         content = one.get_object().data
-        if len(content) <= MAX_LIST_BYTES:
+        if len(content) <= MAX_REVOCATION_LIST_BYTES:
             yield content
 
 

@@ -30,10 +30,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token whose signature, imprint and chain hold. ``time``: UTC. ``nonce``: None where it has none."""
+    """A token whose signature, imprint and chain hold. ``time``: UTC. ``nonce``: None where it has none.
+
+    ``path``: the certificates (DER) from the root to its signer, both included.
+    """
 
     time: datetime
     nonce: int | None
+    path: tuple[bytes, ...]
 
 
 def check_token(content: bytes, digest: bytes, *, roots: Sequence[x509.Certificate]) -> Token:
@@ -61,9 +65,10 @@ def check_token(content: bytes, digest: bytes, *, roots: Sequence[x509.Certifica
         raise _no_token() from error
     if not status.intact or not status.valid:
         raise Forged("STAMP_FORGED", "The time-stamp is over something else, or was changed.")
-    if not status.trusted or not is_for_stamps(status.signing_cert):
+    path = status.validation_path
+    if not status.trusted or path is None or not is_for_stamps(status.signing_cert):
         raise Untrusted("STAMP_UNTRUSTED", "The time-stamp is not of an authority that is trusted.")
-    return Token(moment, nonce)
+    return Token(moment, nonce, tuple(one.dump() for one in path.iter_certs(include_root=True)))
 
 
 def is_for_stamps(certificate: asn1_x509.Certificate) -> bool:

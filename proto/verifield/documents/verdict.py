@@ -66,6 +66,7 @@ class Code(StrEnum):
     INCOMPLETE = "INCOMPLETE"  # fields are not signed yet, or this is an earlier state
     NOT_CLOSED = "NOT_CLOSED"  # no time-stamp over the whole document yet
     REVOCATIONS_UNKNOWN = "REVOCATIONS_UNKNOWN"  # no list of revoked signers was at hand
+    LIST_FOREIGN = "LIST_FOREIGN"  # one that was given says nothing of who signed here
 
 
 ALTERED_CODES = frozenset(

@@ -166,6 +166,11 @@ _FINDINGS: Mapping[Code, _Words] = MappingProxyType(
             "并非所有签名都有可用的证书吊销列表。",
             "No había lista de certificados revocados para todas las firmas.",
         ),
+        Code.LIST_FOREIGN: _Words(
+            "A list of revoked certificates that was given is none of who issued those of these signatures.",
+            "所提供的证书吊销列表并非由本文件签名证书的签发机构出具。",
+            "Una lista de certificados revocados que se dio no es de quien emitió los de estas firmas.",
+        ),
     }
 )
 _KINDS: Mapping[Kind, _Words] = MappingProxyType(
