@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from cloud.access.call import CALL, caller_of_call
+from cloud.access.call import CALL, Kind, caller_of_call
 from cloud.accounts.base import Context, Desks, path_of
 from cloud.accounts.creation import Wanted, create, parse_personal
 from cloud.accounts.desk import taken
@@ -26,10 +26,19 @@ from cloud.privacy.masks import mask_phone
 from cloud.privacy.sealing import Place
 from cloud.store import accounts as rows
 from cloud.store.accounts import AccountRow, RebindRow
+from cloud.store.staff import is_same_person
 from verifield.v1 import account_service_pb2 as pb
 
 PROPOSED_FOR = timedelta(days=1)
 """How long a proposed telephone number waits for the second person."""
+
+
+def _person() -> str:
+    """KIND/NAME of the caller, who is a person: a token of the service may be anybody's."""
+    caller = caller_of_call()
+    if caller.kind is not Kind.USER:
+        raise ServiceError(Reason.SECOND_PERSON_NEEDED, "Two people bind a number, each as themselves.")
+    return caller.path
 
 
 class Staff:
@@ -110,7 +119,7 @@ class Staff:
         )
 
     async def RebindPhone(self, request: pb.RebindPhoneRequest, context: Context) -> pb.RebindPhoneResponse:
-        phone, caller = parse_phone(request.phone), caller_of_call().path
+        phone, caller = parse_phone(request.phone), _person()
         finding = await self._ask_carrier(request.account_id, phone)
         facts = {"new": mask_phone(phone.removeprefix("+86")), "match": finding.match.name}
         evidence_id = (request.request_id or CALL.get().request_id)[:36]  # under which the audit chain has it
@@ -191,7 +200,7 @@ class Staff:
         former = rows.get_rebind(connection, account_id)
         if former is not None and self._desks.now_us - former.proposed_us < _us(PROPOSED_FOR):
             known = vault.open_at(connection, account_id, place, former.phone)
-            if known == phone and former.proposed_by != caller:
+            if known == phone and not is_same_person(connection, former.proposed_by, caller):
                 return former.proposed_by
             if known == phone:
                 raise ServiceError(Reason.SECOND_PERSON_NEEDED, "You proposed this number yourself.")

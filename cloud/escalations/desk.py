@@ -25,6 +25,7 @@ from cloud.store import escalations as rows
 from cloud.store.escalations import TicketEventRow, TicketRow
 from cloud.store.schema import ticket_events, tickets
 from cloud.store.sealed import SealedTable
+from cloud.store.staff import is_same_person
 from verifield.v1 import escalation_service_pb2 as pb
 
 SEALED = (
@@ -33,7 +34,6 @@ SEALED = (
 )
 """For forgetting a person."""
 
-_USER = f"{Kind.USER.value}/"
 
 MAX_EVENTS = 500
 """Of a ticket, in one answer: takings over, in practice a handful."""
@@ -199,7 +199,7 @@ class Escalations:
     def _second(self, connection: Connection, row: TicketRow, caller: Caller) -> str:
         """The second of the two people: another login of the first one is none."""
         person = _person(caller)
-        if person == row.opened_by or _is_same_person(connection, row.opened_by, person):
+        if is_same_person(connection, row.opened_by, person):
             raise ServiceError(Reason.TICKET_OWN, "Who opened a ticket does not decide it.")
         return person
 
@@ -219,11 +219,6 @@ class Escalations:
             sealed = self.persons.seal_text(key, _note_place(row.ticket_id, number), note)
         event = TicketEventRow(row.ticket_id, number, row.account_id, int(kind), self._now_us, actor, sealed)
         rows.add_event(connection, event)
-
-
-def _is_same_person(connection: Connection, one: str, other: str) -> bool:
-    users = [path.removeprefix(_USER) for path in (one, other) if path.startswith(_USER)]
-    return len(users) == 2 and rows.are_one_person(connection, *users)
 
 
 def not_found() -> ServiceError:

@@ -47,10 +47,10 @@ class Organisations:
         Raises:
             ServiceError: ORGANISATION_NOT_FOUND, also for everybody else.
         """
-        row = rows.get_organisation(connection, organisation_id)
+        row = rows.get_organisation(connection, organisation_id, lock=lock)  # it may change hands meanwhile
         if row is None or row.account_id != account_id:
             raise not_found()
-        return self.find(connection, organisation_id, lock=True) if lock else row
+        return row
 
     def require_verified(
         self, connection: Connection, organisation_id: str, *, lock: bool = False
@@ -80,9 +80,11 @@ class Organisations:
         row = rows.get_organisation(connection, organisation_id)
         return row is not None and row.state == State.VERIFIED
 
-    def is_admin(self, connection: Connection, organisation_id: str, account_id: str) -> bool:
-        """Whether an account administers an organisation, in whatever state that is."""
-        row = rows.get_organisation(connection, organisation_id)
+    def is_admin(
+        self, connection: Connection, organisation_id: str, account_id: str, *, lock: bool = False
+    ) -> bool:
+        """Whether an account administers an organisation, in whatever state that is; ``lock``: as above."""
+        row = rows.get_organisation(connection, organisation_id, lock=lock)
         return row is not None and row.account_id == account_id
 
     def administered_by(self, connection: Connection, account_id: str) -> list[str]:

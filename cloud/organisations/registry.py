@@ -164,7 +164,7 @@ class Registry:
         """
         self.organisations.require_admin(connection, organisation_id, caller)
         self.accounts.require_active(connection, caller, lock=True)
-        row = self.organisations.find(connection, organisation_id, lock=True)
+        row = self.organisations.require_admin(connection, organisation_id, caller, lock=True)
         state = state_of(row)
         MACHINE.after(state, Event.SUBMIT)
         self.verifications.require_verified(connection, caller)  # rule 1

@@ -154,9 +154,9 @@ _MANAGED: Remedies = {
     ),
     Reason.REVIEWER_SELF: Remedy(
         _S.PERMISSION_DENIED,
-        "Nobody manages an own profile or an own case: ask somebody else.",
-        "任何人不得管理自己的档案或自己的案件：请他人办理。",
-        "Nadie gestiona su propio perfil ni su propio expediente: pídalo a otra persona.",
+        "Nobody manages an own profile or case, or settles a dispute about an own decision: ask somebody else.",
+        "任何人不得管理自己的档案或案件，也不得裁定涉及本人决定的争议：请他人办理。",
+        "Nadie gestiona su propio perfil o expediente, ni zanja una disputa sobre su decisión: pídalo a otra persona.",
     ),
     Reason.DISCIPLINE_CASE_NOT_FOUND: Remedy(
         _S.NOT_FOUND,

@@ -28,6 +28,7 @@ from cloud.store import reviewers as staff
 from cloud.store import reviews as rows
 from cloud.store.reviewers import ReviewerRow
 from cloud.store.reviews import EventRow, TaskRow
+from cloud.store.staff import same_persons
 from verifield.v1 import review_service_pb2 as pb
 from verifield.v1 import rulebook_pb2
 
@@ -222,8 +223,8 @@ class Core:
         return choose(wanted, self.candidates(connection, locked, full_at=full_at))
 
     def barred(self, connection: Connection, row: TaskRow) -> frozenset[str]:
-        """Who never has this task."""
-        return rows.bars_of(connection, row.task_id)
+        """Who never has this task; nor have they by another name of theirs."""
+        return same_persons(connection, rows.bars_of(connection, row.task_id))
 
     def candidates(
         self, connection: Connection, reviewers: Collection[ReviewerRow], *, full_at: int

@@ -90,7 +90,7 @@ class ManagementMethods(ReviewServiceServicer):
                 request.task_id,
                 reopen=reopen,
                 reason=request.reason,
-                actor=caller.path,
+                caller=caller,
             )
             [shown] = views.to_seconds(connection, [row])
             return pb.SettleSecondReviewResponse(second_review=shown, reopened_task_id=new_id)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from cloud.access.call import Caller
 from cloud.errors import Reason, ServiceError
 from cloud.reviews.core import SERVICE, URGENT_US, Core
 from cloud.reviews.sample import is_sampled
 from cloud.store import reviews as rows
 from cloud.store.reviews import SecondRow, TaskRow
+from cloud.store.staff import same_persons
 from verifield.v1 import review_service_pb2 as pb
 
 
@@ -50,13 +52,13 @@ def conclude(core: Core, connection: Connection, second: TaskRow) -> None:
 
 
 def settle(
-    core: Core, connection: Connection, task_id: str, *, reopen: bool, reason: str, actor: str
+    core: Core, connection: Connection, task_id: str, *, reopen: bool, reason: str, caller: Caller
 ) -> tuple[SecondRow, str]:
     """End a disagreement; return the second review and the id of the new task, empty where there is none.
 
     Raises:
-        ServiceError: SECOND_REVIEW_NOT_FOUND, SECOND_REVIEW_STATE, REVIEW_TASK_EXISTS, or what the room's
-            handler says against a new review.
+        ServiceError: SECOND_REVIEW_NOT_FOUND, SECOND_REVIEW_STATE, REVIEWER_SELF, REVIEW_TASK_EXISTS, or what
+            the room's handler says against a new review.
     """
     if rows.get_second(connection, task_id) is None:
         raise ServiceError(Reason.SECOND_REVIEW_NOT_FOUND, "There is no such second review.")
@@ -64,18 +66,21 @@ def settle(
     found = rows.get_second(connection, task_id, lock=True)
     if found is None or found.state != pb.SECOND_REVIEW_STATE_DISAGREED:
         raise ServiceError(Reason.SECOND_REVIEW_STATE, "This second review has nothing to settle.")
+    first = rows.get_task(connection, found.first_task_id)
+    decided = {one.reviewer_id for one in (first, second) if one and one.reviewer_id}
+    if caller.name in same_persons(connection, decided):
+        raise ServiceError(Reason.REVIEWER_SELF, "Nobody settles a dispute about an own decision.")
     state = pb.SECOND_REVIEW_STATE_REOPENED if reopen else pb.SECOND_REVIEW_STATE_UPHELD
     event = pb.REVIEW_EVENT_KIND_REOPENED if reopen else pb.REVIEW_EVENT_KIND_UPHELD
     rows.change_second(connection, task_id, state=state, ended_us=core.now_us)
-    core.tell(connection, second, event, actor, note=reason)
-    new_id = _reopen(core, connection, found.first_task_id, second) if reopen else ""
+    core.tell(connection, second, event, caller.path, note=reason)
+    new_id = _reopen(core, connection, second, barred=decided) if reopen else ""
     return SecondRow(found.task_id, found.first_task_id, state, found.opened_us, core.now_us), new_id
 
 
-def _reopen(core: Core, connection: Connection, first_task_id: str, second: TaskRow) -> str:
+def _reopen(core: Core, connection: Connection, second: TaskRow, *, barred: set[str]) -> str:
     if rows.live_task(connection, second.subject) is not None:
         raise ServiceError(Reason.REVIEW_TASK_EXISTS, "This is being reviewed already.")
-    first = rows.get_task(connection, first_task_id)
     row = core.new_row(
         connection,
         kind=second.kind,
@@ -83,8 +88,7 @@ def _reopen(core: Core, connection: Connection, first_task_id: str, second: Task
         account_id=second.account_id,
         queue_us=URGENT_US,
     )
-    decided = {one.reviewer_id for one in (first, second) if one and one.reviewer_id}
-    _add_like(core, connection, row, second, barred=decided)
+    _add_like(core, connection, row, second, barred=barred)
     core.handler(row.kind).reopened(connection, core.to_task(connection, row))
     return row.task_id
 

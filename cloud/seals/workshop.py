@@ -252,7 +252,7 @@ class Workshop:
             ServiceError: SEAL_NOT_FOUND, also for everybody else.
         """
         row = self.find(connection, seal_id)
-        if not self.registry.organisations.is_admin(connection, row.organisation_id, caller):
+        if not self.registry.organisations.is_admin(connection, row.organisation_id, caller, lock=lock):
             raise not_found()
         return self.find(connection, seal_id, lock=True) if lock else row
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select, text, union_all, update
 
 from cloud.store.lists import Begin
-from cloud.store.schema import staff_identities, ticket_events, tickets
+from cloud.store.schema import ticket_events, tickets
 from cloud.store.values import to_values
 
 
@@ -72,17 +72,6 @@ def change_ticket(connection: Connection, row: TicketRow) -> None:
     for name in ("ticket_id", "kind", "account_id", "payload", "opened_by", "opened_us"):
         del values[name]
     connection.execute(update(tickets).where(tickets.c.ticket_id == row.ticket_id).values(**values))
-
-
-def are_one_person(connection: Connection, user_id: str, other_id: str) -> bool:
-    """Whether two users were declared to be the same person (``staff_identities``)."""
-    one, other = staff_identities.alias(), staff_identities.alias()
-    query = (
-        select(one.c.user_id)
-        .join(other, other.c.id_mark == one.c.id_mark)
-        .where(one.c.user_id == user_id, other.c.user_id == other_id)
-    )
-    return connection.execute(query).first() is not None
 
 
 def add_event(connection: Connection, row: TicketEventRow) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from cloud.access.roles import Role
 from cloud.accounts.states import State
+from cloud.errors import ClientError
 from cloud.store.schema import accounts, audit_events
 from tests.integration.test_accounts_registration import centre, count, refused, register
 from tests.integration.test_accounts_sign_in import CHEAP, allow_lookups, login, profile, reason
@@ -228,6 +229,9 @@ def test_the_centre_binds_another_number_by_two_people_and_activation_passes(
     with pytest.raises(grpc.RpcError) as caught:  # nobody is two people
         first.RebindPhone(request)
     assert refusal(caught.value)[1].reason == "SECOND_PERSON_NEEDED"
+    with pytest.raises(ClientError) as told:  # a token of the service may be anybody's
+        cloud.operator.call(cloud.operator.accounts.RebindPhone, request)
+    assert told.value.code == "SECOND_PERSON_NEEDED"
     assert reason(cloud, new_phone) == "LOGIN_USER_NOT_FOUND"
     assert second.RebindPhone(request).done
     late = pb.VerifyActivationPhoneRequest(activation_token=spoiled, phone=new_phone)

@@ -28,10 +28,11 @@ from cloud.reviews.desk import Reviews
 from cloud.reviews.marks import Marker
 from cloud.reviews.port import Applicant, ReviewKind
 from cloud.serving import Base
+from tests.support.authorities import somebody
 from tests.support.cloud import RunningCloud, refusal, running_cloud
 from tests.support.people import Person, add_person, channel_of, reason_of
 from tests.support.reviews import CHECKS, Papers, papers, submit
-from verifield.v1 import audit_service_pb2, rulebook_service_pb2
+from verifield.v1 import audit_service_pb2, identity_service_pb2, rulebook_service_pb2
 from verifield.v1 import review_service_pb2 as pb
 from verifield.v1.audit_service_pb2_grpc import AuditServiceStub
 from verifield.v1.review_service_pb2_grpc import ReviewServiceStub
@@ -272,6 +273,14 @@ def test_a_disagreement_goes_to_who_manages(room: Room) -> None:
     assert pending.first_task_id == task_id
     taken = pb.TakeTaskRequest(task_id=pending.task_id)
     assert room.refused(room.wang, "TakeTask", taken)[1] == "REVIEW_CONFLICT"
+    chief = add_person(room.cloud, "wang-as-chief", Role.REVIEWER, Role.ORGANISATION_ADMIN)
+    room.set_profile(chief, skills=[pb.REVIEW_KIND_CERTIFICATION], away=True)
+    for name in (room.wang, chief):  # another name makes no other person
+        said = identity_service_pb2.DeclareStaffIdentityRequest(
+            user_id=name.user.user_id, id_number=somebody(7).id_number
+        )
+        room.cloud.operator.call(room.cloud.operator.identity.DeclareStaffIdentity, said)
+    assert room.refused(chief, "TakeTask", taken)[1] == "REVIEW_CONFLICT"
     assert room.call(room.li, "TakeTask", taken).task.second
     room.check_all(room.li, pending.task_id)
     room.call(
@@ -285,13 +294,11 @@ def test_a_disagreement_goes_to_who_manages(room: Room) -> None:
     [disputed] = room.call(room.manager, "ListSecondReviews", wanted).second_reviews
     assert (disputed.first_outcome, disputed.second_outcome) == (1, 2)
     assert room.refused(room.li, "ListSecondReviews", wanted)[1] == "PERMISSION_MISSING"
-    settled = room.call(
-        room.manager,
-        "SettleSecondReview",
-        pb.SettleSecondReviewRequest(
-            task_id=pending.task_id, settlement=pb.SECOND_REVIEW_STATE_REOPENED, reason="Seen by both."
-        ),
+    settling = pb.SettleSecondReviewRequest(
+        task_id=pending.task_id, settlement=pb.SECOND_REVIEW_STATE_REOPENED, reason="Seen by both."
     )
+    assert room.refused(chief, "SettleSecondReview", settling)[1] == "REVIEWER_SELF"
+    settled = room.call(room.manager, "SettleSecondReview", settling)
     assert settled.second_review.state == pb.SECOND_REVIEW_STATE_REOPENED
     assert room.get(room.manager, settled.reopened_task_id).task.subject == disputed.subject
     assert room.handler.heard[-1][0] == "REOPENED"
