@@ -117,17 +117,22 @@ class EarlierRecord:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCandidate:
-    """``candidate_id``: pseudonym of an enrolled person. ``score``: cosine, -1..1."""
+    """``candidate_id``: pseudonym of an enrolled person. ``score``: cosine, -1..1.
+
+    ``watched``: whether that person is on the watch-list.
+    """
 
     candidate_id: str
     score: float
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryResult:
     """``candidates``: best first. Nobody is an answer; no answer at all is None instead of this.
 
-    ``second_check``: scores alone cannot tell who it is (siblings, twins): a person has to look.
+    ``second_check``: the answer alone does not let the session go on (siblings, twins, the watch-list): a
+    person has to look.
     """
 
     gallery_version: int
@@ -135,6 +140,11 @@ class GalleryResult:
     candidates: tuple[GalleryCandidate, ...]
     decision: GalleryDecision
     second_check: bool = False
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody of the watch-list is among them."""
+        return any(one.watched for one in self.candidates)
 
 
 @dataclass(frozen=True, slots=True)

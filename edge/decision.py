@@ -28,6 +28,11 @@ DOCUMENT_NOT_FROM_CHIP = "DOCUMENT_NOT_FROM_CHIP"
 GALLERY_SECOND_CHECK = "GALLERY_SECOND_CHECK"
 """Others in the gallery are as like, or nearly: the clerk is asked, as two people decide by hand."""
 
+GALLERY_REFERRED = "GALLERY_REFERRED"
+"""Somebody so like is on the watch-list: two people decide by hand. It stands beside every other reason, so
+that these two know; code and text keep it from the person, who may see the screen.
+"""
+
 NOT_VALID = {Validity.EXPIRED: DOCUMENT_EXPIRED, Validity.NOT_YET: DOCUMENT_NOT_YET_VALID}
 
 
@@ -39,6 +44,8 @@ def decide(evidence: Evidence, planned: frozenset[Step] = frozenset()) -> Decisi
     """
     decision = _judge(evidence, planned)
     notes = []
+    if evidence.gallery is not None and evidence.gallery.watched and decision.outcome is not Outcome.SPOOF:
+        notes.append(GALLERY_REFERRED)
     if evidence.document is not None and evidence.validity is Validity.UNCERTAIN:
         notes.append(VALIDITY_UNCERTAIN)
     if evidence.capture is not None and evidence.capture.interruptions > 0:
@@ -80,7 +87,8 @@ def _judge_matched(evidence: Evidence, read_method: ReadMethod, planned: frozens
     if read_method is not ReadMethod.CHIP:
         return Decision(Outcome.INCONCLUSIVE, (DOCUMENT_NOT_FROM_CHIP,))
     if evidence.gallery is not None and evidence.gallery.second_check:
-        return Decision(Outcome.INCONCLUSIVE, (GALLERY_SECOND_CHECK,))
+        alike = () if evidence.gallery.watched else (GALLERY_SECOND_CHECK,)  # ``decide`` refers it
+        return Decision(Outcome.INCONCLUSIVE, alike)
     unanswered = tuple(
         f"NO_ANSWER_{step}" for step in Step if step in planned and not _answered(step, evidence)
     )

@@ -316,11 +316,13 @@ class _Run:
         return LivenessJudged(liveness)
 
     def _compare(self) -> Event:
-        if self._probe is None or self._reference is None:
+        if self._probe is None:
             return FacesCompared(None)
         session = self.session.evidence.session
         if session and session.operator and self._parts.guard.is_applicant(session.operator, self._probe):
             return Abort(OPERATOR_IS_APPLICANT)
+        if self._reference is None:  # the document has no photo
+            return FacesCompared(None)
         threshold = self._parts.eyes.policy.match.live_chip_photo
         return FacesCompared(
             match_faces(self._probe, self._reference, threshold=threshold, domain=LIVE_CHIP_PHOTO)

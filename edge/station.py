@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 from edge.answers import Accommodation, NotSignedIn, SessionAnswers, SignedIn, Step
-from edge.attempts import count_failed
-from edge.attest.clock import bounded_now, judge_validity
+from edge.attempts import FAILED, count_failed
+from edge.attest.clock import ZONE_WIDTH, TimeBounds, bounded_now, judge_validity
 from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
@@ -116,7 +116,7 @@ def open_pipeline(
         station = Station(recorder, state, camera, reader)
         gallery = None
         if Step.GALLERY in plan.steps and gallery_path(config.data_dir).exists():
-            gallery = opened.enter_context(_open_gallery(config, recorder))
+            gallery = opened.enter_context(_open_gallery(config, recorder, state))
         forget_earlier(recorder, state, retention=_retention(config, policy))
         yield Pipeline(
             reader=reader,
@@ -182,7 +182,8 @@ class Station:
     def failed_lately(self, document: IdDocument) -> int:
         """Count the failed attempts with this document on this device within the last quarter of an hour."""
         pseudonym = self._state.pseudonym(document.type, document.number)
-        return count_failed(self._state.earlier(pseudonym), now=self._recorder.clock.wall())
+        failed = self._state.earlier_with(pseudonym, FAILED)
+        return count_failed(failed, now=self._recorder.clock.wall())
 
     def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
         """Sign and store, as the device stood when the session began."""
@@ -236,6 +237,11 @@ class CameraFaceCheck:
         return "" if stop is None else stop.value
 
 
+def certain_day(bounds: TimeBounds) -> date:
+    """A day that has certainly begun, in every time zone: whose last day lies before it has expired."""
+    return (bounds.not_before - ZONE_WIDTH).date()
+
+
 def sign_in_stopped() -> InputError:
     """Somebody pressed stop before the face was judged."""
     return InputError(
@@ -268,15 +274,16 @@ def _purpose(task: WaitingTask | None, nonce: bytes) -> Purpose | None:
 
 
 @contextmanager
-def _open_gallery(config: EdgeConfig, recorder: Recorder) -> Iterator[GallerySearch]:
+def _open_gallery(config: EdgeConfig, recorder: Recorder, state: StateStore) -> Iterator[GallerySearch]:
     from edge.gallery.asking import SessionGallery  # noqa: PLC0415 - loads the compiler
     from edge.gallery.decide import known_points  # noqa: PLC0415
     from edge.gallery.store import Gallery  # noqa: PLC0415
     from edge.match.calibration import measured_points  # noqa: PLC0415
     from edge.policy import LIVE_LIVE  # noqa: PLC0415
 
-    path, key_store = gallery_path(config.data_dir), recorder.identity.key_store
-    key, today = gallery_key(config.data_dir, key_store), recorder.clock.wall().date()
+    path = gallery_path(config.data_dir)
+    key = gallery_key(config.data_dir, recorder.identity.key_store)
+    today = certain_day(bounded_now(recorder.clock, contact=state.contact()))
     with Gallery.open(path, key, today=today, threads=config.threads) as gallery:
         measured = measured_points(LIVE_LIVE, gallery.model.sha256)
         points = known_points(recorder.policy.match.live_live, measured)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,12 +28,20 @@ from edge.commands.common import (
 )
 from edge.config import EdgeConfig, load_config
 from edge.errors import CloudError, ExitCode, InputError, SetupError
+from edge.outbox.records import OutboxStats
+from verifield.tokens import JOIN_PREFIX, is_token
 
 MAX_TOKEN_BYTES = 512  # join tokens have about 50
 MAX_ROOT_BYTES = 256 * 1024  # a root certificate has 2 KB; a device named by mistake has no end
 
 POLL_S = 5.0
 """While a person is waited for: soon enough for somebody on the phone, nothing for the cloud."""
+
+_PASSING = {
+    "CLOUD_AWAY": "the cloud does not answer",
+    "SESSION_RUNNING": "a session is under way",
+}
+"""What ends no wait."""
 
 _GROUP = 4
 _GROUPS_IN_LINE = 4
@@ -71,19 +80,21 @@ def enroll(
     folder = identity_folder(settings)
     application = _read_application(cloud, root, token_file)
     replacing = replace or is_under_way(folder)
-    if replacing:
-        _check_delivered(settings)
-    with open_enrolment(
-        folder,
-        key_store=open_key_store(settings, folder),
-        application=application,
-        replace=replacing,
-    ) as enrolment:
-        progress = enrolment.advance()
+    with ExitStack() as opened:
+        with _all_delivered(settings) if replacing else nullcontext():
+            enrolment = opened.enter_context(
+                open_enrolment(
+                    folder,
+                    key_store=open_key_store(settings, folder),
+                    application=application,
+                    replace=replacing,
+                )
+            )
+            progress = enrolment.advance()
         if progress.identity is None and wait:
             if not as_json:
                 _print_waiting(progress)
-            progress = _wait(enrolment, lambda: _check_delivered(settings))
+            progress = _wait(enrolment, settings)
     if progress.identity is not None:
         _begin_chain(settings, progress.identity, as_json=as_json)
         return
@@ -103,23 +114,23 @@ def format_fingerprint(sha256: bytes) -> list[str]:
     ]
 
 
-def _wait(enrolment: Enrolment, check: Callable[[], None]) -> Progress:
-    """Ask again and again, as long as ``check`` passes; a cloud that is away meanwhile ends nothing."""
+def _wait(enrolment: Enrolment, settings: EdgeConfig) -> Progress:
+    """Ask again and again; neither a cloud that is away nor a session of the old device ends that."""
     started = time.monotonic()
     with err().status("Waiting for the approval ...") as status:
         while True:
             time.sleep(POLL_S)
             minutes, seconds = divmod(int(time.monotonic() - started), 60)
             note = ""
-            check()
             try:
-                progress = enrolment.advance()
+                with _all_delivered(settings):
+                    progress = enrolment.advance()
                 if progress.identity is not None:
                     return progress
-            except CloudError as error:
-                if error.code != "CLOUD_AWAY":
+            except (CloudError, SetupError) as error:
+                if error.code not in _PASSING:
                     raise
-                note = " (the cloud does not answer)"
+                note = f" ({_PASSING[error.code]})"
             status.update(f"Waiting for the approval, {minutes}:{seconds:02d}{note} ...")
 
 
@@ -189,20 +200,41 @@ def _check_endpoint(endpoint: str) -> None:
         )
 
 
-def _check_delivered(settings: EdgeConfig) -> None:
-    """What a replaced identity has not delivered, nobody would deliver any more.
+@contextmanager
+def _all_delivered(settings: EdgeConfig) -> Iterator[None]:
+    """While the block runs, an old identity has nothing left to deliver, and no session comes to that.
 
-    Asked again each time before the new identity may come: the old one works on until then.
+    Nobody would deliver any more what a replaced identity has not. It is asked again each time before the
+    new one may come: the old one works on until then.
+
+    Raises:
+        SetupError: SESSION_RUNNING or RECORDS_WAIT.
     """
     if current_folder(identity_folder(settings)) is None:
-        return  # there is no old one
-    with open_outbox(settings, open_identity(settings)) as outbox:
+        yield  # there is no old one
+        return
+    identity = open_identity(settings)
+    with open_outbox(settings, identity) as outbox, outbox.closed_for_sessions() as closed:
+        if not closed:
+            raise SetupError(
+                "SESSION_RUNNING",
+                "A session of this device is under way.",
+                hint="Let it end, then run the command again.",
+            )
         figures = outbox.stats()
-    waiting, media = figures.pending + figures.delivered, figures.media_pending
-    if waiting or media:
+        with open_state(settings, identity) as state:
+            signatures = state.unanswered_signatures()
+        _check_delivered(figures, signatures)
+        yield
+
+
+def _check_delivered(figures: OutboxStats, signatures: int) -> None:
+    records, media = figures.pending + figures.delivered, figures.media_pending
+    if records or media or signatures:
         raise SetupError(
             "RECORDS_WAIT",
-            f"{waiting} records and {media} pictures of this device are not delivered and confirmed yet.",
+            f"{records} records, {media} pictures and {signatures} signatures of this device are not "
+            "delivered and confirmed yet.",
             hint="Deliver them with: verifield-edge sync --once. If the cloud takes them no more, keep this "
             "data directory as it is and enrol in a new one, named with --data.",
         )
@@ -225,9 +257,15 @@ def _read_file(path: Path) -> bytes:
 
 def _read_token(path: Path) -> str:
     data = sys.stdin.buffer.read(MAX_TOKEN_BYTES + 1) if str(path) == "-" else _read_file(path)
-    token = data.decode("ascii", "replace").strip()
+    token = data.decode("utf-8-sig", "replace").strip()
     if not token or len(data) > MAX_TOKEN_BYTES:
         raise InputError(
             "TOKEN_EMPTY", "There is no join token in what was given.", hint="Ask the operator for one."
+        )
+    if not is_token(JOIN_PREFIX, token):  # another credential is nothing to show to a service
+        raise InputError(
+            "TOKEN_MALFORMED",
+            "What was given is no join token.",
+            hint=f"Give the file that holds the join token alone: one word that begins with {JOIN_PREFIX}.",
         )
     return token

@@ -20,6 +20,7 @@ from edge.commands.common import (
 from edge.commands.gallery_parts import (
     MAX_LISTED,
     QuietOption,
+    day_to_expire_by,
     erase_earlier,
     kept_files,
     key_of,
@@ -48,7 +49,7 @@ app = typer.Typer(add_completion=False)
 @ends_with_exit_code
 def expire(
     day: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Today, if not by the clock.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Today, if the clock cannot be believed.")
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -56,9 +57,12 @@ def expire(
 ) -> None:
     """Remove all whose last day is over, from the templates of an earlier model too; run it daily.
 
+    Nobody is removed early: a day counts as over when it certainly is so, in every time zone.
+
     Example: verifield-edge gallery expire
     """
-    settings, last = load_config(config, data_dir=data), day.date() if day else today()
+    settings = load_config(config, data_dir=data)
+    last = day.date() if day else day_to_expire_by(settings)
     with opened(settings) as gallery:
         removed = gallery.expire(last)
         earlier = erase_earlier(settings, lambda old: old.expire(last))
@@ -191,7 +195,7 @@ def re_enrol(
         say({"never_came": reenrol.confirm(path, key)}, as_json)
         return
     began = reenrol.begin(path, key, model_in_use(settings))
-    waiting = reenrol.waiting(path, key, today=today())
+    waiting = reenrol.waiting(path, key, today=today(settings))
     values = {
         "began": began,
         "earlier_model": waiting.earlier.name if waiting.earlier else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from edge.app import open_identity, open_state
+from edge.attest.clock import SystemClock, TimeBounds, bounded_now
 from edge.commands.common import err, out, print_json, print_values
 from edge.compare import read_face
 from edge.config import EdgeConfig
@@ -30,8 +31,10 @@ from edge.gallery.writing import Tell
 from edge.model import Embedding
 from edge.models.store import ModelStore
 from edge.policy import MatchThreshold
+from edge.station import certain_day
 from edge.vision import EMBEDDING_MODEL, Vision
 from verifield.certificates import load_roots
+from verifield.v1.attestation_pb2 import TIME_QUALITY_SUSPECT
 
 MAX_LISTED = 10_000
 """Lines that a person or a script can still use at once."""
@@ -49,9 +52,26 @@ class DeskSide:
     face: Embedding | None = field(repr=False)
 
 
-def today() -> date:
-    """By the device's clock."""
-    return datetime.now(UTC).date()
+def today(settings: EdgeConfig) -> date:
+    """As far as it is certain: a clock that runs ahead hides nobody."""
+    return certain_day(_time_bounds(settings))
+
+
+def day_to_expire_by(settings: EdgeConfig) -> date:
+    """The same, for what cannot be undone.
+
+    Raises:
+        SetupError: CLOCK_SUSPECT.
+    """
+    bounds = _time_bounds(settings)
+    if bounds.quality == TIME_QUALITY_SUSPECT:
+        raise SetupError(
+            "CLOCK_SUSPECT",
+            "The device's time cannot be believed, so nobody is removed by it.",
+            hint="Connect the device and run verifield-edge sync --once, or give the day: "
+            "verifield-edge gallery expire --day YYYY-MM-DD",
+        )
+    return certain_day(bounds)
 
 
 def model_in_use(settings: EdgeConfig) -> Model:
@@ -67,12 +87,12 @@ def key_of(settings: EdgeConfig) -> bytes:
 
 @contextmanager
 def opened(settings: EdgeConfig) -> Iterator[Gallery]:
-    """The device's gallery; whose last day is over by the clock is not found."""
+    """The device's gallery; whose last day is certainly over is not found."""
     path, identity = gallery_path(settings.data_dir), open_identity(settings)
     if not path.exists():
         raise missing(path)
     key = gallery_key(settings.data_dir, identity.key_store)
-    with Gallery.open(path, key, today=today(), threads=settings.threads) as gallery:
+    with Gallery.open(path, key, today=today(settings), threads=settings.threads) as gallery:
         if gallery.cut_off:
             err().print(f"{gallery.cut_off} bytes of a write that was never finished are left out.")
         yield gallery
@@ -229,3 +249,8 @@ def progress(title: str, *, quiet: bool) -> Iterator[Tell]:
     with Progress(*columns, console=err(), transient=True, disable=quiet) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _time_bounds(settings: EdgeConfig) -> TimeBounds:
+    with open_state(settings, open_identity(settings)) as state:
+        return bounded_now(SystemClock(), contact=state.contact())

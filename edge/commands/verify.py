@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +29,7 @@ from edge.commands.common import (
 from edge.config import load_config
 from edge.contracts.reading import refuse_contract
 from edge.documents import Front, Given, Pictured, Typed
-from edge.errors import ExitCode
+from edge.errors import EdgeError, ExitCode, InputError
 from edge.files import write_private
 from edge.interrupts import obey_stops
 from edge.model import Outcome, PhotoOrigin
@@ -99,6 +101,7 @@ def verify(
     """
     given = _read_given(typed=typed, pictures=pictures, front=front)
     asked = _read_nonce(nonce, task=task)
+    _check_place(package)
     settings = load_config(config, data_dir=data, camera=camera, reader_port=reader)
     obey_stops()  # so that being stopped is attested as well
     with open_recorder(settings) as recorder, open_state(settings, recorder.identity) as state:
@@ -112,16 +115,14 @@ def verify(
             if package is not None and BEST_SHOT not in pipeline.plan.media:
                 raise picture_not_kept()
             verification = pipeline.run()
-        if package is not None and verification.decision.outcome is Outcome.VERIFIED:
-            _write_package(package, recorder, verification)
-    if as_json:
-        print_json(_to_json(verification))
-    else:
-        _print(verification, settings.language)
-    if verification.fault is not None:
-        print_fault(verification.fault)
+        unwritten = _write_package(package, recorder, verification)
+    if unwritten is not None:
+        verification = replace(verification, fault=unwritten)
+    _tell(verification, settings.language, as_json=as_json)
     if verification.decision.outcome is not Outcome.VERIFIED:
         raise typer.Exit(int(ExitCode.NEGATIVE))
+    if unwritten is not None:
+        raise typer.Exit(int(unwritten.exit_code))
 
 
 def _read_nonce(text: str | None, *, task: str | None) -> bytes:
@@ -139,15 +140,42 @@ def _read_nonce(text: str | None, *, task: str | None) -> bytes:
     return nonce
 
 
-def _write_package(path: Path, recorder: Recorder, verification: Verification) -> None:
-    evidence = face_evidence(
-        verification.record.envelope,
-        certificates=recorder.identity.attestation_certificates,
-        private=recorder.outbox.private(verification.record.attestation_id),
-        media=verification.evidence.media,
-        picture=BEST_SHOT,
+def _check_place(package: Path | None) -> None:
+    """Nobody is asked to pose for evidence that cannot be written. Raises InputError: FILE_NOT_WRITTEN."""
+    if package is None:
+        return
+    if package.is_dir():
+        raise _not_written(package, "it is a folder")
+    if not (package.parent.is_dir() and os.access(package.parent, os.W_OK | os.X_OK)):
+        raise _not_written(package, "its folder is not there, or not to be written")
+
+
+def _write_package(package: Path | None, recorder: Recorder, verification: Verification) -> EdgeError | None:
+    """Return what went wrong: the person is verified and the record stored, so it must not hide that."""
+    if package is None or verification.decision.outcome is not Outcome.VERIFIED:
+        return None
+    try:
+        evidence = face_evidence(
+            verification.record.envelope,
+            certificates=recorder.identity.attestation_certificates,
+            private=recorder.outbox.private(verification.record.attestation_id),
+            media=verification.evidence.media,
+            picture=BEST_SHOT,
+        )
+        write_private(package, evidence.SerializeToString(deterministic=True))
+    except OSError as error:
+        return _not_written(package, error.strerror or type(error).__name__)
+    except EdgeError as error:
+        return error
+    return None
+
+
+def _not_written(package: Path, why: str) -> InputError:
+    return InputError(
+        "FILE_NOT_WRITTEN",
+        f"The evidence cannot be written to {package}: {why}.",
+        hint="Name a file in a folder that exists, belongs to you and has room, then verify again.",
     )
-    write_private(path, evidence.SerializeToString(deterministic=True))
 
 
 def _read_given(*, typed: bool, pictures: tuple[Path, Path] | None, front: Path | None) -> Given | None:
@@ -158,6 +186,15 @@ def _read_given(*, typed: bool, pictures: tuple[Path, Path] | None, front: Path 
     if front is not None:
         return Front(read_picture(front))
     return Typed() if typed else None
+
+
+def _tell(verification: Verification, language: Language, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_to_json(verification))
+    else:
+        _print(verification, language)
+    if verification.fault is not None:
+        print_fault(verification.fault)
 
 
 def _to_json(verification: Verification) -> dict[str, Any]:

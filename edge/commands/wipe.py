@@ -14,6 +14,8 @@ from edge.app import (
     identity_folder,
     open_identity,
     open_outbox,
+    open_state,
+    outbox_path,
 )
 from edge.attest.keystore import open_key_store
 from edge.attest.pending import only_enrolment
@@ -21,24 +23,36 @@ from edge.attest.wipe import wipe_identity
 from edge.commands.common import ConfigOption, DataOption, JsonOption, ends_with_exit_code, out, print_json
 from edge.config import EdgeConfig, load_config
 from edge.errors import EdgeError, SetupError
+from edge.outbox.older import undelivered_elsewhere
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """What this device would still deliver; None where that cannot be told."""
+    """What this device would still deliver; None where that cannot be told.
 
-    device_id: str | None
-    records: int | None
-    media: int | None
+    ``elsewhere``: records of identities that it had before.
+    """
+
+    device_id: str | None = None
+    records: int | None = None
+    media: int | None = None
+    signatures: int | None = None
+    elsewhere: int | None = None
+
+    def is_nothing(self) -> bool:
+        return {self.records, self.media, self.signatures, self.elsewhere} == {0}
 
     def sentence(self) -> str:
         if self.device_id is None:
             return "Whether records wait for delivery cannot be told."
-        if not self.records and not self.media:
+        if self.is_nothing():
             return "The cloud has confirmed everything."
-        return f"{self.records} records and {self.media} pictures are not delivered and confirmed."
+        return (
+            f"Not delivered and confirmed: {self.records} records, {self.media} pictures, "
+            f"{self.signatures} signatures; {self.elsewhere} records of earlier identities."
+        )
 
 
 @app.command()
@@ -78,12 +92,14 @@ def wipe(
                 "attestation_keys": len(keys),
                 "undelivered_records": left.records,
                 "undelivered_media": left.media,
+                "undelivered_signatures": left.signatures,
+                "undelivered_elsewhere": left.elsewhere,
             }
         )
         return
     out().print("All keys of this device are destroyed.", style="green")
     out().print(left.sentence())
-    if left.records or left.media or left.device_id is None:
+    if not left.is_nothing():
         out().print("They stay on the disk, but this device has no key left to deliver them with.")
 
 
@@ -92,6 +108,14 @@ def _look(settings: EdgeConfig) -> _Left:
         identity = open_identity(settings)
         with open_outbox(settings, identity) as outbox:
             figures = outbox.stats()
+        with open_state(settings, identity) as state:
+            signatures = state.unanswered_signatures()
     except EdgeError:  # whatever is wrong with it is no reason to keep the keys
-        return _Left(None, None, None)
-    return _Left(identity.device_id, figures.pending + figures.delivered, figures.media_pending)
+        return _Left()
+    return _Left(
+        identity.device_id,
+        records=figures.pending + figures.delivered,
+        media=figures.media_pending,
+        signatures=signatures,
+        elsewhere=undelivered_elsewhere(outbox_path(settings, identity.device_id)),
+    )

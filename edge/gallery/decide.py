@@ -7,6 +7,7 @@ the FMR that is needed, and a calibration gives the threshold.
 
     verdict        when
     OPERATOR       the face is that of somebody at the desk, who must not be the applicant too
+    WATCHED        somebody of the watch-list reaches the cut-off, or nearly. Two people have to decide
     UNKNOWN_RATE   somebody reaches the strictest threshold that was ever measured, and the gallery is so
                    large that it takes a stricter one: how often a stranger does so, nobody knows
     SECOND_CHECK   two reach the cut-off, or nearly: siblings, twins, or one person enrolled twice; or the
@@ -24,7 +25,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from edge.answers import GalleryCandidate, GalleryDecision, GalleryResult
-from edge.gallery.records import Found
+from edge.gallery.records import Found, Kind
 from edge.policy import MatchThreshold
 
 MEASURED = (MatchThreshold(0.415, 1e-4), MatchThreshold(0.466, 1e-5))
@@ -40,6 +41,7 @@ class Verdict(StrEnum):
     FOUND = "FOUND"
     SECOND_CHECK = "SECOND_CHECK"
     OPERATOR = "OPERATOR"
+    WATCHED = "WATCHED"
     UNKNOWN_RATE = "UNKNOWN_RATE"
 
 
@@ -139,6 +141,8 @@ def decide(
         return Answer(Verdict.OPERATOR, near, cut)
     if cut is None or not near:
         return Answer(Verdict.NOBODY, (), cut)
+    if any(one.kind is Kind.WATCHED for one in near):
+        return Answer(Verdict.WATCHED, near, cut)
     if not cut.known and near[0].score >= cut.threshold:
         return Answer(Verdict.UNKNOWN_RATE, near, cut)
     if len({one.candidate_id for one in near}) > 1 or near[0].score < cut.threshold:
@@ -148,7 +152,10 @@ def decide(
 
 def to_result(answer: Answer, *, version: int, size: int) -> GalleryResult:
     """What goes into the record: candidates and whether there are any; a person decides on them."""
-    candidates = tuple(GalleryCandidate(str(one.candidate_id), one.score) for one in answer.candidates)
+    candidates = tuple(
+        GalleryCandidate(str(one.candidate_id), one.score, watched=one.kind is Kind.WATCHED)
+        for one in answer.candidates
+    )
     decision = GalleryDecision.FOUND if candidates else GalleryDecision.UNKNOWN
     second_check = answer.verdict not in (Verdict.NOBODY, Verdict.FOUND)
     return GalleryResult(version, size, candidates, decision, second_check)

@@ -18,6 +18,8 @@ from edge.model import Standing
 from edge.outbox.database import Store
 from edge.outbox.layout import SESSION_LOCK_SUFFIX, beside
 from edge.outbox.records import BegunSession
+from verifield.errors import Malformed
+from verifield.rules import check_names, check_plain_name
 
 SESSION_ID_BYTES = 16
 
@@ -78,8 +80,17 @@ def _read(row: dict[str, Any]) -> BegunSession | None:
     if not isinstance(session_id, bytes) or len(session_id) != SESSION_ID_BYTES:
         return None
     try:
-        factors = frozenset(SignInFactor(word) for word in row["factors"].split())
-        operator = SignedIn(row["operator_id"], row["role"], factors) if row["operator_id"] else None
-        return BegunSession(SessionAnswers(session_id, operator=operator), Standing(row["standing"]))
-    except (ValueError, AttributeError):
+        answers = SessionAnswers(session_id, operator=_operator(row))
+        return BegunSession(answers, Standing(row["standing"]))
+    except (TypeError, ValueError, AttributeError, Malformed):
         return BegunSession(SessionAnswers(session_id), Standing.NORMAL)
+
+
+def _operator(row: dict[str, Any]) -> SignedIn | None:
+    """Raises what a value raises that no record could show."""
+    factors = frozenset(SignInFactor(word) for word in row["factors"].split())
+    if not row["operator_id"]:
+        return None
+    check_plain_name(row["operator_id"], what="operator_id")
+    check_names(row["role"], what="role", required=False)
+    return SignedIn(row["operator_id"], row["role"], factors)

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from edge.files import create_private, make_private_folder, sync_folder
 from edge.model import Position
-from edge.outbox.database import Store
+from edge.outbox.database import Store, digest
 from edge.outbox.faults import storage_errors
 from edge.outbox.layout import MEDIA_SUFFIX, beside
 from edge.outbox.records import MediaFile
@@ -23,7 +24,7 @@ from verifield.v1.attestation_pb2 import Statement
 class MediaState(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
-    LOST = "LOST"  # the file is gone, or no longer has its digest
+    LOST = "LOST"  # the file is gone, or no longer has its digest; one that is back is PENDING again
 
 
 class Media:
@@ -67,28 +68,42 @@ class Media:
     def pending(self, *, limit: int, with_record: bool = False) -> list[MediaFile]:
         """Return files to deliver, oldest first; lost ones are marked as such.
 
-        Only those whose record the cloud has, or, where both travel together (``with_record``), all.
+        Only those whose record the cloud has, or, where both travel together (``with_record``), all. One
+        that cannot be read now is passed over, and waits for the next time.
         """
-        rows = self._store.all(
-            "SELECT m.sha256, m.size FROM media AS m JOIN record_media AS l ON l.sha256 = m.sha256 "
-            "JOIN delivery AS d ON d.epoch = l.epoch AND d.seq = l.seq "
-            "WHERE m.state = 'PENDING' AND (? OR d.state IN ('DELIVERED', 'CONFIRMED', 'BRANCH')) "
-            "GROUP BY m.sha256 ORDER BY min(d.epoch), min(d.seq) LIMIT ?",
-            with_record,
-            limit,
-        )
+        self.look_again(limit=limit)
         found: list[MediaFile] = []
-        for row in rows:
-            path = self.path_of(row["sha256"])
-            if _is_intact(path, row["sha256"]):
-                found.append(MediaFile(row["sha256"], path, row["size"]))
-            else:
-                self._set_state(row["sha256"], MediaState.LOST)
+        unreadable = 0
+        while wanted := limit - len(found):
+            rows = self._waiting(wanted, behind=len(found) + unreadable, with_record=with_record)
+            for row in rows:
+                path = self.path_of(row["sha256"])
+                intact = _is_intact(path, row["sha256"])
+                if intact:
+                    found.append(MediaFile(row["sha256"], path, row["size"]))
+                elif intact is None:
+                    unreadable += 1
+                else:
+                    self._move(row["sha256"], MediaState.LOST, only=MediaState.PENDING)
+            if len(rows) < wanted:
+                break
         return found
+
+    def look_again(self, *, limit: int = -1) -> None:
+        """Let lost files that are there again wait for delivery.
+
+        ``limit``: how many are looked at, any of them, so that each has its turn; -1 for all.
+        """
+        for row in self._store.all(
+            "SELECT sha256 FROM media WHERE state = 'LOST' ORDER BY random() LIMIT ?", limit
+        ):
+            if _is_intact(self.path_of(row["sha256"]), row["sha256"]) is not False:
+                self._move(row["sha256"], MediaState.PENDING, only=MediaState.LOST)
 
     def done(self, sha256: bytes) -> None:
         """Note that the cloud has the whole file."""
-        self._set_state(sha256, MediaState.DELIVERED)
+        sql = "UPDATE media SET state = ? WHERE sha256 = ?"
+        self._store.write(lambda: self._store.execute(sql, MediaState.DELIVERED, sha256))
 
     def of_record(self, position: Position) -> list[tuple[bytes, MediaState]]:
         rows = self._store.all(
@@ -107,27 +122,42 @@ class Media:
         )
         return [self.path_of(row["sha256"]) for row in rows]
 
-    def delete_files(self, paths: Iterable[Path]) -> None:
-        """Delete files that nothing refers to; a cut in between leaves orphans for the next opening."""
-        with storage_errors():
-            for path in paths:
+    def delete_files(self, paths: Sequence[Path]) -> int:
+        """Delete those of the files that nothing refers to; return how many. A cut leaves them as orphans.
+
+        That is looked up in a turn of our own: another process may just have stored a record of one.
+        """
+
+        def delete() -> int:
+            orphans = self._orphans(paths)
+            for path in orphans:
                 path.unlink(missing_ok=True)
+            return len(orphans)
+
+        return self._store.write(delete) if paths else 0
 
     def delete_orphans(self) -> int:
         """Delete what a cut left in the folder; return how many files."""
         if not self._folder.is_dir():
             return 0
         with storage_errors():
-            if not self._orphans():
-                return 0
-        # Files of a record that another process is just storing are no orphans: wait for its turn to end.
-        orphans = self._store.write(self._orphans)
-        self.delete_files(orphans)
-        return len(orphans)
+            found = self._orphans(self._folder.iterdir())
+        return self.delete_files(found)
 
-    def _orphans(self) -> list[Path]:
-        known = {row["sha256"].hex() for row in self._store.all("SELECT sha256 FROM media")}
-        return [path for path in self._folder.iterdir() if path.name not in known]
+    def _waiting(self, limit: int, *, behind: int, with_record: bool) -> list[dict[str, Any]]:
+        return self._store.all(
+            "SELECT m.sha256, m.size FROM media AS m JOIN record_media AS l ON l.sha256 = m.sha256 "
+            "JOIN delivery AS d ON d.epoch = l.epoch AND d.seq = l.seq "
+            "WHERE m.state = 'PENDING' AND (? OR d.state IN ('DELIVERED', 'CONFIRMED', 'BRANCH')) "
+            "GROUP BY m.sha256 ORDER BY min(d.epoch), min(d.seq) LIMIT ? OFFSET ?",
+            with_record,
+            limit,
+            behind,
+        )
+
+    def _orphans(self, paths: Iterable[Path]) -> list[Path]:
+        known = {digest(row["sha256"]).hex() for row in self._store.all("SELECT sha256 FROM media")}
+        return [path for path in paths if path.name not in known]
 
     def _write(self, sha256: bytes, content: bytes) -> None:
         if not self._folder.is_dir():
@@ -137,15 +167,18 @@ class Media:
         if not path.exists():
             create_private(path, content)
 
-    def _set_state(self, sha256: bytes, state: MediaState) -> None:
-        self._store.write(
-            lambda: self._store.execute("UPDATE media SET state = ? WHERE sha256 = ?", state, sha256)
-        )
+    def _move(self, sha256: bytes, state: MediaState, *, only: MediaState) -> None:
+        """Set the state of a file that is in the state ``only``: another process may have been faster."""
+        sql = "UPDATE media SET state = ? WHERE sha256 = ? AND state = ?"
+        self._store.write(lambda: self._store.execute(sql, state, sha256, only))
 
 
-def _is_intact(path: Path, sha256: bytes) -> bool:
+def _is_intact(path: Path, sha256: bytes) -> bool | None:
+    """Whether the file is there and has its digest; None where it cannot be read, which tells nothing."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest() == sha256
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return None

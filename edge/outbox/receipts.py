@@ -177,6 +177,6 @@ def _server_time(receipt: Receipt) -> datetime:
 
 def _arrival(row: dict[str, Any]) -> Arrival | None:
     boot_id, monotonic_ns = row["arrival_boot_id"], row["arrival_ns"]
-    if isinstance(boot_id, str) and isinstance(monotonic_ns, int):
+    if isinstance(boot_id, str) and isinstance(monotonic_ns, int) and monotonic_ns >= 0:
         return Arrival(boot_id, monotonic_ns)
     return None

@@ -291,6 +291,7 @@ class Outbox:
         """
         latest = time_text(now - retention)
         try:
+            self._media.look_again()
             count, files = self._store.write(lambda: purge_confirmed(self._store, self._media, latest=latest))
         except StorageError as error:
             if error.code != "OUTBOX_CORRUPT":

@@ -11,7 +11,7 @@ kept visible, and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -41,11 +41,11 @@ from edge.state.news import (
 from edge.state.operators import OperatorTable
 from edge.state.pull import AdoptPolicy, KeepItem, Refuse, SetLock, Trust, plan_pull
 from edge.state.records import DownItem, ItemKind, LockState, PullOutcome, RefusedItem
-from edge.state.signatures import SignatureTable
+from edge.state.signatures import SignatureState, SignatureTable
 from verifield.v1 import sync_service_pb2
 
 MAX_EARLIER = 20
-"""Earlier records of one document that a person still looks through."""
+"""Earlier records of one document that a person still looks through; more than anybody may fail in a row."""
 
 
 class StateStore:
@@ -255,6 +255,10 @@ class StateStore:
             elif known is None or known.server_time is None or server_time > known.server_time:
                 self._put_contact(Contact(server_time, arrival, arrival))
 
+    def unanswered_signatures(self) -> int:
+        """How many signatures were made here of which the cloud has not said what became; needs no key."""
+        return sum(self.signatures.count(state) for state in (SignatureState.PREPARED, SignatureState.QUEUED))
+
     # Peripherals and earlier records
 
     def peripheral(self, kind: PeripheralKind) -> str:
@@ -288,7 +292,23 @@ class StateStore:
             pseudonym,
             MAX_EARLIER,
         )
-        return [EarlierRecord(row["attestation_id"], row["outcome"], time_of(row["at"])) for row in rows]
+        return [_earlier_record(row) for row in rows]
+
+    def earlier_with(self, pseudonym: str, outcomes: Collection[str]) -> list[EarlierRecord]:
+        """Return the records of one document with one of these outcomes, the last noted first, at most 20.
+
+        What was noted before another record of the document is no later than that one, whatever a clock
+        said that ran ahead for a while: such a time neither hides what follows it nor stays in the future.
+        """
+        rows = self._db.all(
+            "SELECT attestation_id, outcome, at FROM (SELECT rowid AS noted, attestation_id, outcome, "  # noqa: S608
+            "min(at) OVER (ORDER BY rowid DESC) AS at FROM earlier WHERE pseudonym = ?) "
+            f"WHERE outcome IN ({', '.join('?' * len(outcomes))}) ORDER BY noted DESC LIMIT ?",
+            pseudonym,
+            *outcomes,
+            MAX_EARLIER,
+        )
+        return [_earlier_record(row) for row in rows]
 
     def note_earlier(self, pseudonym: str, record: EarlierRecord) -> None:
         with self._db.writing():
@@ -326,3 +346,7 @@ class StateStore:
             mark_ns=contact.mark.monotonic_ns,
             uptime_ns=contact.uptime_ns,
         )
+
+
+def _earlier_record(row: dict[str, Any]) -> EarlierRecord:
+    return EarlierRecord(row["attestation_id"], row["outcome"], time_of(row["at"]))

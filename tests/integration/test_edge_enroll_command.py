@@ -17,14 +17,16 @@ import pytest
 
 from edge.app import open_identity, open_recorder, open_state, outbox_path
 from edge.attest.clock import arrival_now, bounded_now
+from edge.attest.enroll import Enrolment, Progress
 from edge.cli import app
 from edge.commands import enroll as command
 from edge.commands.enroll import format_fingerprint
 from edge.config import load_config
 from edge.errors import ExitCode
 from edge.lease import judge_lease, silence_of
-from edge.model import Decision, Evidence, Outcome, Standing
+from edge.model import Decision, Evidence, Outcome, Position, Standing
 from edge.state.records import LockState
+from edge.state.signatures import About, SignatureRow, SignatureState
 from tests.support.clocks import SteeredClock
 from tests.support.enrolment import Desk, open_desk
 from verifield.certificates import load_roots
@@ -222,8 +224,66 @@ def test_records_that_an_earlier_identity_left_are_told(person: Person) -> None:
     assert status == ExitCode.NEGATIVE
     assert "RECORDS_LEFT" in answer["problems"]
     assert answer["queue"]["left"] == 1
+    confirm_everything(person)
+    assert "1 records of earlier identities" in person.asks("wipe")[1]["error"]["message"]
     old.write_bytes(b"no database any more")
     assert person.asks("status")[1]["queue"]["left"] == 1
+
+
+def sign_offline(person: Person) -> None:
+    """As a person does at a device that is not online: the cloud is to be told later."""
+    config, now = load_config(None, data_dir=person.data), datetime.now(UTC)
+    about = About("Lease", "Party", "L***", bytes(32), now)
+    row = SignatureRow(
+        submission_id="s-1",
+        task_id="t-1",
+        contract_id="c-1",
+        state=SignatureState.PREPARED,
+        session_id=bytes(16),
+        head=Position(1, 1),
+        attestation_id="",
+        reason="",
+        noted=now,
+        about=about,
+        content=b"picture",
+    )
+    with open_state(config, open_identity(config)) as state:
+        state.signatures.prepare(row)
+
+
+def test_nothing_is_replaced_while_a_signature_waits(person: Person) -> None:
+    person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
+    confirm_everything(person)
+    sign_offline(person)
+    again = person.application(person.desk.token(waive_approval=True))
+    status, answer = person.asks("enroll", "--replace", *again)
+    assert (status, answer["error"]["code"]) == (ExitCode.SETUP, "RECORDS_WAIT")
+    assert "1 signatures" in answer["error"]["message"]
+    _, answer = person.asks("wipe")
+    assert "1 signatures" in answer["error"]["message"]
+
+
+def test_nothing_is_replaced_under_a_session(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by one that is under way, nor does one begin before the new identity is there."""
+    person.types("enroll", *person.application(person.desk.token(waive_approval=True)))
+    confirm_everything(person)
+    again = person.application(person.desk.token(waive_approval=True))
+    config = load_config(None, data_dir=person.data)
+    with open_recorder(config) as old:
+        with old.outbox.open_for_sessions():
+            status, answer = person.asks("enroll", "--replace", *again)
+        assert (status, answer["error"]["code"]) == (ExitCode.SETUP, "SESSION_RUNNING")
+        advance, begun = Enrolment.advance, []
+
+        def advance_beside_a_session(enrolment: Enrolment) -> Progress:
+            progress = advance(enrolment)
+            with old.outbox.closed_for_sessions() as closed:
+                begun.append(closed)
+            return progress
+
+        monkeypatch.setattr(Enrolment, "advance", advance_beside_a_session)
+        status, answer = person.asks("enroll", "--replace", *again)
+    assert (status, answer["state"], begun) == (0, "ACTIVE", [False])
 
 
 @pytest.mark.req("E055")

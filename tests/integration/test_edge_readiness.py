@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from edge.answers import EarlierRecord, PrivateField, SessionAnswers
+from edge.attempts import WINDOW
 from edge.contact import Arrival
 from edge.errors import EdgeError
 from edge.model import Decision, DocumentType, Outcome, PeripheralKind, Standing, Validity
 from edge.outbox import space
 from edge.policy import MediaPolicy, OfflinePolicy, Policy
 from edge.readiness import check_ready, forget_earlier, note_peripheral
+from edge.state.store import MAX_EARLIER
 from edge.station import Station
 from tests.support.appliance import document, verified_evidence
 from tests.support.authority import Authority
@@ -30,6 +33,7 @@ RECIPIENT = X25519PrivateKey.generate()
 OFFLINE = OfflinePolicy(degraded_after=timedelta(days=7), stopped_after=timedelta(days=30))
 POLICY = Policy(offline=OFFLINE, media=MediaPolicy(("best_shot",), RECIPIENT.public_key().public_bytes_raw()))
 VERIFIED = Decision(Outcome.VERIFIED, ())
+MOST = POLICY.liveness.max_attempts
 
 
 class Part:
@@ -130,6 +134,44 @@ def test_documents_are_forgotten_with_time(device: BenchDevice, age: timedelta, 
     device.state.touch(Arrival(device.clock.boot_id(), device.clock.monotonic_ns()))
     forget_earlier(device.recorder, device.state, retention=timedelta(days=30))
     assert len(device.state.earlier(name)) == left
+
+
+def note_sessions(device: BenchDevice, outcome: Outcome, count: int) -> None:
+    """One every quarter of a minute, with the same document."""
+    card = document()
+    name = device.state.pseudonym(card.type, card.number)
+    for _ in range(count):
+        device.clock.advance(timedelta(seconds=15))
+        record = EarlierRecord(secrets.token_hex(8), outcome, device.clock.wall())
+        device.state.note_earlier(name, record)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=3650)])
+def test_what_is_no_failure_lets_nobody_try_more_often(device: BenchDevice, ahead: timedelta) -> None:
+    """However many sessions end otherwise, also under a clock that runs ahead for a while."""
+    station = station_of(device, Part())
+    right = device.clock.wall()
+    device.clock.set_wall(right + ahead)
+    note_sessions(device, Outcome.ABORTED, MAX_EARLIER)
+    device.clock.set_wall(right)
+    note_sessions(device, Outcome.SPOOF, MOST)
+    note_sessions(device, Outcome.ABORTED, MAX_EARLIER)
+    assert station.failed_lately(document()) == MOST
+    device.clock.advance(WINDOW)
+    assert station.failed_lately(document()) == 0
+
+
+def test_failures_under_a_clock_that_was_ahead_keep_nobody_away_for_longer(device: BenchDevice) -> None:
+    station = station_of(device, Part())
+    right = device.clock.wall()
+    device.clock.set_wall(right + timedelta(days=3650))
+    note_sessions(device, Outcome.SPOOF, MOST)
+    device.clock.set_wall(right)
+    assert station.failed_lately(document()) == MOST  # setting a clock back forgives nothing
+    note_sessions(device, Outcome.ABORTED, 1)  # which is what comes of the next visit
+    assert station.failed_lately(document()) == MOST
+    device.clock.advance(WINDOW)
+    assert station.failed_lately(document()) == 0
 
 
 def test_another_camera_or_reader_is_told_once(device: BenchDevice) -> None:

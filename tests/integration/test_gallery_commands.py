@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge.app import destroy_data_keys
+from edge.attest.clock import SystemClock, arrival_now
 from edge.cli import app
 from edge.commands import gallery as gallery_command
 from edge.commands import gallery_care, gallery_parts
@@ -47,6 +48,7 @@ def device(
     tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, model_store: ModelStore
 ) -> Iterator[KnownDevice]:
     known = KnownDevice(tmp_path, authority)
+    known.pull(at=datetime.now(UTC), arrival=arrival_now(SystemClock()))
     enrolled = authority.enroll("device-1", now=datetime.now(UTC) - timedelta(days=1))
     identity = SimpleNamespace(
         device_id="device-1",

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.answers import GalleryDecision, SignedIn
 from edge.attest.evidence import gallery_part
+from edge.decision import GALLERY_REFERRED
 from edge.errors import InputError, SetupError
 from edge.gallery.asking import MAX_CANDIDATES, SessionGallery
 from edge.gallery.decide import known_points
-from edge.gallery.records import Entry, Model
+from edge.gallery.records import Entry, Kind, Model
 from edge.gallery.store import Gallery
 from edge.manual import check_attempt
-from edge.model import Decision, Embedding, LivenessDecision, Outcome, Role
+from edge.model import Decision, Embedding, LivenessDecision, Outcome, ReadMethod, Role
 from edge.models.store import ModelStore
 from edge.operators.face import LiveFace
 from edge.operators.service import Operators
 from edge.policy import MatchPolicy
+from edge.remedies import LANGUAGES, told
 from edge.vision import Vision
 from tests.integration.test_pipeline_outcomes import (
     ASKING,
@@ -66,10 +69,10 @@ def sibling_of(face: Embedding, likeness: float) -> Embedding:
     return dataclasses.replace(face, vector=unit(row[None])[0])
 
 
-def gallery_of(path: Path, *faces: Embedding) -> Gallery:
+def gallery_of(path: Path, *faces: Embedding, kind: Kind = Kind.PERSON) -> Gallery:
     model = Model(faces[0].model_name, faces[0].model_sha256)
     gallery = Gallery.create(path, KEY, model=model)
-    gallery.add([Entry(person(number), face) for number, face in enumerate(faces)])
+    gallery.add([Entry(person(number), face, kind=kind) for number, face in enumerate(faces)])
     return gallery
 
 
@@ -98,6 +101,31 @@ def test_a_sibling_in_the_gallery_lets_the_clerk_decide(
         check_attempt(  # two people may decide it
             pb.Statement(outcome=pb.OUTCOME_INCONCLUSIVE, reasons=verification.decision.reasons)
         )
+
+
+@pytest.mark.parametrize("likeness", [1.0, 0.4], ids=["certain", "nearly"])
+def test_for_somebody_of_the_watch_list_two_people_decide(
+    vision: Vision, tmp_path: Path, likeness: float
+) -> None:
+    watched = sibling_of(face_of(vision, OWNER), likeness)
+    room = room_with("live", OWNER, OWNER)
+    with gallery_of(tmp_path / "g", watched, kind=Kind.WATCHED) as gallery:
+        asked = SessionGallery(gallery, points=POINTS, fpir=0.01)
+        verification = pipeline_of(room, vision, policy=ASKING, desk=willing(), gallery=asked).run()
+    assert verification.decision == Decision(Outcome.INCONCLUSIVE, (GALLERY_REFERRED,))
+    assert verification.evidence.gallery is not None
+    part = gallery_part(verification.evidence.gallery)
+    assert [one.candidate_id for one in part.candidates] == [str(person(0))]
+    check_attempt(pb.Statement(outcome=pb.OUTCOME_INCONCLUSIVE, reasons=verification.decision.reasons))
+
+
+def test_the_screen_does_not_say_that_somebody_is_on_a_list() -> None:
+    """Code, text and remedy are what stands on it, and whom it is about may read them."""
+    words = told(GALLERY_REFERRED)
+    assert words is not None
+    shown = [GALLERY_REFERRED, *(text[one] for text in (words.text, words.remedy) for one in LANGUAGES)]
+    telling = ("watch", "list", "lista", "vigil", "名单", "监控", "关注")
+    assert [text for text in shown if any(word in text.lower() for word in telling)] == []
 
 
 @pytest.mark.req("E022")
@@ -134,15 +162,25 @@ def test_a_session_with_another_model_ends_without_a_score(vision: Vision, tmp_p
     assert verification.evidence.gallery is None
 
 
+TYPED = {"photo": None, "read_method": ReadMethod.TYPED}
+
+
 @pytest.mark.req("E027")
 @pytest.mark.parametrize(
-    ("enrolled", "outcome"),
-    [(OWNER, Outcome.ABORTED), (STRANGER, Outcome.VERIFIED), (None, Outcome.VERIFIED)],
+    ("enrolled", "document", "outcome"),
+    [
+        (OWNER, {}, Outcome.ABORTED),
+        (OWNER, {"photo": None}, Outcome.ABORTED),
+        (OWNER, TYPED, Outcome.ABORTED),
+        (STRANGER, {}, Outcome.VERIFIED),
+        (STRANGER, TYPED, Outcome.INCONCLUSIVE),
+        (None, {}, Outcome.VERIFIED),
+    ],
 )
 def test_an_operator_cannot_verify_themselves(
-    vision: Vision, tmp_path: Path, enrolled: str | None, outcome: Outcome
+    vision: Vision, tmp_path: Path, enrolled: str | None, document: dict[str, Any], outcome: Outcome
 ) -> None:
-    """Whose face is enrolled is told apart; who signs in by PIN alone has given no face."""
+    """Whose face is enrolled is told apart, whatever the document is; a PIN alone gives no face."""
     known = KnownDevice(tmp_path, Authority.create())
     operators = Operators(
         known.state.operators,
@@ -153,6 +191,8 @@ def test_an_operator_cannot_verify_themselves(
     face = None if enrolled is None else LiveFace(LivenessDecision.LIVE, face_of(vision, enrolled))
     operator = operators.add("Li Wei", Role.CLERK, pin="835062", face=face)
     room, desk = room_with("live", OWNER, OWNER), willing(operator=SignedIn(operator, "clerk"))
+    assert room.document is not None
+    room.document = dataclasses.replace(room.document, **document)
     with gallery_of(tmp_path / "g", face_of(vision, STRANGER)) as gallery:
         asked = SessionGallery(gallery, points=POINTS, fpir=0.01)
         pipeline = pipeline_of(room, vision, policy=ASKING, desk=desk, gallery=asked)

@@ -97,6 +97,12 @@ def test_the_corners_are_found_and_the_card_is_straightened(seed: int) -> None:
     assert np.corrcoef(seen.ravel(), drawn.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1600), (1, 1601), (1, 20_000), (30, 49_000), (5, 3000)])
+def test_a_picture_too_narrow_for_a_card_shows_none(shape: tuple[int, int]) -> None:
+    for height, width in (shape, shape[::-1]):
+        assert find_card(np.zeros((height, width, 3), np.uint8)) is None
+
+
 def call(*args: object) -> Result:
     return CliRunner().invoke(app, ["scan", *map(str, args)])
 
@@ -148,6 +154,14 @@ def test_files_that_are_no_pictures_are_refused_before_anything_begins(
         error = json.loads(done.stdout.splitlines()[0])["error"]
         assert error["code"] in ({code} if code else {"NOT_A_PICTURE", "PICTURE_TOO_LARGE"})
         assert error["hint"]
+
+
+def test_a_picture_of_one_line_is_told_to_show_no_card(tmp_path: Path, model_store: ModelStore) -> None:
+    line = tmp_path / "line.png"
+    cv2.imwrite(str(line), np.zeros((1, 4000, 3), np.uint8))
+    done = call(line, "--data", tmp_path / "data", "--json")
+    assert done.exit_code == 5
+    assert json.loads(done.stdout)["error"]["code"] == "SCAN_NO_CARD"
 
 
 def test_one_way_at_a_time(tmp_path: Path) -> None:

@@ -198,14 +198,18 @@ def test_where_only_a_reset_may_follow_the_mark_waits(
 
 
 def test_a_mark_that_a_failing_disk_changed_stops_nothing(device: Appliance) -> None:
-    for number in (1, 2, 3):
+    for number in range(1, 8):
         begin(device, number)
     connection = device.outbox._store.db.conn
     connection.execute("UPDATE begun SET session_id = x'00' WHERE rowid = 1")
     connection.execute("UPDATE begun SET factors = 'NOSE' WHERE rowid = 2")
     connection.execute("UPDATE begun SET standing = x'ff' WHERE rowid = 3")
+    connection.execute("UPDATE begun SET operator_id = x'ff' WHERE rowid = 4")
+    connection.execute("UPDATE begun SET operator_id = 'op 17' WHERE rowid = 5")
+    connection.execute("UPDATE begun SET role = char(7) WHERE rowid = 6")
+    connection.execute("UPDATE begun SET role = x'ff' WHERE rowid = 7")
     records = device.recorder().record_cut_off()
-    assert [statement_of(record).operator.operator_id for record in records] == ["", ""]
+    assert [statement_of(record).operator.operator_id for record in records] == [""] * 6
     assert device.recorder().record_cut_off() == []
 
 

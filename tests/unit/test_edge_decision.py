@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edge.answers import (
+    GalleryCandidate,
     GalleryDecision,
     GalleryResult,
     PrivateField,
@@ -130,6 +131,36 @@ def test_a_planned_step_without_a_yes_is_never_a_pass(step: Step, answers: dict[
 def test_a_gallery_that_was_not_searched_is_never_a_pass() -> None:
     evidence = dataclasses.replace(ALL_ANSWERED, gallery=None)
     assert decide(evidence, frozenset({Step.GALLERY})).reasons == ("NO_ANSWER_GALLERY",)
+
+
+WATCHED = GalleryResult(
+    1, 5, (GalleryCandidate("p-1", 0.8, watched=True),), GalleryDecision.FOUND, second_check=True
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, Decision(Outcome.INCONCLUSIVE, ("GALLERY_REFERRED",))),
+        (
+            {"document": dataclasses.replace(DOCUMENT, read_method=ReadMethod.TYPED)},
+            Decision(Outcome.INCONCLUSIVE, ("DOCUMENT_NOT_FROM_CHIP", "GALLERY_REFERRED")),
+        ),
+        (
+            {"document": dataclasses.replace(DOCUMENT, photo=None), "match": None},
+            Decision(Outcome.INCONCLUSIVE, ("NO_DOCUMENT_PHOTO", "GALLERY_REFERRED")),
+        ),
+        (
+            {"match": dataclasses.replace(MATCH, score=0.1)},
+            Decision(Outcome.NOT_MATCHED, ("SCORE_BELOW_THRESHOLD", "GALLERY_REFERRED")),
+        ),
+        ({"liveness": ATTACK}, Decision(Outcome.SPOOF, ("SPOOF_PLANAR_MOTION",))),
+    ],
+)
+def test_whoever_decides_by_hand_knows_of_the_watch_list(
+    change: dict[str, object], expected: Decision
+) -> None:
+    assert decide(dataclasses.replace(ALL_ANSWERED, gallery=WATCHED, **change), frozenset(Step)) == expected
 
 
 def test_nothing_undoes_a_spoof() -> None:

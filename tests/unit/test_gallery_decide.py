@@ -115,6 +115,25 @@ def test_those_who_look_alike_are_for_a_person_to_tell_apart(scores: tuple[float
     assert to_result(answer, version=1, size=50).second_check
 
 
+@pytest.mark.parametrize(
+    ("scores", "cut"),
+    [((0.9,), CUT), ((0.401,), CUT), ((0.9, 0.8), CUT), ((0.9, 0.401), CUT), ((0.9,), BEYOND)],
+    ids=["certain", "nearly", "not the best", "the other nearly", "rate unknown"],
+)
+def test_somebody_of_the_watch_list_is_for_two_people(scores: tuple[float, ...], cut: CutOff) -> None:
+    *others, last = found(*scores)
+    answer = decide([*others, Found(last.candidate_id, last.score, Kind.WATCHED)], cut)
+    assert answer.verdict is Verdict.WATCHED
+    result = to_result(answer, version=1, size=50)
+    assert (result.second_check, result.watched) == (True, True)
+    assert [one.watched for one in result.candidates] == [False] * len(others) + [True]
+
+
+def test_somebody_of_the_watch_list_who_is_not_alike_is_nobody() -> None:
+    answer = decide([Found(person(0), 0.39, Kind.WATCHED)], CUT)
+    assert (answer.verdict, to_result(answer, version=1, size=50).watched) == (Verdict.NOBODY, False)
+
+
 def test_two_scores_of_one_person_are_no_look_alikes() -> None:
     assert decide(found(0.8, 0.7, same=True), CUT).verdict is Verdict.FOUND
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.attest.clock import arrival_now
 from edge.errors import StorageError
-from edge.model import Hole, Position, ResetReason
+from edge.model import Decision, Evidence, Hole, Outcome, Position, ResetReason
 from edge.outbox.layout import MARK_SUFFIX, beside
 from edge.outbox.records import RecordState, StoredRecord
-from edge.outbox.rows import MAX_DAMAGED_BYTES
+from edge.outbox.rows import MAX_DAMAGED_BYTES, statement_of
 from tests.support.appliance import Appliance, MemorySigner
 from tests.support.authority import NOW, Authority
 from tests.support.outbox import ALL, apply, places, raw, receipt_through, states
@@ -336,6 +337,22 @@ def test_a_broken_receipt_is_not_cited(authority: Authority, device: Appliance) 
     assert device.outbox.confirmed() == Position(1, 1)
     apply(device, receipt_through(authority, device, 1))
     assert device.outbox.cited().server_time == NOW
+
+
+@pytest.mark.parametrize("arrived", ["-1", "'x'", "9223372036854775807"])
+def test_an_arrival_that_cannot_be_stops_no_record(
+    authority: Authority, device: Appliance, arrived: str
+) -> None:
+    recorder = device.recorder()
+    begun = recorder.ensure_enrolled()
+    assert begun is not None
+    apply(device, receipt_through(authority, device, 1), arrival=arrival_now(recorder.clock))
+    change(device, f"UPDATE receipt SET arrival_ns = {arrived}")
+    statement = statement_of(
+        recorder.record(Evidence(aborted="TIMEOUT"), Decision(Outcome.ABORTED, ("TIMEOUT",)))
+    )
+    assert statement.last_receipt_sha256
+    assert not statement.clock.HasField("since_receipt_ns")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from edge.errors import StorageError
 from edge.model import Position
 from edge.outbox import stats as outbox_stats
 from edge.outbox.layout import MEDIA_SUFFIX, beside
-from edge.outbox.media import MediaState
+from edge.outbox.media import Media, MediaState
 from edge.outbox.records import Cited, RecordState, SignedRecord, StoredRecord
-from tests.support.appliance import Appliance, MemorySigner
+from tests.support.appliance import Appliance, MemorySigner, open_outbox
 from tests.support.authority import NOW, Authority
-from tests.support.outbox import apply, places, receipt_through, states
+from tests.support.outbox import apply, places, raw, receipt_through, states
 from verifield.chain import ChainHead
 
 PICTURE, PHOTO = b"picture" * 1000, b"photo" * 1000
@@ -159,6 +160,72 @@ def test_a_file_that_is_gone_or_broken_is_said_and_blocks_nothing(
     device.outbox.media_done(sha256(PHOTO))
     apply(device, receipt_through(authority, device, 1))
     assert device.outbox.purge(now=NOW, retention=timedelta(0)) == 1
+
+
+def test_a_file_that_cannot_be_read_for_a_while_waits_and_holds_up_no_other(
+    authority: Authority, device: Appliance
+) -> None:
+    verify_with(device, PICTURE)
+    verify_with(device, PHOTO)
+    apply(device, receipt_through(authority, device, 2))
+    path = folder(device) / sha256(PICTURE).hex()
+    content = path.rename(device.path.parent / "aside")
+    path.symlink_to(path.name)  # ELOOP stands for whatever may keep somebody from reading it now
+    assert [item.sha256 for item in device.outbox.media_pending(limit=1)] == [sha256(PHOTO)]
+    device.outbox.media_done(sha256(PHOTO))
+    assert device.outbox.media_pending() == []
+    stats = device.outbox.stats()
+    assert (stats.media_pending, stats.media_lost) == (1, 0)
+    assert device.outbox.purge(now=NOW, retention=timedelta(0)) == 1  # of the other
+    content.rename(path)
+    assert [item.sha256 for item in device.outbox.media_pending()] == [sha256(PICTURE)]
+
+
+def test_a_lost_file_that_is_back_is_delivered_and_not_deleted(
+    authority: Authority, device: Appliance
+) -> None:
+    verify_with(device, PICTURE)
+    apply(device, receipt_through(authority, device, 1))
+    path = folder(device) / sha256(PICTURE).hex()
+    content = path.rename(device.path.parent / "aside")
+    assert device.outbox.media_pending() == []
+    assert device.outbox.stats().media_lost == 1
+    content.rename(path)
+    assert device.outbox.purge(now=NOW, retention=timedelta(0)) == 0
+    path.rename(content)
+    assert device.outbox.media_pending() == []
+    content.rename(path)
+    assert [item.sha256 for item in device.outbox.media_pending()] == [sha256(PICTURE)]
+    device.outbox.media_done(sha256(PICTURE))
+    assert device.outbox.purge(now=NOW, retention=timedelta(0)) == 1
+    assert names(device) == set()
+
+
+def test_a_leftover_that_a_record_is_just_taking_up_is_not_deleted(
+    device: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a full disk: the first try's file lies there, and the second try keeps it."""
+    verify_with(device, PHOTO)
+    (folder(device) / sha256(PICTURE).hex()).write_bytes(PICTURE)
+    delete = Media.delete_files
+
+    def delete_late(media: Media, paths: Sequence[Path]) -> int:
+        verify_with(device, PICTURE)
+        return delete(media, paths)
+
+    monkeypatch.setattr(Media, "delete_files", delete_late)
+    open_outbox(device.path).close()  # another process
+    assert names(device) == {sha256(PHOTO).hex(), sha256(PICTURE).hex()}
+
+
+def test_a_damaged_list_of_files_deletes_none(device: Appliance) -> None:
+    verify_with(device, PICTURE)
+    with closing(raw(device.path)) as connection:
+        connection.execute("UPDATE media SET sha256 = 'x'")
+    with pytest.raises(StorageError) as error:
+        device.restart()
+    assert error.value.code == "OUTBOX_CORRUPT"
+    assert names(device) == {sha256(PICTURE).hex()}
 
 
 def test_files_that_the_statement_does_not_name_are_refused(device: Appliance) -> None:

@@ -35,6 +35,8 @@ _STRAIGHT = 0.02  # of the outline's length: how far a side may bend
 def find_card(image: Image, *, ratios: tuple[float, ...] = (_ID1_RATIO, _ID3_RATIO)) -> Quad | None:
     """Return the corners of the largest card in ``image`` (uint8 [height, width, 3] BGR), or None."""
     scale = _WORK_SIDE / max(image.shape[:2])
+    if round(scale * min(image.shape[:2])) == 0:  # nothing is left of so narrow a picture
+        return None
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     area = small.shape[0] * small.shape[1]
     best: tuple[float, Quad] | None = None
