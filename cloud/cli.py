@@ -4,7 +4,8 @@ A module is imported when a command of it is called: all of them together take h
 gRPC reads its TLS settings when it is imported.
 
 Exit statuses: 0 done; 1 a person answered no; 2 wrong options; 3 set-up (configuration, keys, database,
-ports, files); 6 the cloud is away, or it refused.
+ports, files); 4 what was checked does not hold; 6 the cloud is away, or it refused; 70 a fault of the
+program; 74 standard output takes no answer; 130 stopped.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import typer
 from typer.main import get_command, get_group
 
 from cloud.tls13 import require_tls13
+from verifield.streams import prepare_streams
 from verifield.usage import UsageGroup
 
 HELP = (
     "The cloud service and its operator's commands. Exit statuses: 0 done, 1 answered no, "
-    "2 usage, 3 set-up, 6 the cloud is away or refused."
+    "2 usage, 3 set-up, 4 what was checked does not hold, 6 the cloud is away or refused, "
+    "70 a fault of the program, 74 no room for the answer, 130 stopped."
 )
 
 _SINGLE = {
@@ -87,6 +90,7 @@ def service() -> None:
 
 def main() -> None:
     """Entry point."""
+    prepare_streams()
     require_tls13()
     # gRPC's own remarks would stand among our lines, the first about the proof that TLS 1.2 is off.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

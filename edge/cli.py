@@ -6,8 +6,6 @@ stats`` should not cost.
 
 from __future__ import annotations
 
-import io
-import sys
 import warnings
 from importlib import import_module
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from verifield.streams import prepare_streams
 from verifield.usage import UsageGroup
 
 COMMANDS = (
@@ -78,9 +77,7 @@ def appliance() -> None:
 
 def main() -> None:
     """Entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese, a file name
+    prepare_streams()
     # Pillow remarks on odd EXIF, which is not looked at; a picture too large is told in words of our own.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     app()

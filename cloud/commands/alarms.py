@@ -16,8 +16,8 @@ from cloud.commands.common import (
     print_values,
     show_maybe,
     show_time,
-    write_output,
 )
+from cloud.commands.files import write_output
 from cloud.commands.listing import FilterOption, PageOption, fetch, tell_next, with_next
 from verifield.v1 import device_service_pb2 as pb
 

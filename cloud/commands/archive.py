@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cloud.commands.common import (
+    MAX_NUMBER,
     Connect,
     JsonOption,
     ends_with_exit_code,
@@ -18,8 +19,8 @@ from cloud.commands.common import (
     print_table,
     print_values,
     show_time,
-    write_output,
 )
+from cloud.commands.files import check_free, write_new
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from cloud.commands.offline import ConfigOption, FolderOption, RootsOption, read_roots, settings
 from cloud.commands.times import FORMATS, to_stamp
@@ -36,7 +37,7 @@ _OUTCOMES = {
 }
 
 ResultArgument = Annotated[str, typer.Argument(metavar="RESULT", help="Id of the result: archive search.")]
-OutputOption = Annotated[Path, typer.Option("--output", help="Where to write it.")]
+OutputOption = Annotated[Path, typer.Option("--output", help="Where to write it; never over another.")]
 
 
 @app.command()
@@ -45,7 +46,9 @@ def search(
     connect: Connect,
     account: Annotated[str, typer.Option(help="Only those of this account.")] = "",
     outcome: Annotated[str, typer.Option(help="Only these: passed or not-passed.")] = "",
-    reviewer: Annotated[int, typer.Option(min=0, help="Only those of the reviewer with this number.")] = 0,
+    reviewer: Annotated[
+        int, typer.Option(min=0, max=MAX_NUMBER, help="Only those of the reviewer with this number.")
+    ] = 0,
     since: Annotated[
         datetime | None, typer.Option("--since", help="Decided from here on, UTC.", formats=FORMATS)
     ] = None,
@@ -114,11 +117,12 @@ def show(connect: Connect, result: ResultArgument, as_json: JsonOption = False) 
 def export(
     connect: Connect, result: ResultArgument, output: OutputOption, as_json: JsonOption = False
 ) -> None:
-    """Write one decision with all its files as a ZIP archive."""
+    """Write one decision with all its files as a ZIP archive, which only you can read."""
+    check_free(output)
     with connect() as client:
         pieces = client.receive(client.archive.ExportArchived, pb.ExportArchivedRequest(result_id=result))
         content = b"".join(piece.chunk for piece in pieces)
-    write_output(output, content)
+    write_new(output, content)
     _tell({"archive": str(output), "bytes": len(content)}, as_json=as_json)
 
 
@@ -192,11 +196,12 @@ def read(
     output: OutputOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one piece of material to a file."""
+    """Write one piece of material to a file that only you can read."""
+    check_free(output)
     request = pb.ReadMaterialRequest(application_id=application, material_id=material)
     with connect() as client:
         content = b"".join(one.chunk for one in client.receive(client.archive.ReadMaterial, request))
-    write_output(output, content)
+    write_new(output, content)
     _tell({"file": str(output), "bytes": len(content)}, as_json=as_json)
 
 

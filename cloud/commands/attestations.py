@@ -18,8 +18,8 @@ from cloud.commands.common import (
     print_json,
     print_table,
     show_time,
-    write_output,
 )
+from cloud.commands.files import write_output
 from cloud.commands.listing import FilterOption
 from cloud.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from verifield.v1.attestation_pb2 import Outcome, RecordKind

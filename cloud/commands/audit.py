@@ -17,8 +17,8 @@ from cloud.commands.common import (
     print_json,
     print_table,
     print_values,
-    write_output,
 )
+from cloud.commands.files import write_output
 from cloud.commands.offline import (
     ConfigOption,
     DatabaseOption,

@@ -14,8 +14,8 @@ from cloud.commands.common import (
     print_json,
     print_table,
     print_values,
-    write_output,
 )
+from cloud.commands.files import check_free, write_new, write_output
 from cloud.commands.offline import (
     ConfigOption,
     DatabaseOption,
@@ -135,21 +135,15 @@ def keygen(
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415
 
-    from cloud.keyfiles import write_private  # noqa: PLC0415
-
+    if not output.name:
+        raise typer.BadParameter(f"{output} is no name of a file")
     public = output.with_name(f"{output.name}.pub")
-    if output.exists() or public.exists():
-        raise SetupError(
-            "OUTPUT_EXISTS",
-            f"There is a file {output} or {public} already.",
-            hint="Choose another name: a key that was overwritten opens its backups no more.",
-        )
+    check_free(public)  # a key that is overwritten opens its backups no more
     key = X25519PrivateKey.generate()
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_output(public, b"")  # makes the folder, and says so where it cannot
-    write_private(output, pem)
+    write_new(output, pem)
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
     write_output(public, key.public_key().public_bytes(serialization.Encoding.PEM, spki))
     _show({"private_key": str(output), "public_key": str(public)}, as_json=as_json)

@@ -10,6 +10,7 @@ import typer
 from google.protobuf.message import Message
 
 from cloud.commands.common import (
+    MAX_NUMBER,
     Connect,
     JsonOption,
     operator_command,
@@ -18,8 +19,8 @@ from cloud.commands.common import (
     print_values,
     show_maybe,
     show_time,
-    write_output,
 )
+from cloud.commands.files import check_free, write_new
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from cloud.errors import SetupError
 from verifield.v1 import bank_pb2
@@ -117,7 +118,7 @@ def publish_notice(
 def notice(
     connect: Connect,
     language: Annotated[str, typer.Option(help="zh, en or es.")] = "en",
-    version: Annotated[int | None, typer.Option(min=0, help="An earlier one.")] = None,
+    version: Annotated[int | None, typer.Option(min=0, max=MAX_NUMBER, help="An earlier one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the notice that customers confirm now, or an earlier version."""
@@ -205,10 +206,11 @@ def revoke(
 def paper(
     connect: Connect,
     record: RecordArgument,
-    out: Annotated[Path, typer.Option("--out", help="Where to write the PDF.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the PDF; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write the signed request of a record, and show what it rests on."""
+    """Write the signed request of a record, which only you can read, and show what it rests on."""
+    check_free(out)
     with connect() as client:
         found = client.call(client.bank.CheckRecord, pb.CheckRecordRequest(**_key(record))).record
         answer = client.call(client.bank.GetCoopRequest, pb.GetCoopRequestRequest(record_id=found.record_id))
@@ -218,7 +220,7 @@ def paper(
             "The customer was erased, and the paper with the customer.",
             hint="The record itself stays: verifield-cloud bank check.",
         )
-    write_output(out, answer.pdf)
+    write_new(out, answer.pdf)
     row = {
         "file": str(out),
         "number": answer.number,

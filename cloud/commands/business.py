@@ -19,6 +19,7 @@ from cloud.commands.common import (
     show_maybe,
     show_time,
 )
+from cloud.commands.files import check_free
 from cloud.commands.listing import FilterOption, PageOption, fetch, keep_document, tell_next, with_next
 from cloud.commands.plots import plot_steps
 from cloud.commands.times import SinceOption, UntilOption, to_stamp, until_stamp
@@ -114,10 +115,11 @@ def document(
     connect: Connect,
     business_id: BusinessArgument,
     document_id: Annotated[str, typer.Argument(metavar="DOCUMENT", help="The id of the document.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write it.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write it; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a document of a request to a file. Reading it is noted in the audit chain."""
+    """Write a document of a request to a file that only you can read. The audit chain tells that you did."""
+    check_free(out)
     request = pb.ReadBusinessDocumentRequest(business_id=business_id, document_id=document_id)
     with connect() as client:
         answers = list(client.receive(client.business.ReadBusinessDocument, request))

@@ -11,6 +11,7 @@ import typer
 from google.protobuf import json_format
 
 from cloud.commands.common import (
+    MAX_NUMBER,
     Connect,
     JsonOption,
     operator_command,
@@ -84,7 +85,9 @@ def publish_type(
 def publish_declaration(
     connect: Connect,
     file: FileArgument,
-    version: Annotated[int, typer.Option("--version", min=2, help="The one after the newest.")],
+    version: Annotated[
+        int, typer.Option("--version", min=2, max=MAX_NUMBER, help="The one after the newest.")
+    ],
     effective: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:

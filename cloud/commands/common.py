@@ -20,7 +20,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from cloud.client import OperatorClient, find_target, open_client
-from cloud.errors import ClientError, CloudError, ExitCode, SetupError
+from cloud.errors import ClientError, ExitCode, SetupError
+from verifield.usage import tell_fault
 
 P = ParamSpec("P")
 
@@ -42,6 +43,9 @@ CertificateKeyOption = Annotated[
     Path | None, typer.Option("--certificate-key", help="PEM: the key of --certificate.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+MAX_NUMBER = 2**31 - 1
+"""Of a version, an edition or a reviewer: the service takes no larger one."""
 
 Connect = Callable[[], AbstractContextManager[OperatorClient]]
 
@@ -100,23 +104,6 @@ def to_pem(certificates: Iterable[bytes]) -> bytes:
     return b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in certificates)
 
 
-def write_output(path: Path, content: bytes) -> None:
-    """Write a file that the caller asked for, with the folders above it.
-
-    Raises:
-        SetupError: OUTPUT_UNWRITABLE.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise SetupError(
-            "OUTPUT_UNWRITABLE",
-            f"The file {path} cannot be written ({type(error).__name__}).",
-            hint="Choose another place, or make room.",
-        ) from error
-
-
 @contextmanager
 def connect(
     data: DataOption = DEFAULT_DATA,
@@ -158,25 +145,14 @@ def operator_command(command: Callable[Concatenate[Connect, P], None]) -> Callab
 
 
 def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a fault into one sentence, a hint and the documented exit status."""
+    """Turn a fault into one sentence, a hint and the documented exit status; other ends: verifield.usage."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except (SetupError, ClientError) as error:
-            _explain(error, error.code, as_json=bool(kwargs.get("as_json")))
+            tell_fault(error.code, error.message, error.hint, as_json=bool(kwargs.get("as_json")))
             sys.exit(int(ExitCode.SETUP if isinstance(error, SetupError) else ExitCode.CLOUD))
 
     return run
-
-
-def _explain(error: CloudError, code: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"error": {"code": code, "message": error.message, "hint": error.hint}})
-    console = err()
-    console.print(f"[bold red]{code}[/]: ", end="")
-    console.print(error.message, markup=False)
-    if error.hint:
-        console.print("[dim]What to do:[/] ", end="")
-        console.print(error.hint, markup=False)

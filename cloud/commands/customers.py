@@ -9,6 +9,7 @@ import typer
 
 from cloud.commands.bank import CustomerArgument, show_row
 from cloud.commands.common import (
+    MAX_NUMBER,
     Connect,
     JsonOption,
     err,
@@ -27,15 +28,15 @@ app = typer.Typer(help="The customers of bank verification.", no_args_is_help=Tr
 def find_customer(
     connect: Connect,
     id_number: Annotated[
-        str, typer.Option("--id-number", prompt="ID number", help="Of the card; asked for if left out.")
-    ],
+        str | None, typer.Option("--id-number", help="Of the card; asked for if left out.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find a customer by the number of the identity card."""
+    number = typer.prompt("ID number", err=True) if id_number is None else id_number
+    request = customer_service_pb2.FindCustomerRequest(id_number=number)
     with connect() as client:
-        answer = client.call(
-            client.customers.FindCustomer, customer_service_pb2.FindCustomerRequest(id_number=id_number)
-        )
+        answer = client.call(client.customers.FindCustomer, request)
     _print_customer(answer.customer, as_json=as_json)
 
 
@@ -44,7 +45,9 @@ def find_customer(
 def show_customer(
     connect: Connect,
     customer: CustomerArgument,
-    version: Annotated[int, typer.Option(min=0, help="An earlier one; 0 for the newest.")] = 0,
+    version: Annotated[
+        int, typer.Option(min=0, max=MAX_NUMBER, help="An earlier one; 0 for the newest.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Show one version of a customer."""

@@ -19,8 +19,8 @@ from cloud.commands.common import (
     print_values,
     show_maybe,
     show_time,
-    write_output,
 )
+from cloud.commands.files import write_output
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from cloud.errors import ExitCode, SetupError
 from verifield.documents import Language

@@ -189,10 +189,14 @@ def ledger(
     """List the verifications by hand of one day, with their numbers in the ledger."""
     if not -14 <= utc_offset <= 14:
         raise typer.BadParameter("days are at most 14 hours ahead of UTC, or behind it")
-    start = day.replace(tzinfo=timezone(timedelta(hours=utc_offset))).astimezone(UTC)
+    try:
+        start = day.replace(tzinfo=timezone(timedelta(hours=utc_offset))).astimezone(UTC)
+        end = start + timedelta(days=1)
+    except OverflowError as error:
+        raise typer.BadParameter("that day lies outside the calendar") from error
     request = pb.ExportManualVerificationsRequest()
     request.start_time.FromDatetime(start)
-    request.end_time.FromDatetime(start + timedelta(days=1))
+    request.end_time.FromDatetime(end)
     with connect() as client:
         answers = client.receive(client.identity.ExportManualVerifications, request)
         rows = [show_entry(entry) for answer in answers for entry in answer.entries]

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from cloud.client import OperatorClient
-from cloud.commands.common import err, print_json, write_output
+from cloud.commands.common import err, print_json
+from cloud.commands.files import write_new
 from cloud.paging import MAX_PAGE_SIZE
 
 FIRST_PAGE = "first"
@@ -56,12 +57,12 @@ def tell_next(next_page: str) -> None:
 
 
 def keep_document(out: Path, answers: Sequence[Any], *, as_json: bool) -> None:
-    """Write a document that came in parts (``content``; its description in the first one's ``document``).
+    """Write a document for its reader alone; its parts have ``content``, the first one its ``document`` too.
 
     Raises:
-        SetupError: OUTPUT_UNWRITABLE.
+        SetupError: OUTPUT_EXISTS, OUTPUT_UNWRITABLE.
     """
-    write_output(out, b"".join(answer.content for answer in answers))
+    write_new(out, b"".join(answer.content for answer in answers))
     found = answers[0].document
     if as_json:
         told = {"media_type": found.media_type, "sha256": found.sha256.hex()}

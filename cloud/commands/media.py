@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from cloud.commands.common import (
     print_json,
     print_table,
 )
+from cloud.commands.files import check_free, write_new
 from cloud.errors import ClientError, SetupError
 from verifield.errors import VerifieldError
 from verifield.media import decrypt_media
@@ -110,32 +110,6 @@ def read_media_key(path: Path) -> X25519PrivateKey:
     )
 
 
-def check_free(path: Path) -> None:
-    """Raise SetupError OUTPUT_EXISTS where something has this name already."""
-    if os.path.lexists(path):
-        raise _taken(path)
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone, never over another.
-
-    Raises:
-        SetupError: OUTPUT_EXISTS, or OUTPUT_UNWRITABLE; then nothing is left of it.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        raise _taken(path) from None
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
-
-
 def _files(client: OperatorClient, attestation_id: str) -> list[MediaFile]:
     answer = client.call(client.media.ListMedia, ListMediaRequest(attestation_id=attestation_id))
     return list(answer.media)
@@ -148,19 +122,3 @@ def _describe(file: MediaFile) -> dict[str, Any]:
         "size_bytes": file.size_bytes,
         "complete": file.complete,
     }
-
-
-def _taken(path: Path) -> SetupError:
-    return SetupError(
-        "OUTPUT_EXISTS",
-        f"The file {path} is there already, and is not written over.",
-        hint="Choose another name.",
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> SetupError:
-    return SetupError(
-        "OUTPUT_UNWRITABLE",
-        f"The file {path} cannot be written ({type(error).__name__}).",
-        hint="Choose another place, or make room.",
-    )

@@ -119,5 +119,5 @@ def progress_bars() -> Iterator[Report]:
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask a person, unless ``yes``; a no ends the command with status 1."""
-    if not yes and not typer.confirm(question, err=True):
-        raise typer.Exit(1)
+    if not yes:
+        typer.confirm(question, abort=True, err=True)

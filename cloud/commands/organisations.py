@@ -17,6 +17,7 @@ from cloud.commands.common import (
     show_maybe,
     show_time,
 )
+from cloud.commands.files import check_free
 from cloud.commands.listing import PageOption, fetch, keep_document, tell_next, with_next
 from verifield.v1 import organisation_service_pb2 as pb
 
@@ -120,10 +121,11 @@ def document(
     connect: Connect,
     organisation_id: OrganisationArgument,
     document_id: Annotated[str, typer.Argument(metavar="DOCUMENT", help="The id of the document.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write it.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write it; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a document of an organisation to a file. Reading it is noted in the audit chain."""
+    """Write a document of an organisation to a file that only you can read; the audit chain tells that."""
+    check_free(out)
     request = pb.ReadOrganisationDocumentRequest(organisation_id=organisation_id, document_id=document_id)
     with connect() as client:
         answers = list(client.receive(client.organisations.ReadOrganisationDocument, request))

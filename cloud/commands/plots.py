@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud.commands.common import write_output
+from cloud.commands.files import write_output
 from cloud.errors import SetupError
 
 HOUR_S = 3600

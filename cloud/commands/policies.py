@@ -18,8 +18,8 @@ from cloud.commands.common import (
     print_table,
     show_time,
     to_pem,
-    write_output,
 )
+from cloud.commands.files import write_output
 from cloud.errors import SetupError
 from cloud.paging import MAX_PAGE_SIZE
 from verifield.rules import MAX_COUNTER

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cloud.commands.common import (
+    MAX_NUMBER,
     Connect,
     JsonOption,
     err,
@@ -17,8 +18,8 @@ from cloud.commands.common import (
     print_values,
     show_maybe,
     show_time,
-    write_output,
 )
+from cloud.commands.files import check_free, write_new
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from verifield.v1 import approval_service_pb2 as approval_pb
 from verifield.v1 import seal_service_pb2 as pb
@@ -123,15 +124,16 @@ def show_seal(connect: Connect, seal_id: SealArgument, as_json: JsonOption = Fal
 def image(
     connect: Connect,
     seal_id: SealArgument,
-    version: Annotated[int, typer.Argument(min=1, metavar="VERSION", help="Its number.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write the PNG file.")],
+    version: Annotated[int, typer.Argument(min=1, max=MAX_NUMBER, metavar="VERSION", help="Its number.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the PNG file; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
     """Write the picture of a version to a file, for its review. Reading it is noted in the audit chain."""
+    check_free(out)
     request = pb.ReadSealImageRequest(seal_id=seal_id, version=version)
     with connect() as client:
         content = b"".join(one.content for one in client.receive(client.seals.ReadSealImage, request))
-    write_output(out, content)
+    write_new(out, content)
     if as_json:
         print_json({"file": str(out), "size_bytes": len(content)})
     else:

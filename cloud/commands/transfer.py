@@ -36,6 +36,8 @@ def import_file(
 
     Importing a file again changes nothing, and gives the receipts again.
     """
+    if _is_same(file, answer):
+        raise typer.BadParameter("FILE is what the device wrote, and stays: name another file with --out")
     with connect() as client, _opened(file) as source:
         summary = _exchange(client, source, answer)
     counts = _counts(summary)
@@ -66,10 +68,17 @@ def _exchange(client: OperatorClient, source: BinaryIO, answer: Path) -> ImportS
     except OSError as error:
         raise SetupError(
             "OUTPUT_UNWRITABLE",
-            f"The file {answer} cannot be written ({type(error).__name__}).",
+            f"The file {answer} cannot be written ({error.strerror or type(error).__name__}).",
             hint="Choose another file with --out, or make room. What was imported stays; import it again.",
         ) from error
     return summary
+
+
+def _is_same(file: Path, answer: Path) -> bool:
+    try:
+        return answer.samefile(file)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _pieces(source: BinaryIO) -> Iterator[ImportRequest]:

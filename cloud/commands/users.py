@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,8 +27,8 @@ from cloud.commands.common import (
     show_maybe,
     show_time,
     to_pem,
-    write_output,
 )
+from cloud.commands.files import write_new, write_output
 from cloud.commands.listing import FilterOption, PageOption, fetch, tell_next, with_next
 from cloud.errors import SetupError
 from verifield.v1 import user_service_pb2 as pb
@@ -240,17 +239,7 @@ def make_request(
     secret = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(secret, SHA256())
     pem = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        # Never over a key that somebody may need, and never readable for others.
-        handle = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-    except OSError as error:
-        raise SetupError(
-            "OUTPUT_UNWRITABLE",
-            f"The key cannot be written to {key} ({type(error).__name__}).",
-            hint="Choose a new file in a folder of your own.",
-        ) from error
+    write_new(key, pem)
     write_output(csr, request.public_bytes(Encoding.PEM))
     if as_json:
         print_json({"key": str(key), "csr": str(csr)})

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 
 from cloud.errors import Reason, ServiceError
+from verifield.tokens import JOIN_PREFIX, SECRET_BYTES, encode_token, is_token
 
-SECRET_BYTES = 32
-"""256 bits: beyond guessing, so that no limit on tries is needed, and a plain digest is enough."""
+__all__ = [
+    "JOIN_PREFIX",
+    "OPERATOR_PREFIX",
+    "SECRET_BYTES",
+    "check_operator_token",
+    "encode_token",
+    "is_token",
+    "parse_join_token",
+    "token_sha256",
+]
 
-JOIN_PREFIX = "vfj_"
 OPERATOR_PREFIX = "vfo_"
-
-
-def encode_token(prefix: str, secret: bytes) -> str:
-    """A token as people copy it: a prefix that says what it opens, and base64url."""
-    return prefix + base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def token_sha256(token: str) -> bytes:
     """What is kept of a token."""
     return hashlib.sha256(token.encode()).digest()
-
-
-def is_token(prefix: str, text: str) -> bool:
-    """Whether ``text`` has the form of a token: a cut one must never become one that can be guessed."""
-    return (
-        text.isascii()
-        and text.startswith(prefix)
-        and len(text) == len(encode_token(prefix, bytes(SECRET_BYTES)))
-    )
 
 
 def parse_join_token(text: str) -> bytes:

@@ -18,6 +18,7 @@ from rich.table import Table
 from edge.answers import SignedIn
 from edge.app import open_identity, open_state
 from edge.attest.clock import SystemClock
+from edge.attest.identity import DeviceIdentity
 from edge.commands.common import (
     ConfigOption,
     DataOption,
@@ -28,7 +29,7 @@ from edge.commands.common import (
     print_json,
 )
 from edge.config import EdgeConfig, load_config
-from edge.errors import ExitCode, InputError
+from edge.errors import ExitCode, InputError, Interrupted
 from edge.model import Role
 from edge.operators.face import FaceCheck
 from edge.operators.pins import MAX_DIGITS, check_pin
@@ -69,8 +70,9 @@ def add(
     Example: verifield-edge operator add "Li Wei" --role supervisor
     """
     settings = load_config(config, data_dir=data, camera=camera)
+    identity = open_identity(settings)
     chosen = _choose_pin(settings, pin_file) if pin else ""
-    with _opened(settings) as desk, _face_check(desk, wanted=face) as check:
+    with _opened(settings, identity) as desk, _face_check(desk, wanted=face) as check:
         operator_id = desk.operators.add(name, role, pin=chosen, face=check.capture() if check else None)
     if as_json:
         print_json({"operator_id": operator_id, "role": role.value})
@@ -85,7 +87,8 @@ def list_operators(config: ConfigOption = None, data: DataOption = None, as_json
 
     Example: verifield-edge operator list
     """
-    with _opened(load_config(config, data_dir=data)) as desk:
+    settings = load_config(config, data_dir=data)
+    with _opened(settings, open_identity(settings)) as desk:
         people = desk.operators.list()
     if as_json:
         rows = [
@@ -116,7 +119,8 @@ def remove(
 
     Example: verifield-edge operator remove "Li Wei"
     """
-    with _opened(load_config(config, data_dir=data)) as desk:
+    settings = load_config(config, data_dir=data)
+    with _opened(settings, open_identity(settings)) as desk:
         operator_id = desk.operators.remove(name)
     if as_json:
         print_json({"operator_id": operator_id})
@@ -141,8 +145,9 @@ def login_test(
     Example: verifield-edge operator login-test "Li Wei"
     """
     settings = load_config(config, data_dir=data, camera=camera)
+    identity = open_identity(settings)
     given = _read_pin(settings, pin_file) if pin else ""
-    with _opened(settings) as desk, _face_check(desk, wanted=face) as check:
+    with _opened(settings, identity) as desk, _face_check(desk, wanted=face) as check:
         answer = desk.operators.try_sign_in(name, pin=given, face=check)
     if isinstance(answer, SignedIn):
         values = {"operator_id": answer.operator_id, "role": answer.role, "factors": sorted(answer.factors)}
@@ -176,9 +181,12 @@ def change_pin(
     Example: verifield-edge operator change-pin "Li Wei"
     """
     settings = load_config(config, data_dir=data)
+    identity = open_identity(settings)
+    if None in (old_file, new_file):
+        _check_terminal()  # before either is read
     old = _read_pin(settings, old_file)
     new = _choose_pin(settings, new_file)
-    with _opened(settings) as desk:
+    with _opened(settings, identity) as desk:
         desk.operators.change_pin(name, old=old, new=new)
     if as_json:
         print_json({"changed": True})
@@ -193,7 +201,8 @@ def ledger(config: ConfigOption = None, data: DataOption = None, as_json: JsonOp
 
     Example: verifield-edge operator ledger --json
     """
-    with _opened(load_config(config, data_dir=data)) as desk:
+    settings = load_config(config, data_dir=data)
+    with _opened(settings, open_identity(settings)) as desk:
         entries = desk.state.ledger.entries()
     if as_json:
         rows = [
@@ -228,8 +237,7 @@ class _Desk:
 
 
 @contextmanager
-def _opened(config: EdgeConfig) -> Iterator[_Desk]:
-    identity = open_identity(config)
+def _opened(config: EdgeConfig, identity: DeviceIdentity) -> Iterator[_Desk]:
     with open_state(config, identity) as state:
         policy = state.policy(load_roots(identity.root_pem))
         operators = Operators(
@@ -278,5 +286,19 @@ def _read_pin(config: EdgeConfig, file: Path | None) -> str:
 
 
 def _ask_pin(config: EdgeConfig) -> str:
+    _check_terminal()
     question = ASKS[Ask.PIN][config.language]
-    return str(typer.prompt(question, prompt_suffix="", hide_input=True, err=True))
+    try:
+        return str(typer.prompt(question, prompt_suffix="", hide_input=True, err=True))
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        raise Interrupted from None
+
+
+def _check_terminal() -> None:
+    if not sys.stdin.isatty():
+        raise InputError(
+            "NO_TERMINAL",
+            "There is no terminal to ask for the PIN at.",
+            hint="Name a file that holds it: --pin-file, or --old-file and --new-file to change it; - is "
+            "standard input.",
+        )

@@ -134,11 +134,13 @@ class ReaderPty:
 
 
 def _plug_in(link: Path) -> tuple[int, int]:
-    """A terminal behind ``link``: its two ends.
+    """A terminal behind ``link``: its two ends. A link that leads nowhere is of a simulator that was killed.
 
     Raises:
         SimError: ``link`` exists or cannot be made.
     """
+    if link.is_symlink() and not link.exists():
+        link.unlink(missing_ok=True)
     master, slave = pty.openpty()
     tty.setraw(slave)  # else the line discipline eats control bytes until a host has opened it
     os.set_blocking(master, False)
@@ -148,6 +150,8 @@ def _plug_in(link: Path) -> tuple[int, int]:
         os.close(master)
         os.close(slave)
         if isinstance(error, FileExistsError):
-            raise SimError(f"{link} is there already: another simulator may use it") from None
+            raise SimError(
+                f"{link} is there already: another simulator may use it; where none does, remove it"
+            ) from None
         raise SimError(f"{link} cannot be made: {error.strerror}") from None
     return master, slave

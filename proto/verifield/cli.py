@@ -28,6 +28,7 @@ from verifield.dsse import MAX_ENVELOPE_BYTES
 from verifield.errors import VerifieldError
 from verifield.report import Fault, Report
 from verifield.revocation import MAX_REVOCATION_LIST_BYTES
+from verifield.streams import prepare_streams
 from verifield.usage import UsageCommand
 from verifield.verify import verify_bundle
 
@@ -67,6 +68,7 @@ _STYLES = {"passed": "green", "failed": "bold red", "missing": "yellow"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    prepare_streams()
     # libraries warn of damaged certificates, which the checks refuse with a sentence of their own
     warnings.simplefilter("ignore")
     given = list(arguments) if arguments is not None else sys.argv[1:]

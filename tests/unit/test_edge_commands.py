@@ -26,6 +26,7 @@ from edge.sync.daemon import SyncReport
 from edge.sync.events import Trouble
 from tests.support.appliance import Appliance, MemorySigner, key_store_beside
 from tests.support.authority import Authority
+from verifield.tokens import JOIN_PREFIX, encode_token
 
 HEAVY = ("cv2", "onnxruntime", "numba", "pkcs11")
 
@@ -234,6 +235,30 @@ def test_a_root_has_so_many_bytes_and_a_token_must_be_text(
     root.write_bytes(b"x" * size)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff" * 600)))
     args = (*ENROLL, "--cloud", "c:1", "--root", str(root), "--data", str(tmp_path))
+    assert error_of(capsys, *args)[1]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (encode_token("vfo_", bytes(32)), "TOKEN_MALFORMED"),
+        ("eyJhbGciOiJub25lIn0.e30.c2lnbmF0dXJl", "TOKEN_MALFORMED"),
+        (encode_token(JOIN_PREFIX, bytes(32))[:-1], "TOKEN_MALFORMED"),
+        ("\ufeff" + encode_token(JOIN_PREFIX, bytes(32)) + "\r\n", "CLOUD_AWAY"),
+    ],
+)
+def test_only_a_join_token_is_shown_to_a_cloud(
+    given: str,
+    code: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An editor may have put a mark before it; an operator's or a user's credential is no token."""
+    root = tmp_path / "root.pem"
+    root.write_bytes(Authority.create().root_pem)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    args = (*ENROLL, "--cloud", "127.0.0.1:1", "--root", str(root), "--data", str(tmp_path))
     assert error_of(capsys, *args)[1]["code"] == code
 
 

@@ -171,6 +171,7 @@ def test_a_typed_pin_is_asked_for_twice(
     device: KnownDevice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed = iter([PIN, NEW_PIN, PIN, PIN])
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("typer.prompt", lambda *_args, **_kwargs: next(typed))
     add = ("operator", "add", "Ana", "--role", "clerk")
     assert answer_of(device, capsys, *add)[1]["error"]["code"] == "PIN_DIFFERS"
