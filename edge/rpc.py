@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
@@ -25,6 +27,8 @@ MAX_WHY_CHARS = 64
 """Reasons are words in capital letters."""
 
 _WRONG_ROOT = "CERTIFICATE_VERIFY_FAILED"
+_WRONG_TIME = (f"{_WRONG_ROOT}: certificate is not yet valid", f"{_WRONG_ROOT}: certificate has expired")
+"""TLS judges the time only where the chain leads to the root. Worded otherwise it counts as a wrong root."""
 
 
 class FailureKind(Enum):
@@ -37,7 +41,8 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RpcFailure:
-    """``code`` is stable: CLOUD_AWAY, ROOT_MISMATCH, the cloud's own reason, or CLOUD_ and the status.
+    """``code`` is stable: CLOUD_AWAY, CLOCK_OR_CERTIFICATE, ROOT_MISMATCH, the cloud's own reason, or CLOUD_
+    and the status.
 
     ``why``: the reason behind that reason, where the cloud gives one.
     """
@@ -77,6 +82,12 @@ def judge_failure(error: grpc.RpcError) -> RpcFailure:
     """Classify ``error``. What is not known is TRANSIENT: a retry loses nothing, giving up might."""
     status = error.code()
     details = error.details() or ""
+    if status is grpc.StatusCode.UNAVAILABLE and any(words in details for words in _WRONG_TIME):
+        return RpcFailure(
+            FailureKind.TRANSIENT,
+            "CLOCK_OR_CERTIFICATE",
+            "The server's certificate is not valid at this device's date and time: check these first.",
+        )
     if status is grpc.StatusCode.UNAVAILABLE and _WRONG_ROOT in details:
         return RpcFailure(
             FailureKind.AUTH, "ROOT_MISMATCH", "The server's certificate does not lead to the pinned root."
@@ -100,12 +111,10 @@ def error_reason(error: grpc.RpcError) -> str:
 
 
 def _error_info(error: grpc.RpcError) -> ErrorInfo:
-    try:
+    with suppress(ValueError, DecodeError):  # details that contradict the status, or are none, say nothing
         status = rpc_status.from_call(error)
-    except ValueError:  # the details contradict the status: then they say nothing
-        return ErrorInfo()
-    for detail in status.details if status else ():
-        info = ErrorInfo()
-        if detail.Unpack(info):
-            return info
+        for detail in status.details if status else ():
+            info = ErrorInfo()
+            if detail.Unpack(info):
+                return info
     return ErrorInfo()

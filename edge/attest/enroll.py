@@ -97,7 +97,8 @@ class Enrolment:
 
         Raises:
             SetupError: the key store is away or refuses, IDENTITY_UNWRITABLE.
-            CloudError: CLOUD_AWAY, ENROLL_REFUSED (with the cloud's reason), ENROLL_ANSWER or ROOT_MISMATCH.
+            CloudError: CLOUD_AWAY, CLOCK_OR_CERTIFICATE, ENROLL_REFUSED (with the cloud's reason),
+                ENROLL_ANSWER or ROOT_MISMATCH.
         """
         try:
             return self._advance()
@@ -319,6 +320,13 @@ def _to_cloud_error(endpoint: str, error: grpc.RpcError) -> CloudError:
     failure = judge_failure(error)
     if failure.code == "ROOT_MISMATCH":
         return root_mismatch(failure.message)
+    if failure.code == "CLOCK_OR_CERTIFICATE":
+        return CloudError(
+            failure.code,
+            failure.message,
+            hint="Set the date and time, then run the command again. If they are right, ask the operator of "
+            "the cloud.",
+        )
     if failure.kind is FailureKind.TRANSIENT:
         reason = error_reason(error)
         what = f"cannot answer now: {reason}" if reason else "does not answer"
