@@ -53,7 +53,6 @@ from cloud.objects.stores import make_replicas
 from cloud.operations import STATUS_SERVICE, Telemetry, add_status_service, find_vitals, scraped, telling
 from cloud.pdf.preview import Previews
 from cloud.persons import Persons
-from cloud.privacy.ring import KeyRing
 from cloud.rooms import Opened, make_care, make_jobs
 from cloud.server import (
     MAX_DEVICE_MESSAGE_BYTES,
@@ -68,7 +67,7 @@ from cloud.signers.keys import SignerKeys
 from cloud.sources import Sources, to_us
 from cloud.store import attestations
 from cloud.store.database import Store, StoreOptions
-from cloud.store.persons import check_ring
+from cloud.store.persons import open_ring
 from cloud.upkeep import jobs_running
 
 
@@ -173,9 +172,6 @@ def open_data(config: Config, sources: Sources, telemetry: Telemetry | None = No
     token = _open_operator_token(config.data / TOKEN_FILE, sources)
     tpm_roots = _open_tpm_roots(config.tpm_roots)
     telemetry = telemetry or Telemetry.silent()
-    ring = KeyRing.open(
-        config.keys_folder / "keys", now_us=to_us(sources.now()), random_bytes=sources.random_bytes
-    )
     store = Store.open(config.database_url, store_options(config))
     with store.closed_on_failure():
         signer = LogSigner(authority.log_origin, authority.log_key)
@@ -185,7 +181,12 @@ def open_data(config: Config, sources: Sources, telemetry: Telemetry | None = No
         chain = authority.chain_of(authority.receipt.certificate)
         receipt_leaf = store.run(lambda connection: attestations.add_chain(connection, chain))
         with store.reading() as connection:
-            check_ring(connection, ring)
+            ring = open_ring(
+                connection,
+                config.keys_folder / "keys",
+                now_us=to_us(sources.now()),
+                random_bytes=sources.random_bytes,
+            )
     intake = Intake(authority, sources, receipt_leaf_sha256=receipt_leaf)
     return Opened(
         store,

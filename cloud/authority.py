@@ -11,10 +11,9 @@
         audit.key audit.pem        P-256, signs heads of the audit chain and manifests of backups
         certification.key .pem     P-256, signs badges, their status, and manifests of archives
         media.key media.pub        X25519, opens the pictures that devices deliver
-        renewal.secret             32 bytes, makes challenges that only this service can have made
+        renewal.secret             32 bytes, for challenges, codes, marks and answers of this service alone
 
-The last five are made when a deployment that lacks them is opened. A lock lets one start at a time
-through, so that two of them never make two of a kind.
+The last five are made where an older deployment lacks them; by one start at a time, behind a lock.
 
 Leaf certificates that near their end are renewed at start. All but that of the TLS server keep their
 beginning: a receipt carries the time at which its record became durable, and the certificate beside it must
@@ -159,6 +158,7 @@ class Authority:
     @classmethod
     def _load(cls, keys: Path, *, server_names: Sequence[str], now: datetime) -> Authority:
         issuing = load_credential(keys, "issuing")
+        renewal_secret = _open_renewal_secret(keys)  # before those whose absence lets it be made
         for file, name, usage in _LATER_SIGNERS:
             _complete_signer(keys, issuing, file=file, name=name, usage=usage, now=now)
         return cls(
@@ -171,7 +171,7 @@ class Authority:
             audit=_renewed(keys, "audit", issuing, usage=Purpose.AUDIT, now=now),
             certification=_renewed(keys, "certification", issuing, usage=Purpose.CERTIFICATION, now=now),
             media_key=open_x25519(keys, "media"),
-            renewal_secret=_open_renewal_secret(keys / "renewal.secret"),
+            renewal_secret=renewal_secret,
         )
 
     @property
@@ -308,9 +308,12 @@ def _complete_signer(
     save_credential(keys, file, Credential(key, certificate))
 
 
-def _open_renewal_secret(path: Path) -> bytes:
-    """A lost one is replaced: only renewals under way at that moment begin again."""
+def _open_renewal_secret(keys: Path) -> bytes:
+    """Made once. It keys marks and kept answers in the database too: with another, they would fit nothing."""
+    path = keys / "renewal.secret"
     if not path.exists():
+        if any((keys / name).exists() for name in ("policy.pem", "media.pub")):
+            raise SetupError("KEYS_UNUSABLE", f"The file {path} was lost.", hint="Restore it from a backup.")
         write_private(path, secrets.token_bytes(RENEWAL_SECRET_BYTES))
     secret = path.read_bytes()
     if len(secret) != RENEWAL_SECRET_BYTES:

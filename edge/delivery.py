@@ -194,8 +194,13 @@ def export_records(
         return write_export(exporter, path, progress=progress)
 
 
-def import_answer(config: EdgeConfig, path: Path, *, stop: threading.Event) -> ImportReport:
-    """Take the cloud's answer to an export; errors as ``read_import``, and Interrupted."""
+def import_answer(
+    config: EdgeConfig, path: Path, *, stop: threading.Event, accept_log: bool = False
+) -> ImportReport:
+    """Take the cloud's answer to an export; errors as ``read_import``, and Interrupted.
+
+    ``accept_log``: believe the log as it is now, as for ``run_sync``.
+    """
     with _by_hand(config, stop) as delivery:
         identity = delivery.recorder.identity
         importer = Importer(
@@ -203,6 +208,7 @@ def import_answer(config: EdgeConfig, path: Path, *, stop: threading.Event) -> I
             journal=_journal(config, identity.device_id),
             certificates=identity.attestation_certificates,
             clock=delivery.recorder.clock,
+            accept_log=accept_log,
         )
         report = read_import(importer, path)
     sync_folder(config).call()  # a daemon that halted looks again

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import jwt
+import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from cloud.access.fetch import FetchError
@@ -33,6 +34,8 @@ MAX_KEYS = 32
 
 MIN_RSA_BITS = 2048
 """RFC 7518, section 3.3."""
+
+_log = structlog.get_logger("cloud.access.jwks")
 
 
 class Fetch(Protocol):
@@ -100,6 +103,9 @@ class IssuerKeys:
             keys = await asyncio.to_thread(self._read)
         except FetchError:
             return  # what is here goes on counting, and whoever asks again later tries again
+        except Exception as error:
+            _log.error("issuer_keys_unreadable", fault=type(error).__name__)  # its text may hold a key
+            return
         self._keys, self._fetched = keys, self._now()
 
     def _read(self) -> Mapping[str, jwt.PyJWK]:
@@ -157,7 +163,7 @@ def _parse_key(one: object) -> jwt.PyJWK | None:
         return None
     try:
         key = jwt.PyJWK(one)
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):  # the library lets through what it meets
         return None
     if key.algorithm_name not in ALGORITHMS:
         return None

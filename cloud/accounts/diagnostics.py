@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 from sqlalchemy import Connection
 
-from cloud.access.call import caller_of_call
+from cloud.access.call import CALL, caller_of_call
+from cloud.attestations.intake import known_device
 from cloud.errors import Reason, ServiceError
 from cloud.paging import encode_page_token, page_size, parse_page_token
 from cloud.serving import Base
@@ -35,7 +36,7 @@ class DiagnosticsService(DiagnosticsServiceServicer):
     async def UploadDeviceDiagnostics(
         self, request: pb.UploadDeviceDiagnosticsRequest, context: Context
     ) -> pb.UploadDeviceDiagnosticsResponse:
-        await self._take(request.diagnostics)
+        await self._take(request.diagnostics, device_id=CALL.get().device_id)
         return pb.UploadDeviceDiagnosticsResponse()
 
     async def UploadDiagnostics(
@@ -73,11 +74,11 @@ class DiagnosticsService(DiagnosticsServiceServicer):
             next_page_token=encode_page_token(found[size - 1].diagnostic_id, filters=asked) if more else "",
         )
 
-    async def _take(self, given: pb.Diagnostics) -> None:
+    async def _take(self, given: pb.Diagnostics, *, device_id: str = "") -> None:
         """Keep what a client sent; the same once more changes nothing.
 
         Raises:
-            ServiceError: DIAGNOSTICS_REUSED.
+            ServiceError: DIAGNOSTICS_REUSED; for a device, as :func:`known_device`.
         """
         given.DiscardUnknownFields()  # they have no limit, and nobody could read them
         given.diagnostic_id = given.diagnostic_id.lower()
@@ -91,6 +92,8 @@ class DiagnosticsService(DiagnosticsServiceServicer):
         )
 
         def work(connection: Connection) -> None:
+            if device_id:
+                known_device(connection, device_id)
             if rows.add_diagnostics(connection, row):
                 rows.drop_surplus(connection, row.sender, keep=KEPT_OF_SENDER)
                 return

@@ -265,16 +265,15 @@ def sealed_tables() -> list[SealedTable]:
 
 def _ring(config: Config) -> KeyRing:
     from cloud.privacy.ring import KeyRing  # noqa: PLC0415
-    from cloud.sources import Sources, to_us  # noqa: PLC0415
 
-    keys, sources = config.keys_folder / "keys", Sources.system()
+    keys = config.keys_folder / "keys"
     if not keys.is_dir():
         raise SetupError(
             "KEYS_UNUSABLE",
             f"There is no folder {keys}.",
             hint="Name the service's folder with --data, or its settings with --config.",
         )
-    return KeyRing.open(keys, now_us=to_us(sources.now()), random_bytes=sources.random_bytes)
+    return KeyRing.load(keys)
 
 
 def _count_uses(connection: Connection, family: str) -> dict[int, int]:

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from cloud.access.call import Call, Refused, Serve
 from cloud.api.statuses import LANGUAGE_KEY, to_status
 from cloud.errors import Reason, ServiceError
+from cloud.privacy.sealing import SealBrokenError
 from cloud.store.faults import is_lost
 
 _ERROR_ID_BYTES = 6
@@ -47,6 +48,13 @@ class ErrorLayer:
         if _is_databases(error):
             return ServiceError(
                 Reason.STORE_UNAVAILABLE, "The database does not answer.", {"error_id": error_id}
+            )
+        if isinstance(error, SealBrokenError):
+            return ServiceError(
+                Reason.RECORD_DAMAGED,
+                "What is sealed here cannot be opened: it was changed, or sealed with another key ring. "
+                "Whoever runs the service restores keys/privacy.json, or the database, from a backup.",
+                {"error_id": error_id},
             )
         return ServiceError(
             Reason.INTERNAL, f"Something unexpected went wrong (error id {error_id}).", {"error_id": error_id}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
@@ -13,6 +14,14 @@ from typing import NoReturn
 import pikepdf
 
 from cloud.pdf.geometry import GeometryError, Sheet, sheet_of
+from cloud.pdf.shown import (
+    Layers,
+    annotation_looks_the_same,
+    layers_of,
+    looks_the_same,
+    prints_what_it_shows,
+    word,
+)
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PAGES = 500
@@ -76,6 +85,7 @@ class Document:
 
 _SCRIPTS = {"/JavaScript"}
 _QUIET = {"/GoTo", "/URI", "/Named", "/Thread"}  # these only lead somewhere, when a person presses them
+_OPENING = {"/GoTo"}  # may happen unasked, when the document is opened
 _MOVING = {"/Movie", "/Sound", "/Screen", "/RichMedia", "/3D", "/TrapNet"}
 _TELLING = {
     "/Type",
@@ -89,6 +99,7 @@ _TELLING = {
     "/OpenAction",
     "/Next",
     "/PA",
+    "/PresSteps",
     "/F",
 }
 _FILES = {"/Filespec", "/EmbeddedFile", "/FileAttachment"}
@@ -97,7 +108,8 @@ _SENTENCES = {
     Why.ENCRYPTED: "the document is encrypted",
     Why.XFA: "the document is an XFA form",
     Why.JAVASCRIPT: "the document has scripts",
-    Why.ACTION: "the document has parts that act, move or change by themselves",
+    Why.ACTION: "the document has parts that act, move or change by themselves, "
+    "or are not the same on every screen and on paper",
     Why.ATTACHMENT: "the document has files attached",
     Why.SIGNED: "the document is signed already",
     Why.FORM: "the document has form fields",
@@ -115,11 +127,14 @@ def check_document(content: bytes) -> Document:
     """
     if len(content) > MAX_BYTES:
         _refuse(Why.SIZE)
-    with open_strictly(content) as pdf:
-        _check_catalog(pdf)
+    with open_strictly(content) as pdf, _unreadable_is_damaged():
+        layers = _checked_catalog(pdf.Root)
         pages = tuple(Page(sheet.width, sheet.height) for sheet in _sheets(pdf))
         for found in _dictionaries(pdf):
             _check_dictionary(found)
+            if not looks_the_same(found.entries, layers, stream=found.stream):
+                _refuse(Why.ACTION)
+        _check_annotations(pdf)
     return Document(pages, hashlib.sha256(content).digest())
 
 
@@ -145,34 +160,39 @@ def open_strictly(content: bytes) -> pikepdf.Pdf:
     return pdf
 
 
-def _check_catalog(pdf: pikepdf.Pdf) -> None:
+@contextmanager
+def _unreadable_is_damaged() -> Iterator[None]:
     try:
-        root = pdf.Root
-        form = root.get("/AcroForm")
-        if isinstance(form, pikepdf.Dictionary):
-            if "/XFA" in form:
-                _refuse(Why.XFA)
-            if _is_signed(form):
-                _refuse(Why.SIGNED)
-            if len(form.get("/Fields", [])):
-                _refuse(Why.FORM)
-        if "/Perms" in root or "/DSS" in root:
-            _refuse(Why.SIGNED)
-        names = root.get("/Names")
-        if isinstance(names, pikepdf.Dictionary):
-            if "/JavaScript" in names:
-                _refuse(Why.JAVASCRIPT)
-            if "/EmbeddedFiles" in names:
-                _refuse(Why.ATTACHMENT)
-        if "/Collection" in root:
-            _refuse(Why.ATTACHMENT)
-        if "/AA" in root:
-            _refuse(Why.ACTION)
-        _check_layers(root.get("/OCProperties"))
-    except (pikepdf.PdfError, TypeError, ValueError) as error:
-        if isinstance(error, PdfRefused):
-            raise
+        yield
+    except PdfRefused:
+        raise
+    except (pikepdf.PdfError, TypeError, ValueError, RuntimeError):
         _refuse(Why.DAMAGED)
+
+
+def _checked_catalog(root: pikepdf.Object) -> Layers:
+    form = root.get("/AcroForm")
+    if isinstance(form, pikepdf.Dictionary):
+        if "/XFA" in form:
+            _refuse(Why.XFA)
+        if _is_signed(form):
+            _refuse(Why.SIGNED)
+        if len(form.get("/Fields", [])):
+            _refuse(Why.FORM)
+    if "/Perms" in root or "/DSS" in root:
+        _refuse(Why.SIGNED)
+    names = root.get("/Names")
+    if isinstance(names, pikepdf.Dictionary):
+        if "/JavaScript" in names:
+            _refuse(Why.JAVASCRIPT)
+        if "/EmbeddedFiles" in names:
+            _refuse(Why.ATTACHMENT)
+    if "/Collection" in root:
+        _refuse(Why.ATTACHMENT)
+    layers = layers_of(root.get("/OCProperties"))
+    if "/AA" in root or layers is None or not prints_what_it_shows(root.get("/ViewerPreferences")):
+        _refuse(Why.ACTION)
+    return layers
 
 
 def _is_signed(form: pikepdf.Dictionary) -> bool:
@@ -183,26 +203,17 @@ def _is_signed(form: pikepdf.Dictionary) -> bool:
         seen += 1
         if not isinstance(field, pikepdf.Dictionary):
             continue
-        if _word(field.get("/FT")) == "/Sig" and "/V" in field:
+        if word(field.get("/FT")) == "/Sig" and "/V" in field:
             return True
         waiting.extend(field.get("/Kids", []))
     return False
 
 
-def _check_layers(properties: object) -> None:
-    """Layers that show themselves on a screen and not on paper, or at some zoom: all are to see the same."""
-    if not isinstance(properties, pikepdf.Dictionary):
-        return
-    settings = [properties.get("/D"), *properties.get("/Configs", [])]
-    if any(isinstance(one, pikepdf.Dictionary) and len(one.get("/AS", [])) for one in settings):
-        _refuse(Why.ACTION)
-
-
 def _sheets(pdf: pikepdf.Pdf) -> Iterator[Sheet]:
+    count = len(pdf.pages)
+    if not 1 <= count <= MAX_PAGES:
+        _refuse(Why.PAGES)
     try:
-        count = len(pdf.pages)
-        if not 1 <= count <= MAX_PAGES:
-            _refuse(Why.PAGES)
         for page in pdf.pages:
             sheet = sheet_of(page.obj)
             if not all(_fits(side) for side in (sheet.width, sheet.height)):
@@ -210,10 +221,6 @@ def _sheets(pdf: pikepdf.Pdf) -> Iterator[Sheet]:
             yield sheet
     except GeometryError:
         _refuse(Why.PAGE_SIZE)
-    except (pikepdf.PdfError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, PdfRefused):
-            raise
-        _refuse(Why.DAMAGED)
 
 
 def _fits(side: float) -> bool:
@@ -222,16 +229,11 @@ def _fits(side: float) -> bool:
 
 def _dictionaries(pdf: pikepdf.Pdf) -> Iterator[_Entries]:
     """Every dictionary of the file, those inside of others too, whether something refers to it or not."""
-    try:
-        if len(pdf.objects) > MAX_OBJECTS:
-            _refuse(Why.SIZE)
-        for found in pdf.objects:
-            yield from _inside(found, 0)
-        if pdf.check_pdf_syntax() or pdf.get_warnings():  # unpacks every stream, and keeps none
-            _refuse(Why.DAMAGED)
-    except (pikepdf.PdfError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-        if isinstance(error, PdfRefused):
-            raise
+    if len(pdf.objects) > MAX_OBJECTS:
+        _refuse(Why.SIZE)
+    for found in pdf.objects:
+        yield from _inside(found, 0)
+    if pdf.check_pdf_syntax() or pdf.get_warnings():  # unpacks every stream, and keeps none
         _refuse(Why.DAMAGED)
 
 
@@ -255,8 +257,8 @@ def _check_dictionary(found: _Entries) -> None:
     entries = found.entries
     if not _TELLING & entries.keys():
         return
-    kind, subtype = _word(entries.get("/Type")), _word(entries.get("/Subtype"))
-    if _word(entries.get("/S")) in _SCRIPTS or "/JS" in entries:
+    kind, subtype = word(entries.get("/Type")), word(entries.get("/Subtype"))
+    if word(entries.get("/S")) in _SCRIPTS or "/JS" in entries:
         _refuse(Why.JAVASCRIPT)
     if kind in _FILES or subtype in _FILES or "/EF" in entries:
         _refuse(Why.ATTACHMENT)
@@ -264,33 +266,46 @@ def _check_dictionary(found: _Entries) -> None:
         _refuse(Why.SIGNED)
     if subtype == "/Widget":
         _refuse(Why.FORM)
-    if "/AA" in entries or subtype in _MOVING:
+    if "/AA" in entries or "/PresSteps" in entries or subtype in _MOVING:
         _refuse(Why.ACTION)
-    if any(_acts(entries.get(key)) for key in ("/A", "/OpenAction", "/Next", "/PA")):
+    if _acts_on_opening(entries.get("/OpenAction")):
         _refuse(Why.ACTION)
-    if kind == "/Action" and _word(entries.get("/S")) not in _QUIET:
+    if any(_acts(entries.get(key)) for key in ("/A", "/Next", "/PA")):
+        _refuse(Why.ACTION)
+    if kind == "/Action" and word(entries.get("/S")) not in _QUIET:
         _refuse(Why.ACTION)
     if found.stream and "/F" in entries:
         _refuse(Why.ATTACHMENT)  # its content lies in a file elsewhere
 
 
-def _acts(action: object) -> bool:
+def _acts(action: object, quiet: Set[str] = _QUIET) -> bool:
     """Whether it is an action, or a row of them, that does more than to lead somewhere."""
-    if isinstance(action, pikepdf.Array):
-        return any(_acts(one) for one in action)
-    if not isinstance(action, pikepdf.Dictionary):
-        return False
-    if "/S" not in action:
-        return False
-    return _word(action.get("/S")) not in _QUIET | _SCRIPTS
+    row = action if isinstance(action, pikepdf.Array) else [action]
+    return any(
+        isinstance(one, pikepdf.Array)
+        or (isinstance(one, pikepdf.Dictionary) and "/S" in one and word(one["/S"]) not in quiet | _SCRIPTS)
+        for one in row
+    )
 
 
-def _word(name: object) -> str:
-    """Names are bytes; those that are no UTF-8, as older Chinese programs wrote them, are none of ours."""
-    try:
-        return str(name) if isinstance(name, pikepdf.Name) else ""
-    except UnicodeDecodeError:
-        return ""
+def _acts_on_opening(action: object) -> bool:
+    """Whether more happens than that a page is turned to."""
+    if isinstance(action, pikepdf.Dictionary) and ("/S" not in action or "/Next" in action):
+        return True
+    return _acts(action, _OPENING)
+
+
+def _check_annotations(pdf: pikepdf.Pdf) -> None:
+    seen = 0
+    for page in pdf.pages:
+        annotations = page.obj.get("/Annots", pikepdf.Array())
+        if not isinstance(annotations, pikepdf.Array):
+            _refuse(Why.DAMAGED)
+        seen += len(annotations)
+        if seen > MAX_OBJECTS:
+            _refuse(Why.SIZE)
+        if not all(annotation_looks_the_same(one) for one in annotations):
+            _refuse(Why.ACTION)
 
 
 def refusal(why: Why) -> PdfRefused:

@@ -58,8 +58,19 @@ class KeyRing:
         self._ring: dict[str, dict[int, RingKey]] = {}
 
     @classmethod
+    def load(cls, keys: Path) -> KeyRing:
+        """Open the ring in the folder ``keys``.
+
+        Raises:
+            SetupError: KEYS_UNUSABLE: it is missing, or cannot be read.
+        """
+        ring = cls(keys)
+        ring.versions(SEAL)
+        return ring
+
+    @classmethod
     def open(cls, keys: Path, *, now_us: int, random_bytes: RandomBytes) -> KeyRing:
-        """Open the ring in the folder ``keys``; make it where there never was one.
+        """As :meth:`load`, but made where there is none: nothing may have been sealed before.
 
         Raises:
             SetupError: KEYS_UNUSABLE: it cannot be read or written.
@@ -70,8 +81,7 @@ class KeyRing:
             with ring._changing():
                 if not (keys / RING_FILE).exists():
                     ring._replace(_new_key(family, 1, now_us, random_bytes) for family in FAMILIES)
-        ring.versions(SEAL)
-        return ring
+        return cls.load(keys)
 
     def current(self, family: str = SEAL) -> SealKey:
         """The newest version of a family."""

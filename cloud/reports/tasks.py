@@ -10,6 +10,7 @@ import grpc
 from sqlalchemy import Connection
 
 from cloud.access.call import CALL
+from cloud.bank.sessions import check_device
 from cloud.contracts.desk import Contracts
 from cloud.errors import Reason, ServiceError
 from cloud.signatures.states import State
@@ -50,8 +51,10 @@ class TaskService(TaskServiceServicer):
         """The document of a task that waits at the site of this device.
 
         Raises:
-            ServiceError: SIGN_TASK_NOT_FOUND, SIGN_TASK_OVER, SIGN_DOCUMENT_MOVED, and those of files.
+            ServiceError: SIGN_TASK_NOT_FOUND, SIGN_TASK_OVER, SIGN_DOCUMENT_MOVED, those of files, and as
+                :func:`check_device`.
         """
+        check_device(connection, device_id)
         row = rows.find_by_task(connection, task_id)
         device = devices.get_device(connection, device_id)
         if row is None or device is None or device.site_id != row.site_id:

@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
+from cloud.attestations.intake import known_device
 from cloud.elements import FourElements
 from cloud.errors import Reason, ServiceError
 from cloud.feed.publish import Addressee, publish_contract
@@ -21,7 +22,7 @@ from cloud.signatures.ground import is_final
 from cloud.signatures.methods import Faces, nonce_of
 from cloud.signatures.states import MAKING, Event, State
 from cloud.sources import Sources, from_us
-from cloud.store import contracts, devices
+from cloud.store import contracts
 from cloud.store import signatures as rows
 from cloud.store import site_verifications as sites
 from cloud.store.signatures import SigningRow
@@ -97,11 +98,12 @@ class Offline:
         """Take what a device brings for a task; a refusal that ends the signing is returned.
 
         Raises:
-            ServiceError: SIGN_TASK_NOT_FOUND, SIGN_TASK_OVER, or why the evidence does not count.
+            ServiceError: SIGN_TASK_NOT_FOUND, SIGN_TASK_OVER, or why the evidence does not count; as
+                :func:`known_device`.
         """
+        device = known_device(connection, device_id)
         known = rows.find_by_task(connection, task_id)
-        device = devices.get_device(connection, device_id)
-        if known is None or device is None or device.site_id != known.site_id:
+        if known is None or device.site_id != known.site_id:
             raise ServiceError(Reason.SIGN_TASK_NOT_FOUND, "There is no such task at this site.")
         row = self._locked(connection, known)
         if State(row.state) in MAKING or row.state == State.SIGNED:

@@ -8,17 +8,30 @@ An unwrapped key is never kept for longer than the call that needs it.
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from cloud.privacy.ring import KeyRing
-from cloud.privacy.sealing import KEY_BYTES, Place, RandomBytes, SealKey, seal, unseal
+from cloud.errors import SetupError
+from cloud.privacy.ring import RING_FILE, KeyRing
+from cloud.privacy.sealing import (
+    KEY_BYTES,
+    Place,
+    RandomBytes,
+    SealBrokenError,
+    SealKey,
+    seal,
+    unseal,
+)
 from cloud.store.schema import person_keys
 
 DATA_KEY_VERSION = 1
 """Data keys are not rotated: one serves one person, for at most some thousand values."""
 
 _DESTROYED = 0
+
+_PROOFS = 8
+"""Keys of one version that are tried at a start: a row that was damaged says nothing of the ring."""
 
 
 def add_person(
@@ -112,14 +125,47 @@ def count_by_version(connection: Connection) -> dict[int, int]:
     return {row.ring_version: row[1] for row in connection.execute(query)}
 
 
-def check_ring(connection: Connection, ring: KeyRing) -> None:
-    """Check at a start that the ring can open every person's key.
+def open_ring(connection: Connection, keys: Path, *, now_us: int, random_bytes: RandomBytes) -> KeyRing:
+    """Open the ring in the folder ``keys`` at a start; make it only where it has wrapped nothing yet.
 
     Raises:
-        SetupError: RING_VERSION_LOST: an older ring stands in the place of the right one.
+        SetupError: KEYS_UNUSABLE: it was lost, or cannot be read or written; and as :func:`check_ring`.
+    """
+    if not count_by_version(connection):
+        return KeyRing.open(keys, now_us=now_us, random_bytes=random_bytes)
+    ring = KeyRing.load(keys)
+    check_ring(connection, ring)
+    return ring
+
+
+def check_ring(connection: Connection, ring: KeyRing) -> None:
+    """Check that the ring is the one that wrapped the keys of persons.
+
+    Raises:
+        SetupError: RING_VERSION_LOST: an older ring, or another one, stands in the place of the right one.
     """
     for version in count_by_version(connection):
-        ring.key(version)
+        wrapping = ring.key(version)
+        query = (
+            select(person_keys.c.person_id, person_keys.c.wrapped)
+            .where(person_keys.c.ring_version == version)
+            .order_by(person_keys.c.person_id)
+            .limit(_PROOFS)
+        )
+        if not any(_opens(wrapping, *row) for row in connection.execute(query)):
+            raise SetupError(
+                "RING_VERSION_LOST",
+                f"Version {version} of the key ring is another one than that which sealed what is stored.",
+                hint=f"Restore {RING_FILE} of the keys folder from the newest backup.",
+            )
+
+
+def _opens(wrapping: SealKey, person_id: str, wrapped: bytes) -> bool:
+    try:
+        unseal(wrapping, _place(person_id), bytes(wrapped))
+    except SealBrokenError:
+        return False
+    return True
 
 
 def _zero_what_goes(connection: Connection) -> None:

@@ -69,6 +69,14 @@ def import_(
     path: Annotated[Path, typer.Argument(help="The answer file that the cloud wrote.")],
     config: ConfigOption = None,
     data: DataOption = None,
+    accept_log: Annotated[
+        bool,
+        typer.Option(
+            "--accept-log",
+            help="After LOG_INCONSISTENT and a word with the operator of the cloud: believe its log as it is "
+            "now.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take the cloud's answer to an exported file: receipts, policies and orders, what is refused.
@@ -77,7 +85,8 @@ def import_(
 
     Example: verifield-edge import /media/stick/answer.verifield
     """
-    report = import_answer(load_config(config, data_dir=data), path, stop=_stop())
+    settings = load_config(config, data_dir=data)
+    report = import_answer(settings, path, stop=_stop(), accept_log=accept_log)
     if as_json:
         print_json(
             {

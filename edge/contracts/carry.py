@@ -26,7 +26,11 @@ from edge.sync.ports import Uplink, UplinkError
 from verifield.errors import VerifieldError
 from verifield.tasks import parse_contract_task
 from verifield.v1.identity_pb2 import FaceEvidence
-from verifield.v1.signing_service_pb2 import SigningState, SubmitOfflineSignatureRequest
+from verifield.v1.signing_service_pb2 import (
+    SIGNING_STATE_UNSPECIFIED,
+    SigningState,
+    SubmitOfflineSignatureRequest,
+)
 
 RETRY_S = 3600.0
 """What the cloud would not take or give for a reason that may pass is tried again after this."""
@@ -38,6 +42,7 @@ _NOT_ABOUT_IT = ("CLOUD_", "DEVICE_")
 """Beginnings of codes that say nothing of the signature: an older cloud, a device that is not let in yet."""
 
 _STATE_PREFIX = "SIGNING_STATE_"
+_STATES = frozenset(SigningState.values()) - {SIGNING_STATE_UNSPECIFIED}
 
 
 class _Judgement(Enum):
@@ -108,7 +113,7 @@ class SignatureErrand:
             answer = uplink.submit_signature(request)
         except UplinkError as error:
             return self._failed(name, error)
-        if answer.task_id != request.task_id or not answer.state:
+        if answer.task_id != request.task_id or answer.state not in _STATES:
             return self._later(name, "CLOUD_ANSWER")
         self._keep(name, SigningState.Name(answer.state).removeprefix(_STATE_PREFIX), refused=False)
         return None
@@ -185,11 +190,12 @@ class DocumentErrand:
             return self._later(name, error.failure.code, wait_s=RETRY_S if lasting else None)
         try:
             self._documents.add(name, sha256, start=start, size=part.size_bytes, content=part.content)
+            known = self._documents.get(name, sha256)
         except StorageError as error:
             if not error.code.startswith("DOCUMENT"):
                 raise
             return self._later(name, error.code, wait_s=RETRY_S)
-        if not part.content:
+        if known is not None and known.here <= start:  # nothing of it was of use
             return self._later(name, "CLOUD_ANSWER")
         self._pace.forget(name)
         return None

@@ -95,7 +95,7 @@ class _Accounts:
         )
 
     async def begin(self, request: Request) -> Response:
-        given = await self._visits.given(request)
+        given = await self._visits.given(request, ends=True)
         step = BEGINNINGS.get(text_of(given, "what"))
         if step is None:
             raise bad_request("there is no such beginning")
@@ -104,21 +104,21 @@ class _Accounts:
 
     async def leave(self, request: Request) -> Response:
         """Forget everything."""
-        await self._visits.given(request)
+        await self._visits.given(request, ends=True)
         await self._visits.forget()
         return go("/")
 
     async def card(self, request: Request) -> Response:
         await self._visits.given(request)
         visit = self._at(Step.ELEMENTS)
-        return await self._visits.do(visit, self._read_card(visit))
+        return await self._visits.do(request, visit, self._read_card(visit))
 
     async def elements(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.ELEMENTS)
         end = "" if "long_term" in given else _text(given, "valid_to")
         typed = Elements(_text(given, "name"), _text(given, "number"), _text(given, "valid_from"), end)
-        return await self._visits.do(visit, self._take_elements(visit, typed))
+        return await self._visits.do(request, visit, self._take_elements(visit, typed))
 
     async def portrait(self, request: Request) -> Response:
         await self._visits.given(request)
@@ -128,21 +128,21 @@ class _Accounts:
             visit.picture = await self._kiosk.at_desk(take_portrait)
             visit.step = Step.CONTACT
 
-        return await self._visits.do(visit, take())
+        return await self._visits.do(request, visit, take())
 
     async def register(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.CONTACT)
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         work = partial(steps.register, visit, phone=_text(given, "phone"), password=password)
-        return await self._ask(visit, work)
+        return await self._ask(request, visit, work)
 
     async def login(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.LOGIN)
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         work = partial(steps.sign_in, visit, identifier=_text(given, "identifier"), password=password)
-        return await self._ask(visit, work)
+        return await self._ask(request, visit, work)
 
     async def resend(self, request: Request) -> Response:
         """Only because somebody pressed, and not before the wait is over. Activation asks the number anew."""
@@ -153,12 +153,12 @@ class _Accounts:
         if visit.activation:
             visit.step, visit.refusal = Step.OLD_PHONE, None
             return go(PATH)
-        return await self._ask(visit, partial(steps.send_code, visit))
+        return await self._ask(request, visit, partial(steps.send_code, visit))
 
     async def code(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.CODE)
-        return await self._ask(visit, partial(steps.take_code, visit, code=_text(given, "code")))
+        return await self._ask(request, visit, partial(steps.take_code, visit, code=_text(given, "code")))
 
     async def phone(self, request: Request) -> Response:
         given = await self._visits.given(request)
@@ -166,25 +166,25 @@ class _Accounts:
         if visit.activation:
             raise bad_request("the number of an earlier system is not changed here")
         work = partial(steps.change_phone, visit, phone=_text(given, "phone"))
-        return await self._ask(visit, work)
+        return await self._ask(request, visit, work)
 
     async def number(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.NUMBER)
         work = partial(steps.start_activation, visit, number=_text(given, "number"))
-        return await self._ask(visit, work)
+        return await self._ask(request, visit, work)
 
     async def old_phone(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.OLD_PHONE)
         work = partial(steps.send_activation_code, visit, phone=_text(given, "phone"))
-        return await self._ask(visit, work)
+        return await self._ask(request, visit, work)
 
     async def password(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.PASSWORD)
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
-        return await self._ask(visit, partial(steps.activate, visit, password=password))
+        return await self._ask(request, visit, partial(steps.activate, visit, password=password))
 
     async def face(self, request: Request) -> Response:
         """Hold a session for the service's nonce; what it signs is handed in afterwards."""
@@ -195,7 +195,7 @@ class _Accounts:
         async def start() -> None:
             began.append(await self._visits.ask(visit, partial(steps.start_face, visit)))
 
-        answer = await self._visits.do(visit, start())
+        answer = await self._visits.do(request, visit, start())
         if not began:
             return answer
         [(check_id, nonce)] = began
@@ -237,8 +237,8 @@ class _Accounts:
         else:
             visit.step = Step.PORTRAIT
 
-    async def _ask(self, visit: Visit, work: Callable[[CloudLine], Any]) -> Response:
-        return await self._visits.do(visit, self._visits.ask(visit, work))
+    async def _ask(self, request: Request, visit: Visit, work: Callable[[CloudLine], Any]) -> Response:
+        return await self._visits.do(request, visit, self._visits.ask(visit, work))
 
     def _at(self, step: Step) -> Visit:
         visit = self._visits.visit

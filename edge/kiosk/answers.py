@@ -47,6 +47,7 @@ async def read_json(request: Request) -> dict[str, Any]:
         raise bad_request("it is not JSON")
     try:
         value = json.loads(await request.body())
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise bad_request("it is not JSON") from None
     if not isinstance(value, dict):

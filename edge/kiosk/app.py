@@ -32,7 +32,7 @@ from edge.kiosk import (
     verify,
 )
 from edge.kiosk.answers import fault_answer
-from edge.kiosk.security import Guard
+from edge.kiosk.security import HEADERS, Guard
 from edge.kiosk.server import Kiosk
 from edge.kiosk.stream import serve_stream
 
@@ -79,8 +79,13 @@ def make_app(kiosk: Kiosk) -> Starlette:
             return kiosk.page(request, "missing.html", status=status)
         return JSONResponse({"error": {"code": f"HTTP_{status}", "text": str(status)}}, status)
 
+    async def on_bug(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+        answer = fault_answer(kiosk, request, None)
+        answer.headers.update(HEADERS)  # Starlette answers outside the guard
+        return answer
+
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, keys=kiosk.keys, body_limits=kiosk.body_limits)],
-        exception_handlers={EdgeError: on_fault, HTTPException: on_http},
+        exception_handlers={EdgeError: on_fault, HTTPException: on_http, Exception: on_bug},
     )

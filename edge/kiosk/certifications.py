@@ -105,6 +105,8 @@ class _Certifications:
 
     async def picture(self, request: Request) -> Response:
         """The picture that is looked at, to the page that has the cookie."""
+        if await to_sign_in(self._kiosk, request) is not None:
+            raise missing()
         visit = self._visits.visit
         if visit is None or not visit.shot or request.path_params["number"] != visit.shot_number:
             raise missing()
@@ -117,18 +119,20 @@ class _Certifications:
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         if not identifier or not password:
             raise InputError("FIELD_EMPTY", "A field is empty.", hint="Fill in every field.")
-        return await self._ask(visit, partial(steps.sign_in, visit, identifier=identifier, password=password))
+        return await self._ask(
+            request, visit, partial(steps.sign_in, visit, identifier=identifier, password=password)
+        )
 
     async def leave(self, request: Request) -> Response:
         """Forget everything; what lies at the service stays there, as the person's draft."""
-        await self._visits.given(request)
+        await self._visits.given(request, ends=True)
         self._visits.forget()
         return go("/")
 
     async def listing(self, request: Request) -> Response:
         await self._visits.given(request)
         visit = self._signed_in()
-        return await self._ask(visit, partial(steps.show_list, visit))
+        return await self._ask(request, visit, partial(steps.show_list, visit))
 
     async def choose(self, request: Request) -> Response:
         given = await self._visits.given(request)
@@ -136,7 +140,7 @@ class _Certifications:
         code = text_of(given, "code")
         if code not in [one.code for one in visit.types]:
             raise bad_request("there is no such type")
-        return await self._ask(visit, partial(steps.choose_type, visit, code=code))
+        return await self._ask(request, visit, partial(steps.choose_type, visit, code=code))
 
     async def open(self, request: Request) -> Response:
         given = await self._visits.given(request)
@@ -144,13 +148,13 @@ class _Certifications:
         wanted = text_of(given, "application")
         if wanted not in [one.application.application_id for one in visit.history]:
             raise bad_request("there is no such application")
-        return await self._ask(visit, partial(steps.open_application, visit, application_id=wanted))
+        return await self._ask(request, visit, partial(steps.open_application, visit, application_id=wanted))
 
     async def field(self, request: Request) -> Response:
         given = await self._visits.given(request)
         visit = self._at(Step.FORM)
         value = text_of(given, "value", max_chars=MAX_VALUE_CHARS).strip()
-        return await self._ask(visit, partial(steps.take_value, visit, value=value))
+        return await self._ask(request, visit, partial(steps.take_value, visit, value=value))
 
     async def back(self, request: Request) -> Response:
         """To the field before this one; from the first one to the list, from a document to all of them."""
@@ -162,7 +166,7 @@ class _Certifications:
         elif visit.index:
             visit.index, visit.wrong = visit.index - 1, ""
         else:
-            return await self._ask(visit, partial(steps.show_list, visit))
+            return await self._ask(request, visit, partial(steps.show_list, visit))
         return go(PATH)
 
     async def change(self, request: Request) -> Response:
@@ -230,7 +234,7 @@ class _Certifications:
         """Upload the picture; where the network is away it stays here, and can be kept once more."""
         await self._visits.given(request)
         visit = self._at(Step.LOOK)
-        return await self._ask(visit, partial(steps.keep_picture, visit))
+        return await self._ask(request, visit, partial(steps.keep_picture, visit))
 
     async def remove(self, request: Request) -> Response:
         given = await self._visits.given(request)
@@ -238,7 +242,7 @@ class _Certifications:
         wanted = text_of(given, "material")
         if wanted not in [one.material_id for one in visit.materials]:
             raise bad_request("there is no such document")
-        return await self._ask(visit, partial(steps.remove, visit, material_id=wanted))
+        return await self._ask(request, visit, partial(steps.remove, visit, material_id=wanted))
 
     async def go_on(self, request: Request) -> Response:
         """From the documents to the declaration, once all that is required is there."""
@@ -246,24 +250,24 @@ class _Certifications:
         visit = self._at(Step.DOCUMENTS, Step.DECLARATION)
         if visit.missing:
             raise InputError("DOCUMENT_MISSING", "A document is missing.", hint="Photograph it first.")
-        return await self._ask(visit, partial(steps.show_declaration, visit))
+        return await self._ask(request, visit, partial(steps.show_declaration, visit))
 
     async def declare(self, request: Request) -> Response:
         await self._visits.given(request)
         visit = self._at(Step.DECLARATION)
         if visit.declaration is None:
-            return await self._ask(visit, partial(steps.show_declaration, visit))
-        return await self._ask(visit, partial(steps.accept, visit))
+            return await self._ask(request, visit, partial(steps.show_declaration, visit))
+        return await self._ask(request, visit, partial(steps.accept, visit))
 
     async def submit(self, request: Request) -> Response:
         await self._visits.given(request)
         visit = self._at(Step.CHECK)
-        return await self._ask(visit, partial(steps.submit, visit))
+        return await self._ask(request, visit, partial(steps.submit, visit))
 
     async def status(self, request: Request) -> Response:
         await self._visits.given(request)
         visit = self._at(Step.STATUS)
-        return await self._ask(visit, partial(steps.show_status, visit))
+        return await self._ask(request, visit, partial(steps.show_status, visit))
 
     def _at(self, *wanted: Step) -> Visit:
         visit = self._visits.visit
@@ -277,8 +281,8 @@ class _Certifications:
             raise InputError("STEP_OVER", "This step is over.", hint="Go on with the newest page.")
         return visit
 
-    async def _ask(self, visit: Visit, work: Callable[[Any], Any]) -> Response:
-        return await self._visits.do(visit, self._visits.ask(visit, work))
+    async def _ask(self, request: Request, visit: Visit, work: Callable[[Any], Any]) -> Response:
+        return await self._visits.do(request, visit, self._visits.ask(visit, work))
 
 
 def _sign_out(visit: Visit) -> list[Callable[[CloudLine], None]]:

@@ -30,6 +30,7 @@ from edge.kiosk.people import to_sign_in
 from edge.kiosk.server import Kiosk
 from edge.kiosk.sessions import SessionRequest, sessions_of
 from edge.kiosk.shown import moment
+from edge.kiosk.texts import Texts
 from edge.kiosk.visits import Visits
 from edge.model import Outcome, Prompt
 from edge.pipeline import BEST_SHOT, Pipeline, Verification
@@ -101,11 +102,12 @@ class _Counter:
             prompt=at.prompt if own_words else texts("counter.prompt"),
             card_prompts={one.value: PROMPTS[one][kiosk.language] for one in CARD_PROMPTS_BESIDE},
             moment=lambda stamp: moment(stamp.ToDatetime(UTC)),
+            period=partial(_period, texts),
             bank_name=lambda bank: getattr(bank, f"name_{kiosk.language}"),
         )
 
     async def begin(self, request: Request) -> Response:
-        await self._visits.given(request)
+        await self._visits.given(request, ends=True)
         kiosk, language = self._kiosk, self._kiosk.language
         self._visits.forget()
         try:
@@ -118,7 +120,7 @@ class _Counter:
         return go(PATH)
 
     async def leave(self, request: Request) -> Response:
-        await self._visits.given(request)
+        await self._visits.given(request, ends=True)
         self._visits.forget()
         return go("/")
 
@@ -126,7 +128,7 @@ class _Counter:
         """Show once more what could not be shown."""
         await self._visits.given(request)
         at = self._at(Step.RECORDS)
-        return await self._ask(at, partial(steps.show_records, at))
+        return await self._ask(request, at, partial(steps.show_records, at))
 
     async def card(self, request: Request) -> Response:
         await self._visits.given(request)
@@ -136,7 +138,7 @@ class _Counter:
             card = await kiosk.at_desk(lambda office: read_card(office, kiosk.hub))
             await self._visits.ask(at, partial(steps.submit_card, at, card=card))
 
-        return await self._visits.do(at, read())
+        return await self._visits.do(request, at, read())
 
     async def face(self, request: Request) -> Response:
         """Hold a session for the service's nonce; what it signs is handed in afterwards."""
@@ -184,7 +186,7 @@ class _Counter:
         choice = text_of(given, "choice")
         if choice not in ("EXIT", "CONTINUE"):
             raise bad_request("there is no such choice")
-        return await self._ask(at, partial(steps.decide, at, go_on=choice == "CONTINUE"))
+        return await self._ask(request, at, partial(steps.decide, at, go_on=choice == "CONTINUE"))
 
     async def customer(self, request: Request) -> Response:
         given = await self._visits.given(request)
@@ -195,7 +197,7 @@ class _Counter:
             email=_text(given, "email"),
             occupation=_text(given, "occupation"),
         )
-        return await self._ask(at, partial(steps.change_customer, at, info=info))
+        return await self._ask(request, at, partial(steps.change_customer, at, info=info))
 
     async def change(self, request: Request) -> Response:
         """One step back, to something that was not yet confirmed."""
@@ -208,7 +210,7 @@ class _Counter:
     async def confirm(self, request: Request) -> Response:
         await self._visits.given(request)
         at = self._at(Step.CONFIRM)
-        return await self._ask(at, partial(steps.confirm_customer, at))
+        return await self._ask(request, at, partial(steps.confirm_customer, at))
 
     async def bank(self, request: Request) -> Response:
         given = await self._visits.given(request)
@@ -239,23 +241,23 @@ class _Counter:
         period = text_of(given, "period")
         if at.bank is None or period not in at.bank.periods:
             raise bad_request("the bank offers no such period")
-        return await self._ask(at, partial(steps.complete, at, period=period))
+        return await self._ask(request, at, partial(steps.complete, at, period=period))
 
     async def notice(self, request: Request) -> Response:
         await self._visits.given(request)
         at = self._at(Step.NOTICE)
-        return await self._ask(at, partial(steps.confirm_notice, at))
+        return await self._ask(request, at, partial(steps.confirm_notice, at))
 
     async def sign(self, request: Request) -> Response:
         given = await self._visits.given(request)
         at = self._at(Step.SIGN)
         strokes, image = written_signature(given)
-        return await self._ask(at, partial(steps.sign, at, strokes=strokes, image=image))
+        return await self._ask(request, at, partial(steps.sign, at, strokes=strokes, image=image))
 
     async def issue(self, request: Request) -> Response:
         await self._visits.given(request)
         at = self._at(Step.ISSUE)
-        return await self._ask(at, partial(steps.issue, at))
+        return await self._ask(request, at, partial(steps.issue, at))
 
     def _at(self, *wanted: Step) -> EdgeSession:
         """The session, where one of these steps may be done now; errors as ``EdgeSession.check_step``."""
@@ -265,13 +267,18 @@ class _Counter:
         at.check_step(*wanted)
         return at
 
-    async def _ask(self, at: EdgeSession, work: Callable[[Any], Any]) -> Response:
-        return await self._visits.do(at, self._visits.ask(at, work))
+    async def _ask(self, request: Request, at: EdgeSession, work: Callable[[Any], Any]) -> Response:
+        return await self._visits.do(request, at, self._visits.ask(at, work))
 
 
 def _cancel(at: EdgeSession) -> list[Callable[[CloudLine], None]]:
     """The service's session ends too, where it has not; else it ends by its limit."""
     return [] if at.step in (Step.DONE, Step.ENDED) else [partial(steps.cancel, at)]
+
+
+def _period(texts: Texts, period: str) -> str:
+    count, unit = period[1:-1], period[-1]
+    return texts(f"counter.period.one.{unit}") if count == "1" else texts(f"counter.period.{unit}", n=count)
 
 
 def _text(given: dict[str, Any], name: str) -> str:

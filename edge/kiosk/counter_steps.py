@@ -103,6 +103,15 @@ class EdgeCard:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the request is for, as the service was told."""
+
+    bank: bank_pb2.Bank
+    company: str = field(repr=False)
+    period: str
+
+
 @dataclass(slots=True)
 class EdgeSession:
     """One session of the counter at this device. ``session_id``, ``nonce``: the service's; ``language``: of
@@ -124,6 +133,7 @@ class EdgeSession:
     bank: bank_pb2.Bank | None = None
     organisation_id: str = ""
     organisation_name: str = field(default="", repr=False)
+    completion: Completion | None = None
     linked: bool = False
     notice: bank_pb2.Notice | None = None
     number: str = ""
@@ -249,11 +259,12 @@ def complete(at: EdgeSession, line: CloudLine, *, period: str) -> None:
     else:
         request.organisation_name = at.organisation_name
     try:
-        at.linked = _call(at, line, "CompleteInfo", request).linked
+        linked = _call(at, line, "CompleteInfo", request).linked
     except CloudRefusal as refusal:
         if refusal.code == "BANK_NOT_OFFERED":
             at.step, at.bank = Step.BANK, None
         raise
+    at.completion, at.linked = Completion(at.bank, at.organisation_name, period), linked
     show_notice(at, line)
     at.step = Step.NOTICE
 

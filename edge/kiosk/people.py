@@ -25,7 +25,9 @@ async def present(kiosk: Kiosk) -> Operator | None:
             kiosk.operator = None
         return kiosk.operator
 
-    return await kiosk.at_desk(look)
+    operator = await kiosk.at_desk(look)
+    _tell_flows(kiosk)
+    return operator
 
 
 async def has_operators(kiosk: Kiosk) -> bool:
@@ -75,3 +77,10 @@ async def sign_out(kiosk: Kiosk) -> None:
             kiosk.operator = None
 
     await kiosk.at_desk(leave)
+    _tell_flows(kiosk)
+
+
+def _tell_flows(kiosk: Kiosk) -> None:
+    """It is known who works here now: what belongs to somebody else is over."""
+    for look in kiosk.on_presence:
+        look()

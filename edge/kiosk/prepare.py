@@ -22,7 +22,7 @@ from edge.kiosk import prepare_visit as steps
 from edge.kiosk.accounts import MAX_PASSWORD_CHARS, refusal_words
 from edge.kiosk.answers import Take, bad_request, done, go, posts, text_of
 from edge.kiosk.cloud_line import CloudLine
-from edge.kiosk.people import present, to_sign_in
+from edge.kiosk.people import to_sign_in
 from edge.kiosk.prepare_changes import board_values, changed, said, whole_of
 from edge.kiosk.prepare_visit import Draft, Visit
 from edge.kiosk.server import Kiosk
@@ -64,7 +64,7 @@ class _Prepare:
         kiosk = self._kiosk
         if (first := await to_sign_in(kiosk, request)) is not None:
             return first
-        visit = await self._current()
+        visit = self._visits.visit
         told = refusal_words(visit.refusal, kiosk.texts()) if visit and visit.refusal else None
         if visit is None or not visit.token:
             return self._visits.page(request, "prepare_login.html", told=told, visit=visit)
@@ -140,32 +140,31 @@ class _Prepare:
         password = text_of(given, "password", max_chars=MAX_PASSWORD_CHARS)
         if not identifier or not password:
             raise InputError("FIELD_EMPTY", "A field is empty.", hint="Fill in every field.")
-        worker = await present(self._kiosk)
-        visit = Visit(worker.person.operator_id if worker else "")
+        visit = Visit()
         self._visits.begin(visit)
         work = partial(steps.sign_in, visit, identifier=identifier, password=password)
-        return await self._do(visit, work)
+        return await self._do(request, visit, work)
 
     async def refresh(self, request: Request) -> Response:
         await self._visits.given(request)
-        visit = await self._signed_in()
+        visit = self._signed_in()
         visit.sent = ""
-        return await self._do(visit, partial(steps.list_drafts, visit))
+        return await self._do(request, visit, partial(steps.list_drafts, visit))
 
     async def open(self, request: Request) -> Response:
         """Fetch a draft; also once more where somebody else has changed it meanwhile."""
         given = await self._visits.given(request)
-        visit, wanted = await self._signed_in(), text_of(given, "contract", max_chars=64)
+        visit, wanted = self._signed_in(), text_of(given, "contract", max_chars=64)
         if wanted not in {one.contract_id for one in visit.drafts}:
             raise bad_request("there is no such draft")
         visit.draft, visit.sent = None, ""
         self._shelf.clear()
-        return await self._do(visit, lambda line: steps.open_draft(visit, line, wanted))
+        return await self._do(request, visit, lambda line: steps.open_draft(visit, line, wanted))
 
     async def marks(self, request: Request) -> Response:
         """One change of the marks; the answer is how the page's stand then."""
         given = await self._visits.given(request)
-        visit, draft = await self._opened()
+        visit, draft = self._opened()
         number = whole_of(given, "page", 1, len(draft.board.papers))
         before = draft.board
         draft.board = changed(before, number, given)
@@ -177,24 +176,24 @@ class _Prepare:
     async def close(self, request: Request) -> Response:
         """Let the service keep what was laid down, and go back to the drafts."""
         await self._visits.given(request)
-        visit, _ = await self._opened()
-        answer = await self._do(visit, partial(steps.close, visit))
+        visit, _ = self._opened()
+        answer = await self._do(request, visit, partial(steps.close, visit))
         if visit.draft is None:
             self._shelf.clear()
         return answer
 
     async def send(self, request: Request) -> Response:
         await self._visits.given(request)
-        visit, draft = await self._opened()
-        answer = await self._do(visit, lambda line: steps.send(visit, line, draft), f"{PATH}/check")
+        visit, draft = self._opened()
+        answer = await self._do(request, visit, lambda line: steps.send(visit, line, draft), f"{PATH}/check")
         if visit.draft is None:
             self._shelf.clear()
-            await self._do(visit, partial(steps.list_drafts, visit))
+            await self._do(request, visit, partial(steps.list_drafts, visit))
         return answer
 
     async def leave(self, request: Request) -> Response:
         """Keep what was done, sign out, and forget everything."""
-        await self._visits.given(request)
+        await self._visits.given(request, ends=True)
         await self._visits.forget()
         return go("/")
 
@@ -202,34 +201,29 @@ class _Prepare:
         """The draft that is open, or where to go where none is."""
         if (first := await to_sign_in(self._kiosk, request)) is not None:
             return first
-        visit = await self._current()
+        visit = self._visits.visit
         if visit is None or visit.draft is None:
             return RedirectResponse(PATH, 303)
         self._visits.touch()
         return visit.draft
 
-    async def _signed_in(self) -> Visit:
-        visit = await self._current()
+    def _signed_in(self) -> Visit:
+        visit = self._visits.visit
         if visit is None or not visit.token:
             raise _nothing_open()
         return visit
 
-    async def _opened(self) -> tuple[Visit, Draft]:
-        visit = await self._signed_in()
+    def _opened(self) -> tuple[Visit, Draft]:
+        visit = self._signed_in()
         if visit.draft is None:
             raise _nothing_open()
         return visit, visit.draft
 
-    async def _current(self) -> Visit | None:
-        """The visit; one that began while somebody else worked here ends."""
-        visit, operator = self._visits.visit, self._kiosk.operator
-        if visit is not None and visit.operator_id != (operator.person.operator_id if operator else ""):
-            await self._visits.forget()
-        return self._visits.visit
-
-    async def _do(self, visit: Visit, work: Callable[[CloudLine], Any], path: str = PATH) -> Response:
+    async def _do(
+        self, request: Request, visit: Visit, work: Callable[[CloudLine], Any], path: str = PATH
+    ) -> Response:
         """Do one step; what it refuses stands on the page at ``path``."""
-        return await self._visits.do(visit, self._visits.ask(visit, work), refused=path)
+        return await self._visits.do(request, visit, self._visits.ask(visit, work), refused=path)
 
     def _last(self, visit: Visit) -> list[Callable[[CloudLine], None]]:
         """Keep what was done, and sign out; the document is not here any more."""

@@ -64,10 +64,9 @@ class Draft:
 
 @dataclass(slots=True)
 class Visit:
-    """``operator_id``: who works at the kiosk meanwhile; empty where nobody is registered. ``sent``: the
-    title of what was just sent. ``language``: of the newest call, and so of the service's words."""
+    """``sent``: the title of what was just sent. ``language``: of the newest call, and so of the service's
+    words."""
 
-    operator_id: str
     token: str = field(default="", repr=False)
     refusal: EdgeError | None = None
     drafts: tuple[Found, ...] = ()

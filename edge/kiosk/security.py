@@ -41,7 +41,7 @@ _POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-_HEADERS = {
+HEADERS = {
     "content-security-policy": _POLICY,
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -234,7 +234,7 @@ def _with_headers(send: Send) -> Send:
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers[name] = value
         await send(message)
 
@@ -255,7 +255,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refused: _Refused)
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
-    fields = {**_HEADERS, **headers, "content-length": str(len(body))}
+    fields = {**HEADERS, **headers, "content-length": str(len(body))}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

@@ -61,6 +61,18 @@ class Operator:
     name: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """What the stream says of a flow, under its path, and its pages of themselves.
+
+    ``visit``: the number of the visit that is shown, 0 for none; ``waits``: a step of it is under way.
+    """
+
+    path: str
+    visit: int
+    waits: bool
+
+
 class Kiosk:
     """Given to every flow. Its methods may be called from any thread unless they are coroutines."""
 
@@ -71,6 +83,7 @@ class Kiosk:
         self.hub = Hub(config.language)
         self.body_limits: dict[str, int] = {}
         self.operator: Operator | None = None
+        self.on_presence: list[Callable[[], None]] = []  # called on the event loop: see edge.kiosk.people
         self.failures = 0  # sessions in a row that did not end as wished, since somebody new began
         self.office = Office(config)
         self.sessions: Any = None  # see edge.kiosk.sessions, which knows the kiosk and not the reverse
@@ -98,13 +111,19 @@ class Kiosk:
         )
 
     def page(
-        self, request: Request, template: str, *, status: int = 200, waits: str = "", **values: Any
+        self,
+        request: Request,
+        template: str,
+        *,
+        status: int = 200,
+        flow: FlowState | None = None,
+        **values: Any,
     ) -> HTMLResponse:
         """As :meth:`render`, as an answer; ``path`` is the page's own.
 
-        ``waits``: the name of what the stream says while it is under way; the page is loaded anew after it.
+        ``flow``: the page is loaded anew when the stream says another visit, or that its step is done.
         """
-        text = self.render(template, path=request.url.path, waits=waits, **values)
+        text = self.render(template, path=request.url.path, flow=flow, **values)
         return HTMLResponse(text, status_code=status)
 
     async def run(self, work: Callable[[], T]) -> T:

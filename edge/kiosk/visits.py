@@ -7,8 +7,12 @@
 What the service refuses stands on the flow's page; what was given is still there then, and nothing of it was
 written anywhere.
 
-A visit does one step at a time. A page that is loaded while one is under way, because somebody has switched
-the language, says ``data-waits``, and is loaded once more when the step is done.
+A visit does one step at a time, and nothing else changes it meanwhile. A page that is loaded while one is
+under way, because somebody has switched the language, says ``data-waits``, and is loaded once more when the
+step is done.
+
+A visit belongs to the operator with whom it began. What a page shows of it is loaded anew, and so leaves the
+screen, when the stream says the number of another visit, or of none.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,7 +33,7 @@ from edge.errors import EdgeError, InputError
 from edge.kiosk.answers import check_controls, go, read_json
 from edge.kiosk.cloud_line import CloudLine, ask
 from edge.kiosk.people import to_sign_in
-from edge.kiosk.server import Kiosk
+from edge.kiosk.server import FlowState, Kiosk
 
 IDLE_S = 300.0
 """As the operators' own: a person who walked away leaves nothing on the screen for longer."""
@@ -53,6 +58,14 @@ class AnyVisit(Protocol):
 V = TypeVar("V", bound=AnyVisit)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One that is under way. ``asked``: path and body of the request for it."""
+
+    asked: tuple[str, bytes] = field(repr=False)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Visits(Generic[V]):
     """The one visit of a flow, on the event loop.
 
@@ -68,45 +81,58 @@ class Visits(Generic[V]):
         self._last = last
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._steps: dict[int, asyncio.Event] = {}  # by the visit's id(): set when its step is done
+        self._steps: dict[int, _Step] = {}  # by the visit's id()
+        self._number = 0  # of the newest visit
+        self._operator_id = ""  # who worked here when it began; empty where nobody is registered
         self.visit: V | None = None
+        kiosk.on_presence.append(self._look)
 
     @property
-    def _waits(self) -> bool:
-        return id(self.visit) in self._steps
+    def _state(self) -> FlowState:
+        visit = self._number if self.visit is not None else 0
+        return FlowState(self._path, visit, waits=id(self.visit) in self._steps)
 
     def page(self, request: Request, template: str, **values: Any) -> Response:
-        """A page of the flow; one that is loaded while a step is under way says so."""
-        return self._kiosk.page(request, template, waits=self._path if self._waits else "", **values)
+        """A page of the flow; it says which visit it shows, and whether a step is under way."""
+        return self._kiosk.page(request, template, flow=self._state, **values)
 
-    async def given(self, request: Request) -> dict[str, Any]:
+    async def given(self, request: Request, *, ends: bool = False) -> dict[str, Any]:
         """What was posted by the page that has the controls, while an operator is signed in.
 
+        While a step is under way nothing may change the visit: all is refused but the same request once more,
+        and what ``ends`` the visit.
+
         Raises:
-            InputError: BAD_REQUEST, OTHER_PAGE, NOT_SIGNED_IN.
+            InputError: BAD_REQUEST, OTHER_PAGE, NOT_SIGNED_IN, STEP_RUNNING.
         """
         given = await read_json(request)
         check_controls(self._kiosk, request)
         if await to_sign_in(self._kiosk, request) is not None:
             raise InputError("NOT_SIGNED_IN", "The operator is no longer signed in.", hint="Sign in again.")
+        step = self._steps.get(id(self.visit))
+        if step is not None and not ends and step.asked != await _asked(request):
+            raise InputError("STEP_RUNNING", "A step is under way.", hint="Wait for its end.")
         return given
 
     def begin(self, visit: V) -> None:
         """Somebody new: whoever was here before is forgotten."""
         self.forget()
-        self.visit = visit
+        self.visit, self._number, self._operator_id = visit, self._number + 1, self._present_id()
         self.touch()
 
-    async def do(self, visit: V, work: Coroutine[Any, Any, Any], *, refused: str = "") -> Response:
+    async def do(
+        self, request: Request, visit: V, work: Coroutine[Any, Any, Any], *, refused: str = ""
+    ) -> Response:
         """Do one step; what it refuses stands on the page that comes then, at ``refused`` or the flow's.
 
-        Whoever asks while one is under way waits for that one's end: nothing is done twice at once.
+        Whoever asks while one is under way asks for the same (:meth:`given`), and waits for its end: nothing
+        is done twice at once.
         """
-        if (other := self._steps.get(id(visit))) is not None:
+        if (same := self._steps.get(id(visit))) is not None:
             work.close()
-            await other.wait()
+            await same.done.wait()
             return go(self._path)
-        done = self._steps[id(visit)] = asyncio.Event()
+        step = self._steps[id(visit)] = _Step(await _asked(request))
         self.touch()
         visit.refusal = None
         try:
@@ -118,7 +144,7 @@ class Visits(Generic[V]):
             visit.namespace = uuid.uuid4()
         finally:
             del self._steps[id(visit)]
-            done.set()
+            step.done.set()
             self.touch()
             if self.visit is not visit:  # forgotten meanwhile, and its last calls had to wait for this one
                 self._finish(visit)
@@ -135,8 +161,9 @@ class Visits(Generic[V]):
         if self._idle is not None:
             self._idle.cancel()
         self._idle = None
-        self._kiosk.hub.tell(**{self._path: self._waits})
-        if self.visit is not None and not self._waits:
+        state = self._state
+        self._kiosk.hub.tell(**{state.path: {"visit": state.visit, "waits": state.waits}})
+        if self.visit is not None and not state.waits:
             self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._run_out)
 
     def forget(self) -> asyncio.Task[None]:
@@ -162,11 +189,24 @@ class Visits(Generic[V]):
             except EdgeError as error:
                 _log.info("a visit at %s is over, and a call failed: %s", self._path, error.code)
 
+    def _present_id(self) -> str:
+        operator = self._kiosk.operator
+        return operator.person.operator_id if operator is not None else ""
+
+    def _look(self) -> None:
+        """A visit that began with somebody else, or with somebody who has left, is over."""
+        if self.visit is not None and self._operator_id != self._present_id():
+            self.forget()
+
     def _run_out(self) -> None:
         if self._kiosk.hub.view.busy:  # the person stands before the camera
             self.touch()
         else:
             self.forget()
+
+
+async def _asked(request: Request) -> tuple[str, bytes]:
+    return request.url.path, await request.body()
 
 
 def once(namespace: uuid.UUID, request: M) -> M:

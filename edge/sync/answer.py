@@ -1,6 +1,7 @@
 """Delivery by hand, inwards: the file that came back. Importing it again changes nothing.
 
-1. The file is whole, begins with a manifest that this device signed, and the cloud has sealed the rest.
+1. The file is whole, begins with a manifest that this device signed, and the cloud has sealed the rest. All
+   that follows reads one private copy of it: a stick may show something else each time that it is read.
 2. The device remembers what that export held, and the answers are as many.
 3. The newest receipt passes the checks of ``edge.sync.receipts``.
 4. Marks, receipt, files and news are applied as if they had come over the network.
@@ -12,13 +13,17 @@ what the file says of receipts and news is older than what it knows: then only m
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from edge.contact import BY_HAND
 from edge.errors import CloudError, InputError
+from edge.files import make_private_folder
+from edge.model import Position
 from edge.ports import Clock
 from edge.rpc import RpcFailure
 from edge.sync.batch import marks_of, sort_results
@@ -37,10 +42,11 @@ from edge.sync.ports import Outgoing, UplinkError
 from edge.sync.receipts import LogInconsistent, Word, check_word
 from edge.sync.says import log_inconsistent
 from edge.sync.taking import Parts, ReceiptTaker, read_arrival
-from edge.sync.uplink import parse_results
+from edge.sync.uplink import check_epoch, parse_missing, parse_results
 from verifield.certificates import parse_certificate
 from verifield.chain import ChainHead
 from verifield.errors import VerifieldError
+from verifield.rules import DIGEST_BYTES
 from verifield.transfer import check_manifest, check_seal, read_frames, read_seal
 from verifield.v1.sync_service_pb2 import DeliverResponse
 from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
@@ -48,17 +54,26 @@ from verifield.v1.transfer_pb2 import TransferFrame, TransferManifest
 MAX_TOMBSTONES = 16
 """At most so many refused records are given up by one import: more look like a fault of the cloud."""
 
+MAX_ANSWER_BYTES = 512 * 1024 * 1024
+"""More than the answers to a million records and the 64 pages of news of one answer can have."""
+
+_COPY_BYTES = 1024 * 1024
+
 _DELIVERED = (Verdict.ACCEPTED, Verdict.ALREADY_HAVE, Verdict.STAGED)
 
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """``certificates``: of the attestation key, DER, leaf first."""
+    """``certificates``: of the attestation key, DER, leaf first.
+
+    ``accept_log``: a person believes the log as it is now.
+    """
 
     parts: Parts
     journal: Journal
     certificates: tuple[bytes, ...]
     clock: Clock
+    accept_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +92,16 @@ class ImportReport:
 
 @dataclass(slots=True)
 class _Answers:
+    """``results``: of the records that are still here. ``newest``: the last answer with a receipt, which are
+    cumulative. ``missing``: what the cloud waits for, by its last answer.
+    """
+
     manifest: TransferManifest
     entry: Entry
-    responses: list[DeliverResponse] = field(default_factory=list)
+    results: list[RecordResult] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
-
-    @property
-    def newest(self) -> DeliverResponse | None:
-        """The last answer with a receipt: receipts are cumulative."""
-        return next((one for one in reversed(self.responses) if one.receipt), None)
+    newest: DeliverResponse | None = None
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 def read_import(importer: Importer, path: Path) -> ImportReport:
@@ -97,21 +113,26 @@ def read_import(importer: Importer, path: Path) -> ImportReport:
         CloudError: RECEIPT_REFUSED or LOG_INCONSISTENT; nothing was changed.
         StorageError: a store refused.
     """
-    answers = _read(importer, path)
+    with _copied(path, importer.journal.folder) as file:
+        return _import(importer, file)
+
+
+def _import(importer: Importer, file: BinaryIO) -> ImportReport:
+    answers = _read(importer, file)
     seen = importer.parts.backlog.witnessed()
     stale = (seen.tree_size if seen else 0) != answers.entry.tree_size
     word = None if stale else _check_receipt(importer, answers)
-    results = _mark(importer, answers)
+    _mark(importer, answers)
     confirmed = _apply(importer, word)
     for sha256 in answers.files:
         importer.parts.backlog.media_done(sha256)
-    news = _take_news(importer, path, answers.manifest)
-    notes = 0 if stale else _repair(importer, answers, word, results)
+    news = _take_news(importer, file, answers.manifest)
+    notes = 0 if stale else _repair(importer, answers, word)
     return ImportReport(
-        delivered=sum(one.verdict in _DELIVERED for one in results),
+        delivered=sum(one.verdict in _DELIVERED for one in answers.results),
         confirmed=confirmed,
-        refused=sum(one.verdict is Verdict.INVALID for one in results),
-        forked=sum(one.verdict is Verdict.FORK for one in results),
+        refused=sum(one.verdict is Verdict.INVALID for one in answers.results),
+        forked=sum(one.verdict is Verdict.FORK for one in answers.results),
         files=len(answers.files),
         news=news,
         stale=stale,
@@ -119,48 +140,89 @@ def read_import(importer: Importer, path: Path) -> ImportReport:
     )
 
 
-def _read(importer: Importer, path: Path) -> _Answers:
-    """Steps 1 and 2."""
-    with _frames(path) as frames:
-        first = next(frames, None)
-        if first is None or not first.HasField("manifest"):
-            raise _not_an_answer()
-        manifest = _check_manifest(importer, first.manifest)
-        entry = importer.journal.find(manifest.transfer_id)
-        answers = _Answers(manifest, entry or Entry("", 0, "", (), ()))
-        for frame in frames:
-            if frame.HasField("deliver") or frame.HasField("media"):
-                raise _not_an_answer()
-            if frame.HasField("answer"):
-                answers.responses.append(frame.answer)
-            elif frame.HasField("media_complete"):
-                answers.files.append(frame.media_complete)
-    _check_seal(importer, path, manifest)
+@contextmanager
+def _copied(path: Path, folder: Path) -> Iterator[BinaryIO]:
+    with ExitStack() as stack:
+        try:
+            make_private_folder(folder)
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            with path.open("rb") as file:
+                while piece := file.read(_COPY_BYTES):
+                    copy.write(piece)
+                    if copy.tell() > MAX_ANSWER_BYTES:
+                        raise _damaged("it is larger than any answer.")
+        except OSError as error:
+            raise InputError(
+                "TRANSFER_UNREADABLE",
+                f"The file {path} cannot be read, or not be copied into this device: "
+                f"{error.strerror or error}.",
+                hint="Check that the stick is in, the file's name, and that the device's disk has space.",
+            ) from None
+        yield copy
+
+
+def _read(importer: Importer, file: BinaryIO) -> _Answers:
+    """Steps 1 and 2; nothing but the manifest is believed, or kept, before the seal is checked."""
+    manifest = _check_manifest(importer, _manifest_frame(file))
+    _check_seal(importer, file, manifest)
+    entry = importer.journal.find(manifest.transfer_id)
     if entry is None:
         raise InputError(
             "TRANSFER_UNKNOWN",
             "This device does not remember the export that the file answers.",
             hint="Export again, and bring back the answer to that file: nothing is delivered twice.",
         )
-    counts = [len(one.results) for one in answers.responses]
-    if counts != [len(batch) for batch in entry.batches]:
-        raise _damaged("its answers are not as many as there were questions")
+    answers = _Answers(manifest, entry)
+    batches = iter(entry.batches)
+    for frame in _frames(file):
+        if frame.HasField("answer"):
+            _take_answer(importer, answers, next(batches, None), frame.answer)
+        elif frame.HasField("media_complete"):
+            if len(frame.media_complete) != DIGEST_BYTES:
+                raise _damaged("it names a file by no digest.")
+            answers.files.append(frame.media_complete)
+    if next(batches, None) is not None:
+        raise _not_as_many()
     return answers
 
 
-@contextmanager
-def _frames(path: Path) -> Iterator[Iterator[TransferFrame]]:
+def _manifest_frame(file: BinaryIO) -> bytes:
+    frames = _frames(file)
+    first, second = next(frames, None), next(frames, None)
+    if first is None or not first.HasField("manifest"):
+        raise _not_an_answer()
+    if second is not None and (second.HasField("deliver") or second.HasField("media")):
+        raise _not_an_answer()  # the export itself
+    return first.manifest
+
+
+def _frames(file: BinaryIO) -> Iterator[TransferFrame]:
+    file.seek(0)
     try:
-        with path.open("rb") as file:
-            yield read_frames(file)
+        yield from read_frames(file)
     except VerifieldError as error:
         raise _damaged(error.message) from None
-    except OSError as error:
-        raise InputError(
-            "TRANSFER_UNREADABLE",
-            f"The file {path} cannot be read: {error.strerror or error}.",
-            hint="Check that the stick is in, and the file's name.",
-        ) from None
+
+
+def _take_answer(
+    importer: Importer, answers: _Answers, batch: tuple[Position, ...] | None, answer: DeliverResponse
+) -> None:
+    if batch is None or len(answer.results) != len(batch):
+        raise _not_as_many()
+    records: list[Outgoing] = []
+    kept = DeliverResponse()
+    for position, result in zip(batch, answer.results, strict=True):
+        record = importer.parts.backlog.at(position)
+        if record is not None:
+            records.append(record)
+            kept.results.append(result)
+    try:
+        answers.results += parse_results(kept, records)
+        answers.missing = parse_missing(answer)
+    except UplinkError as error:
+        raise _damaged(error.failure.message) from None
+    if answer.receipt:
+        answers.newest = answer
 
 
 def _check_manifest(importer: Importer, envelope: bytes) -> TransferManifest:
@@ -181,24 +243,28 @@ def _check_manifest(importer: Importer, envelope: bytes) -> TransferManifest:
         ) from None
 
 
-def _check_seal(importer: Importer, path: Path, manifest: TransferManifest) -> None:
+def _check_seal(importer: Importer, file: BinaryIO, manifest: TransferManifest) -> None:
     """Most of an answer carries no signature of its own, and whoever had the stick could write it."""
+    file.seek(0)
     try:
-        with path.open("rb") as file:
-            found, seal = read_seal(file)
+        found, seal = read_seal(file)
         check_seal(seal, roots=importer.parts.roots, found=found, answered=manifest)
-    except (VerifieldError, OSError) as error:
-        why = error.code if isinstance(error, VerifieldError) else "it cannot be read"
-        raise _damaged(f"it is not as the cloud sealed it ({why}).") from None
+    except VerifieldError as error:
+        raise _damaged(f"it is not as the cloud sealed it ({error.code}).") from None
 
 
 def _check_receipt(importer: Importer, answers: _Answers) -> Word | None:
     """Step 3."""
     if answers.newest is None:
         return None
-    backlog, roots = importer.parts.backlog, importer.parts.roots
+    parts = importer.parts
     try:
-        return check_word(answers.newest, roots=roots, seen=backlog.witnessed())
+        word = check_word(
+            answers.newest,
+            roots=parts.roots,
+            seen=parts.backlog.witnessed(),
+            accept_log=importer.accept_log,
+        )
     except VerifieldError as error:
         raise CloudError(
             "RECEIPT_REFUSED",
@@ -206,29 +272,21 @@ def _check_receipt(importer: Importer, answers: _Answers) -> Word | None:
             hint="Nothing was changed. Ask the operator of the cloud, and show the file.",
         ) from None
     except LogInconsistent as error:
-        importer.parts.keep_evidence(error)
+        parts.keep_evidence(error)
         trouble = log_inconsistent(error.code)
         raise CloudError(trouble.code, trouble.message, hint="Nothing was changed.") from None
+    try:
+        check_epoch(_head_of(word), parts.backlog.head())
+    except UplinkError as error:
+        raise _damaged(error.failure.message) from None
+    return word
 
 
-def _mark(importer: Importer, answers: _Answers) -> list[RecordResult]:
+def _mark(importer: Importer, answers: _Answers) -> None:
     """Step 4: what became of each record that is still here."""
     backlog = importer.parts.backlog
     head = backlog.head()
-    results: list[RecordResult] = []
-    for batch, response in zip(answers.entry.batches, answers.responses, strict=True):
-        records: list[Outgoing] = []
-        kept = DeliverResponse()
-        for position, result in zip(batch, response.results, strict=True):
-            record = backlog.at(position)
-            if record is not None:
-                records.append(record)
-                kept.results.append(result)
-        try:
-            results += parse_results(kept, records)
-        except UplinkError as error:
-            raise _damaged(error.failure.message) from None
-    for mark in marks_of(sort_results(tuple(results), epoch=head.epoch if head else 1)):
+    for mark in marks_of(sort_results(tuple(answers.results), epoch=head.epoch if head else 1)):
         match mark:
             case MarkDelivered(positions):
                 backlog.mark_delivered(positions)
@@ -237,7 +295,6 @@ def _mark(importer: Importer, answers: _Answers) -> list[RecordResult]:
             case MarkRefused(position, reason):
                 backlog.mark_refused(position, reason)
     backlog.mark_damaged_sent(answers.entry.damaged)
-    return results
 
 
 def _apply(importer: Importer, word: Word | None) -> int:
@@ -249,25 +306,25 @@ def _apply(importer: Importer, word: Word | None) -> int:
     return taken if isinstance(taken, int) else 0  # a contradiction is settled by a RESET
 
 
-def _take_news(importer: Importer, path: Path, manifest: TransferManifest) -> bool:
+def _take_news(importer: Importer, file: BinaryIO, manifest: TransferManifest) -> bool:
     """News count only where they continue what the device has heard."""
     downstream = importer.parts.downstream
     if downstream.cursor() != manifest.pull_cursor:
         return False
     taken = False
-    with _frames(path) as frames:
-        for frame in frames:
-            if frame.HasField("down"):
-                downstream.take(frame.down, arrival=read_arrival(importer.clock), by_hand=True)
-                taken = True
+    for frame in _frames(file):
+        if frame.HasField("down"):
+            downstream.take(frame.down, arrival=read_arrival(importer.clock), by_hand=True)
+            taken = True
     return taken
 
 
-def _repair(importer: Importer, answers: _Answers, word: Word | None, results: list[RecordResult]) -> int:
+def _repair(importer: Importer, answers: _Answers, word: Word | None) -> int:
     """Step 5: compare both sides as the answers leave them; return how many notes were recorded."""
     parts = importer.parts
     head = parts.backlog.head()
     epoch = head.epoch if head else 1
+    results = answers.results
     batch = sort_results(tuple(results), epoch=epoch)
     notes = 0
     if batch.excuse_refused is None:
@@ -278,7 +335,7 @@ def _repair(importer: Importer, answers: _Answers, word: Word | None, results: l
             notes += 1
     if word is None:
         return notes
-    cloud = _cloud_chain(answers, word, results)
+    cloud = _cloud_chain(answers, word)
     judgement = judge_chains(cloud, local_chain(parts.backlog, cloud), forked=batch.forked, sweep=False)
     match judgement:
         case NewEpoch(reason):
@@ -294,16 +351,18 @@ def _repair(importer: Importer, answers: _Answers, word: Word | None, results: l
     return notes
 
 
-def _cloud_chain(answers: _Answers, word: Word, results: list[RecordResult]) -> CloudChain:
-    receipt = word.receipt
-    head = ChainHead(receipt.chain_epoch, receipt.through_seq, receipt.head_sha256)
+def _head_of(word: Word) -> ChainHead:
+    return ChainHead(word.receipt.chain_epoch, word.receipt.through_seq, word.receipt.head_sha256)
+
+
+def _cloud_chain(answers: _Answers, word: Word) -> CloudChain:
+    head = _head_of(word)
     staged = [
         one.position.seq
-        for one in results
+        for one in answers.results
         if one.verdict is Verdict.STAGED and one.position.epoch == head.epoch
     ]
-    missing = tuple((one.first_seq, one.last_seq) for one in answers.responses[-1].missing)
-    return CloudChain(head, max([head.seq, *staged]), missing)
+    return CloudChain(head, max([head.seq, *staged]), answers.missing)
 
 
 def _not_an_answer() -> InputError:
@@ -312,6 +371,10 @@ def _not_an_answer() -> InputError:
         "This file is no answer of the cloud.",
         hint="Bring the exported file to the operator of the cloud, and take the answer file back.",
     )
+
+
+def _not_as_many() -> InputError:
+    return _damaged("its answers are not as many as there were questions.")
 
 
 def _damaged(why: str) -> InputError:

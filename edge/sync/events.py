@@ -8,6 +8,15 @@ from enum import StrEnum
 from edge.model import Hole, Position, ResetReason
 from edge.rpc import RpcFailure
 from verifield.chain import ChainHead
+from verifield.rules import CODE
+
+REFUSED_UNNAMED = "REFUSED_UNNAMED"
+"""In the place of a reason that is no code: a TOMBSTONE cannot hold that, and the queue would stop there."""
+
+
+def refusal_code(reason: str) -> str:
+    """Return the cloud's reason for a refusal as what may stand in a TOMBSTONE."""
+    return reason if CODE.fullmatch(reason) else REFUSED_UNNAMED
 
 
 class Verdict(StrEnum):

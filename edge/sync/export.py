@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +25,7 @@ from edge.files import sync_folder
 from edge.model import Position
 from edge.ports import Clock, Signer
 from edge.sync.compare import before
+from edge.sync.events import refusal_code
 from edge.sync.journal import Entry, Journal
 from edge.sync.ports import Backlog, Media, Outgoing
 from edge.sync.taking import Parts
@@ -113,6 +117,7 @@ def write_export(
     if path.is_dir():
         path /= f"{exporter.device_id}-{transfer_id}{SUFFIX}"
     try:
+        _check_target(path)
         with tempfile.TemporaryFile(dir=path.parent) as file:
             spool = _Spool(file)
             entry = _spool(exporter, spool, transfer_id, progress)
@@ -121,9 +126,17 @@ def write_export(
         raise InputError(
             "TRANSFER_UNWRITABLE",
             f"The file {path} cannot be written: {error.strerror or error}.",
-            hint="Check that the stick is in, has space, and is not write-protected; then export again.",
+            hint="Name a new file, or a folder. Check that the stick is in, has space, and is not "
+            "write-protected; then export again.",
         ) from None
     return ExportReport(path, transfer_id, spool.records, spool.files, size, spool.complete)
+
+
+def _check_target(path: Path) -> None:
+    """Refuse what is there and no file, such as a device or a link: the new file would take its place."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "there is something that is no file")
 
 
 def _spool(exporter: Exporter, spool: _Spool, transfer_id: str, progress: Callable[[int], None]) -> Entry:
@@ -192,7 +205,7 @@ def _give_up_what_is_lost(parts: Parts) -> None:
     for hole in parts.backlog.holes(after=after):
         parts.chronicle.record_gap(hole)
     for record in parts.backlog.refused():
-        parts.chronicle.record_tombstone(record.position, record.reason)
+        parts.chronicle.record_tombstone(record.position, refusal_code(record.reason))
 
 
 def _batches(backlog: Backlog) -> Iterator[list[Outgoing]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.model import Position
 from edge.sync.compare import START, place
-from edge.sync.events import CloudChain, LocalChain
+from edge.sync.events import CloudChain, LocalChain, refusal_code
 from edge.sync.ports import Backlog
 from verifield.chain import ChainHead, cited_head, is_reset
 from verifield.dsse import MAX_ENVELOPE_BYTES, parse_envelope
@@ -32,7 +32,7 @@ def local_chain(backlog: Backlog, cloud: CloudChain) -> LocalChain:
         reset_here=cited[1],
         reaches_cited=behind and cited[0] is not None and _reaches(backlog, at, cited[0]),
         holes=tuple(backlog.holes(after=Position(head.epoch, 0) if behind else at)),
-        refused=tuple((record.position, record.reason) for record in backlog.refused()),
+        refused=tuple((record.position, refusal_code(record.reason)) for record in backlog.refused()),
         reset_needed=backlog.reset_needed(),
     )
 

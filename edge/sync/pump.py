@@ -55,12 +55,19 @@ from edge.sync.ports import (
     UplinkError,
 )
 from edge.sync.taking import Parts, ReceiptTaker, read_arrival
-from edge.sync.uplink import MAX_BATCH_RECORDS, MAX_DAMAGED
+from edge.sync.uplink import MAX_BATCH_RECORDS, MAX_DAMAGED, check_epoch, nonsense
 from verifield.dsse import MAX_ENVELOPE_BYTES
+from verifield.errors import VerifieldError
 
 FIRST_PAGE_ITEMS = 16
 LARGEST_PAGE_ITEMS = 100
 """Of what comes down; a page that does not come through is halved."""
+
+MAX_PAGES = 512
+"""Of what comes down, one behind the other, before records go up again: tens of thousands of items."""
+
+_UNFORESEEN = (VerifieldError, ValueError, OverflowError)
+"""What reading an answer may raise that none of the checks knows: no answer may end the daemon."""
 
 _STOPPED = (State.WAITING, State.HALTED)
 
@@ -80,6 +87,7 @@ class Pump:
     receipts: ReceiptTaker = field(init=False)
     _size: BatchSize = field(default_factory=BatchSize)
     _page_items: int = FIRST_PAGE_ITEMS
+    _pages: int = 0
     _uplink: Uplink | None = None
 
     def __post_init__(self, accept_log: bool) -> None:
@@ -124,13 +132,17 @@ class Pump:
         except StorageError as error:  # a full disk may have space again
             self.storage_error = error
             return Failed(RpcFailure(FailureKind.TRANSIENT, error.code, error.message))
+        except _UNFORESEEN as error:
+            return Failed(nonsense(_name_of(error)))
         return None
 
     def _ask(self, command: Command) -> Event | None:
         match command:
             case AskHead():
                 cloud = self._connection().get_head()
-                return HeadAnswered(cloud, local_chain(self.parts.backlog, cloud))
+                local = local_chain(self.parts.backlog, cloud)
+                check_epoch(cloud.head, local.head)
+                return HeadAnswered(cloud, local)
             case SendBatch(span):
                 return self._send_batch(span)
             case PullPage():
@@ -191,12 +203,21 @@ class Pump:
             self._page_items = max(1, self._page_items // 2)
 
     def _pull(self) -> Event:
+        """What comes down must not keep records from going up: a fault of it is PERMANENT to the machine."""
         downstream = self.parts.downstream
         try:
-            page = self._connection().pull(cursor=downstream.cursor(), page_size=self._page_items)
+            cursor = downstream.cursor()
+            page = self._connection().pull(cursor=cursor, page_size=self._page_items)
             downstream.take(page, arrival=read_arrival(self.clock))
-        except EdgeError as error:  # what comes down must not keep records from going up
+            stuck = page.more and downstream.cursor() == cursor
+        except EdgeError as error:
             return Failed(RpcFailure(FailureKind.PERMANENT, error.code, error.message))
+        except _UNFORESEEN as error:
+            return Failed(nonsense(_name_of(error), FailureKind.PERMANENT))
+        self._pages = self._pages + 1 if page.more else 0
+        if stuck or self._pages == MAX_PAGES:
+            self._pages = 0
+            return Failed(nonsense("its news have no end", FailureKind.PERMANENT))
         if page.more:
             self._page_items = min(2 * self._page_items, LARGEST_PAGE_ITEMS)
         return Pulled(page.more)
@@ -269,6 +290,11 @@ class Pump:
 
 def _is_mark(command: Command) -> bool:
     return isinstance(command, MarkDelivered | MarkBranch | MarkRefused | DeliverAgain | Lock | Disconnect)
+
+
+def _name_of(error: Exception) -> str:
+    """Its code or its kind, never its text, which may hold what the answer held."""
+    return error.code if isinstance(error, VerifieldError) else type(error).__name__
 
 
 def _repaired(records: Sequence[Outgoing]) -> Repaired:

@@ -14,11 +14,12 @@ from typing import Self
 import grpc
 
 from edge.rpc import FailureKind, RpcFailure, channel_options, judge_failure
-from edge.sync.events import CloudChain, RecordResult, Verdict
+from edge.sync.events import CloudChain, RecordResult, Verdict, refusal_code
 from edge.sync.ports import Damaged, Media, Outgoing, UplinkError, UplinkIdentity
 from verifield.chain import ChainHead, excuses_of
 from verifield.dsse import parse_envelope
 from verifield.errors import VerifieldError
+from verifield.rules import DIGEST_BYTES, MAX_COUNTER
 from verifield.statement import parse_statement
 from verifield.v1.signing_service_pb2 import SubmitOfflineSignatureRequest, SubmitOfflineSignatureResponse
 from verifield.v1.signing_service_pb2_grpc import SigningServiceStub
@@ -28,6 +29,7 @@ from verifield.v1.sync_service_pb2 import (
     DeliverResponse,
     DeliverStatus,
     GetHeadRequest,
+    GetHeadResponse,
     GetMediaRequest,
     PullRequest,
     PullResponse,
@@ -42,6 +44,9 @@ MAX_BATCH_BYTES = 2 * 1024 * 1024
 MAX_DAMAGED = 16
 MAX_MISSING = 64
 """All are limits of the contract (sync_service.proto)."""
+
+MAX_EPOCHS_AHEAD = 2**20
+"""A reset a minute for two years; however often a cloud says so, it does not use up 2**63 of them."""
 
 CALL_TIMEOUT_S = 30.0
 """For connecting, and for the cloud to make a batch durable."""
@@ -81,15 +86,7 @@ class GrpcUplink:
     def get_head(self) -> CloudChain:
         with _failures():
             answer = self._stub.GetHead(GetHeadRequest(), timeout=CALL_TIMEOUT_S)
-        if len(answer.missing) > MAX_MISSING or any(
-            not 0 < one.first_seq <= one.last_seq for one in answer.missing
-        ):
-            raise UplinkError(_nonsense("ranges of missing records"))
-        return CloudChain(
-            head=ChainHead(answer.chain_epoch, answer.seq, answer.head_sha256) if answer.seq else None,
-            newest_seq=answer.newest_seq,
-            missing=tuple((one.first_seq, one.last_seq) for one in answer.missing),
-        )
+        return parse_head(answer)
 
     def deliver(
         self, records: Sequence[Outgoing], *, damaged: Sequence[Damaged], witnessed_tree_size: int
@@ -100,7 +97,7 @@ class GrpcUplink:
         with _failures():
             answers = list(self._stub.Deliver(iter([request]), timeout=timeout_s(request.ByteSize())))
         if len(answers) != 1:
-            raise UplinkError(_nonsense(f"{len(answers)} answers to one batch"))
+            raise UplinkError(nonsense(f"{len(answers)} answers to one batch"))
         return parse_results(answers[0], records), answers[0]
 
     def pull(self, *, cursor: str, page_size: int) -> PullResponse:
@@ -160,6 +157,42 @@ def deliver_request(
     )
 
 
+def parse_head(answer: GetHeadResponse) -> CloudChain:
+    """Return where the cloud says that it stands.
+
+    Raises:
+        UplinkError: numbers that no chain has.
+    """
+    if max(answer.chain_epoch, answer.seq, answer.newest_seq) > MAX_COUNTER:
+        raise UplinkError(nonsense("places that no record can have"))
+    if answer.seq and (not answer.chain_epoch or len(answer.head_sha256) != DIGEST_BYTES):
+        raise UplinkError(nonsense("a newest record without an epoch or a digest"))
+    head = ChainHead(answer.chain_epoch, answer.seq, answer.head_sha256) if answer.seq else None
+    return CloudChain(head, answer.newest_seq, parse_missing(answer))
+
+
+def parse_missing(answer: GetHeadResponse | DeliverResponse) -> tuple[tuple[int, int], ...]:
+    """Return the first and last places of the ranges that the cloud waits for.
+
+    Raises:
+        UplinkError: they are none, or too many.
+    """
+    missing = tuple((one.first_seq, one.last_seq) for one in answer.missing)
+    if len(missing) > MAX_MISSING or any(not 0 < first <= last <= MAX_COUNTER for first, last in missing):
+        raise UplinkError(nonsense("ranges of missing records"))
+    return missing
+
+
+def check_epoch(cloud: ChainHead | None, ours: ChainHead | None) -> None:
+    """Refuse an epoch far beyond ours: a RESET behind it would use up the epochs that there are.
+
+    Raises:
+        UplinkError: more than MAX_EPOCHS_AHEAD.
+    """
+    if cloud is not None and cloud.epoch - (ours.epoch if ours else 0) > MAX_EPOCHS_AHEAD:
+        raise UplinkError(nonsense(f"epoch {cloud.epoch}, far beyond this device's"))
+
+
 def parse_results(answer: DeliverResponse, records: Sequence[Outgoing]) -> tuple[RecordResult, ...]:
     """Pair the results with the records that were sent.
 
@@ -167,19 +200,19 @@ def parse_results(answer: DeliverResponse, records: Sequence[Outgoing]) -> tuple
         UplinkError: the answer does not fit the batch.
     """
     if len(answer.results) != len(records):
-        raise UplinkError(_nonsense(f"{len(answer.results)} results for {len(records)} records"))
+        raise UplinkError(nonsense(f"{len(answer.results)} results for {len(records)} records"))
     results = []
     for record, result in zip(records, answer.results, strict=True):
         known = result.status in DeliverStatus.values()
         name = DeliverStatus.Name(result.status).removeprefix(_STATUS_PREFIX) if known else ""
         if name not in Verdict.__members__:
-            raise UplinkError(_nonsense(f"status {result.status} for record {record.position.seq}"))
+            raise UplinkError(nonsense(f"status {result.status} for record {record.position.seq}"))
         verdict = Verdict[name]
         results.append(
             RecordResult(
                 record.position,
                 verdict,
-                reason=result.reason,
+                reason=refusal_code(result.reason) if verdict is Verdict.INVALID else result.reason,
                 new=record.state == "PENDING",
                 excuse=verdict is Verdict.INVALID and _is_excuse(record.envelope),
                 closed=record.state == "INVALID",
@@ -195,6 +228,11 @@ def _is_excuse(envelope: bytes) -> bool:
         return False
 
 
+def nonsense(what: str, kind: FailureKind = FailureKind.TRANSIENT) -> RpcFailure:
+    """A cloud of another version may be replaced by the right one: try again later."""
+    return RpcFailure(kind, "CLOUD_ANSWER", f"The cloud's answer makes no sense: {what}.")
+
+
 @contextmanager
 def _failures() -> Iterator[None]:
     try:
@@ -205,8 +243,3 @@ def _failures() -> Iterator[None]:
         raise UplinkError(
             RpcFailure(FailureKind.TRANSIENT, "HUNG_UP", "The connection was closed by this device.")
         ) from None
-
-
-def _nonsense(what: str) -> RpcFailure:
-    """A cloud of another version may be replaced by the right one: try again later."""
-    return RpcFailure(FailureKind.TRANSIENT, "CLOUD_ANSWER", f"The cloud's answer makes no sense: {what}.")

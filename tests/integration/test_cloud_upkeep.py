@@ -16,13 +16,15 @@ import pytest
 from typer.testing import CliRunner
 
 from cloud.access.call import Call, Caller, Kind
+from cloud.access.roles import Role
 from cloud.access.rules import Rules
 from cloud.audit.layer import UNKNOWN, AuditLayer
 from cloud.audit.trail import Trail
 from cloud.cli import app as commands
-from cloud.errors import ExitCode
+from cloud.errors import ExitCode, SetupError
 from cloud.privacy.ring import RETIRE_AFTER, RING_FILE
 from tests.support.cloud import FakeClock, RunningCloud, next_envelopes, running_cloud
+from tests.support.people import add_person
 from tests.support.released import write_0001
 from verifield.v1 import audit_service_pb2 as pb
 from verifield.v1 import user_service_pb2 as users_pb
@@ -285,3 +287,20 @@ def test_keys_are_rotated_beside_a_running_service(tmp_path: Path) -> None:
         error = run("persons", "erase", "nobody", "--yes", *where, code=ExitCode.SETUP)["error"]
         assert error["code"] == "PERSON_UNKNOWN"
         run("keys", "list", *where, as_json=False)
+
+
+def test_a_lost_ring_is_made_by_no_command_and_no_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_cloud(data) as cloud:
+        add_person(cloud, "zhang", Role.VIEWER, display_name="Zhang")
+    ring = data / "keys" / RING_FILE
+    kept = ring.read_bytes()
+    ring.unlink()
+    assert run("keys", "list", "--data", data, code=ExitCode.SETUP)["error"]["code"] == "KEYS_UNUSABLE"
+    with pytest.raises(SetupError) as caught, running_cloud(data):
+        pass
+    assert caught.value.code == "KEYS_UNUSABLE"
+    assert not ring.exists()
+    ring.write_bytes(kept)
+    with running_cloud(data):
+        pass

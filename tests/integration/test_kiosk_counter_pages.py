@@ -1,91 +1,23 @@
-"""The counter's pages over HTTP, with a stand-in for the service: lost answers, steps back."""
+"""The counter's pages over HTTP, with a stand-in for the service: lost answers, steps back, two at once."""
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from edge.kiosk import counter, visits
-from edge.kiosk.cloud_line import CloudLine, CloudRefusal
-from edge.kiosk.counter_steps import EdgeCard
+from edge.kiosk.cloud_line import CloudRefusal
 from edge.kiosk.texts import LANGUAGES, Texts
+from edge.remedies import told
 from edge.texts import Language
+from tests.support.kiosk_counter import BANK, CARD, CUSTOMER, INFO, SIGNED, WITHIN_S, StandIn
 from tests.support.local_device import LocalDevice
 from tests.support.local_kiosk import Client, LocalKiosk, local_kiosk
-from verifield.v1 import bank_pb2, customer_service_pb2
-from verifield.v1 import coop_service_pb2 as pb
 
-CARD = EdgeCard("11010119900307803X", "测试甲", "模拟市公安局", "2020-01-01", "长期", b"photo")
-BANK = bank_pb2.Bank(
-    bank_id="b",
-    name_zh="模拟样本银行",
-    name_en="Sample Bank",
-    name_es="Banco de Muestra",
-    periods=["P1Y", "P6M"],
-)
-INFO = customer_service_pb2.CustomerInfo(address="虚构路1号", occupation="样本")
-CUSTOMER = customer_service_pb2.Customer(
-    customer_id="c",
-    version=3,
-    name=CARD.name,
-    info=INFO,
-    organisations=[customer_service_pb2.CustomerOrganisation(organisation_id="o", name="模拟样本有限公司")],
-)
-WITHIN_S = 60.0
 AWAY = CloudRefusal("CLOUD_AWAY", away=True)
-SIGNED = [[60 + 20 * number, 100 + 40 * (number % 2), 30 * number] for number in range(12)]
-
-
-@dataclass
-class StandIn(CloudLine):
-    """Answers each method; ``refusals``: what it is refused for before that, in their order."""
-
-    language: Language = "en"
-    refusals: dict[str, list[CloudRefusal]] = field(default_factory=dict)
-    asked: list[tuple[str, Any]] = field(default_factory=list)
-    notices: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    def call(self, stub: Any, method: str, request: Any, *, token: str = "") -> Any:
-        self.asked.append((method, request))
-        if self.refusals.get(method):
-            raise self.refusals[method].pop(0)
-        own = getattr(self, method, None)
-        return own() if own is not None else getattr(pb, f"{method}Response")()
-
-    def StartSession(self) -> pb.StartSessionResponse:  # noqa: N802 (the contract's names)
-        return pb.StartSessionResponse(session=pb.CoopSession(session_id="s"), prompt="Please put it down.")
-
-    def SubmitCard(self) -> pb.SubmitCardResponse:  # noqa: N802
-        return pb.SubmitCardResponse(session=pb.CoopSession(state=pb.COOP_STATE_FACE_PASSED))
-
-    def ListRecords(self) -> pb.ListRecordsResponse:  # noqa: N802
-        record = bank_pb2.CoopRecord(number="2026-000007", bank_name="Sample Bank", state=2, outcome=1)
-        return pb.ListRecordsResponse(records=[record])
-
-    def GetSessionCustomer(self) -> Any:  # noqa: N802
-        return customer_service_pb2.GetSessionCustomerResponse(customer=CUSTOMER)
-
-    def ListBanks(self) -> pb.ListBanksResponse:  # noqa: N802
-        return pb.ListBanksResponse(banks=[BANK])
-
-    def CompleteInfo(self) -> pb.CompleteInfoResponse:  # noqa: N802
-        return pb.CompleteInfoResponse(linked=True)
-
-    def GetNotices(self) -> pb.GetNoticesResponse:  # noqa: N802
-        version = next(self.notices)
-        notice = bank_pb2.Notice(version=version, language="en", text=f"Notice {version}", sha256=bytes(32))
-        return pb.GetNoticesResponse(notice=notice)
-
-    def IssueRequest(self) -> pb.IssueRequestResponse:  # noqa: N802
-        return pb.IssueRequestResponse(number="2026-000008")
-
-    def count(self, method: str) -> int:
-        return sum(name == method for name, _ in self.asked)
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +29,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKiosk]:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     service = StandIn()
-    for module in (counter, visits):
-        monkeypatch.setattr(module, "ask", lambda _config, _language, work: work(service))
-    monkeypatch.setattr(counter, "read_card", lambda _office, _hub: CARD)
+    service.serve(monkeypatch)
     return service
 
 
@@ -165,11 +95,52 @@ def test_a_known_customer_comes_through_although_answers_are_lost(client: Client
     shown = step(client, "issue", "done")
     assert "2026-000008" in shown
     assert Texts("en")("counter.unlinked") not in shown
+    assert Texts("en")("counter.period.one.Y") in shown
     assert client.post("/coop/issue").code == "STEP_OVER"
     for method in ("Decide", "ConfirmCustomer", "CompleteInfo", "IssueRequest"):  # sent twice, done once
         ids = {request.request_id for name, request in service.asked if name == method}
         assert (service.count(method), len(ids)) == (2, 1), method
     assert service.count("CancelSession") == 0
+
+
+def test_nothing_changes_while_it_is_on_its_way_and_the_receipt_shows_what_was_sent(
+    client: Client, service: StandIn
+) -> None:
+    step(client, "begin", "card")
+    step(client, "card", "records")
+    step(client, "refresh", "records")
+    step(client, "decide", "customer", choice="CONTINUE")
+    step(client, "customer", "confirm", address=INFO.address, occupation=INFO.occupation)
+    step(client, "confirm", "bank")
+    step(client, "bank", "company", bank="b")
+    step(client, "company", "period", name="Company A")
+    service.slow = "CompleteInfo"
+    with ThreadPoolExecutor(2) as fingers:
+        first = fingers.submit(client.post, "/coop/period", period="P1Y")
+        assert service.reached.wait(WITHIN_S)
+        for language in LANGUAGES:
+            client.post("/language", language=language)
+            refused, known = client.post("/coop/change"), told("STEP_RUNNING")
+            assert known is not None
+            assert refused.json["error"]["text"] == known.text[language]
+        client.post("/language", language="en")
+        for path, values in (
+            ("company", {"name": "Company B"}),
+            ("bank", {"bank": "b"}),
+            ("period", {"period": "P6M"}),
+        ):
+            assert client.post(f"/coop/{path}", **values).code == "STEP_RUNNING", path
+        again = fingers.submit(client.post, "/coop/period", period="P1Y")
+        service.answers.set()
+        assert first.result().json == {"go": "/coop"}
+        assert again.result().code in {"", "STEP_OVER"}  # it came before the end, or after
+    assert service.count("CompleteInfo") == 1
+    step(client, "notice", "sign")
+    shown = step(client, "sign", "done", width=900, height=250, strokes=[SIGNED])
+    [sent] = [request for method, request in service.asked if method == "CompleteInfo"]
+    assert (sent.organisation_name, sent.period) == ("Company A", "P1Y")
+    assert "Company A" in shown
+    assert Texts("en")("counter.period.one.Y") in shown
 
 
 def test_who_leaves_in_the_middle_is_cancelled_at_the_service_and_forgotten(

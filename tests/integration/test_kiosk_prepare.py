@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from argon2 import PasswordHasher
@@ -11,7 +12,7 @@ from edge.kiosk import visits
 from edge.kiosk.cloud_line import CloudRefusal
 from edge.kiosk.texts import LANGUAGES, Texts
 from edge.operators import pins
-from tests.support.kiosk_sender import SenderService
+from tests.support.kiosk_sender import TITLE, SenderService
 from tests.support.local_device import AGENT, CLERK, LocalDevice
 from tests.support.local_kiosk import Client, LocalKiosk, local_kiosk
 from tests.support.pdf_samples import plain
@@ -83,8 +84,25 @@ def test_who_works_at_the_kiosk_after_the_sender_sees_nothing_and_the_marks_are_
     assert 'data-step="login"' in client.get("/prepare").text
     assert client.get("/prepare/page/1").path == "/prepare"
     assert client.post("/prepare/marks", **ADD).code == "VISIT_OVER"
+    assert service.signed_out.wait(WITHIN_S)
     assert len(service.placed()) == 1
-    assert service.signed_out.is_set()
+
+
+def test_no_mark_is_moved_while_the_contract_is_sent(client: Client, service: SenderService) -> None:
+    opened(client)
+    client.post("/prepare/marks", **ADD)
+    [mark, _] = client.post("/prepare/marks", **{**ADD, "party": 2}).json["board"]["marks"]
+    with ThreadPoolExecutor(1) as pages:
+        sent = pages.submit(client.post, "/prepare/send")
+        assert service.sending.wait(WITHIN_S)
+        move = {"do": "move", "page": 1, "mark": mark["number"], "x": 0.7, "y": 0.8}
+        assert client.post("/prepare/marks", **move).code == "STEP_RUNNING"
+        assert client.post("/prepare/close").code == "STEP_RUNNING"
+        service.may_answer.set()
+        assert sent.result().json == {"go": "/prepare"}
+    [frozen] = service.placed()
+    assert frozen.marks[0].box.x / 595 == pytest.approx(mark["left"], abs=0.001)
+    assert TITLE in client.get("/prepare").text
 
 
 def test_who_goes_away_is_signed_out_and_the_marks_are_kept(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
+from uuid import uuid4
 
 import grpc
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 
+from cloud.store import devices
 from tests.support.accounts import SignedIn
 from tests.support.cloud import CloudDevice, RunningCloud, refusal
 from tests.support.final import signing_cloud
@@ -34,11 +37,14 @@ from tests.support.signing import (
 from verifield.documents.verdict import Outcome
 from verifield.tasks import awaits
 from verifield.v1 import contract_service_pb2 as contract_pb
-from verifield.v1 import identity_pb2
+from verifield.v1 import device_service_pb2, diagnostics_service_pb2, identity_pb2
 from verifield.v1 import signing_service_pb2 as pb
+from verifield.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
 from verifield.v1.signing_service_pb2_grpc import SigningServiceStub
 from verifield.v1.sync_service_pb2 import DOWN_ITEM_KIND_CONTRACT
 from verifield.v1.task_pb2 import ContractTask
+from verifield.v1.task_service_pb2 import GetTaskDocumentRequest
+from verifield.v1.task_service_pb2_grpc import TaskServiceStub
 
 TIMEOUT_S = 30.0
 
@@ -55,7 +61,12 @@ def other(cloud: RunningCloud) -> CloudDevice:
 
 
 @pytest.fixture(scope="module")
-def device(cloud: RunningCloud, other: CloudDevice) -> CloudDevice:
+def third(cloud: RunningCloud) -> CloudDevice:
+    return cloud.enroll()
+
+
+@pytest.fixture(scope="module")
+def device(cloud: RunningCloud, other: CloudDevice, third: CloudDevice) -> CloudDevice:
     return cloud.enroll()
 
 
@@ -243,3 +254,61 @@ def test_tasks_of_other_sites_are_nobodys_business(cloud: RunningCloud, device: 
         signing_id=begun.signing.signing_id, preview_hash=begun.preview_hash, site_id="nowhere"
     )
     assert signing_refused(cloud, who, "StartOfflineSigning", request).reason == "SITE_UNKNOWN"
+
+
+def read_document(cloud: RunningCloud, device: CloudDevice, task: pb.Signing) -> bytes:
+    """The first part of the document of a task, as the device gets it."""
+    with cloud.device_channel(device.tls_chain, device.tls_key) as channel:
+        request = GetTaskDocumentRequest(task_id=task.task_id, document_sha256=task.document_sha256)
+        return TaskServiceStub(channel).GetTaskDocument(request, timeout=TIMEOUT_S).content
+
+
+def upload_diagnostics(cloud: RunningCloud, device: CloudDevice) -> None:
+    found = diagnostics_service_pb2.Diagnostics(
+        diagnostic_id=str(uuid4()),
+        error_code="CLOUD_UNREACHABLE",
+        occur_time=Timestamp(seconds=1_700_000_000),
+    )
+    with cloud.device_channel(device.tls_chain, device.tls_key) as channel:
+        request = diagnostics_service_pb2.UploadDeviceDiagnosticsRequest(diagnostics=found)
+        DiagnosticsServiceStub(channel).UploadDeviceDiagnostics(request, timeout=TIMEOUT_S)
+
+
+def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code(), refusal(caught.value)[1].reason
+
+
+@pytest.mark.req("R181")
+def test_a_device_that_was_revoked_is_refused_at_its_next_call(
+    cloud: RunningCloud, device: CloudDevice, other: CloudDevice
+) -> None:
+    who, _, _, told = handed_out(cloud, device)
+    evidence = taken(other, who, told)
+    assert read_document(cloud, other, told).startswith(b"%PDF")
+    request = device_service_pb2.RevokeDeviceRequest(
+        device_id=other.device_id, reason=device_service_pb2.REVOCATION_REASON_KEY_COMPROMISE
+    )
+    cloud.operator.call(cloud.operator.devices.RevokeDevice, request)
+    revoked = (grpc.StatusCode.UNAUTHENTICATED, "DEVICE_REVOKED")
+    assert refused(lambda: read_document(cloud, other, told)) == revoked
+    assert refused(lambda: submit(cloud, other, told.task_id, evidence)) == revoked
+    assert refused(lambda: upload_diagnostics(cloud, other)) == revoked
+    assert submit(cloud, device, told.task_id, taken(device, who, told)) == pb.SIGNING_STATE_SIGNED
+
+
+@pytest.mark.parametrize(
+    "state", [device_service_pb2.DEVICE_STATE_SUSPENDED, device_service_pb2.DEVICE_STATE_REPLACED]
+)
+def test_a_device_that_is_not_active_reads_no_contract(
+    cloud: RunningCloud, device: CloudDevice, third: CloudDevice, state: int
+) -> None:
+    who, _, _, told = handed_out(cloud, device)
+    with cloud.database() as connection:
+        devices.set_state(connection, third.device_id, state)
+    closed = (grpc.StatusCode.FAILED_PRECONDITION, "DEVICE_NOT_ACTIVE")
+    assert refused(lambda: read_document(cloud, third, told)) == closed
+    info = submit_refused(cloud, third, told.task_id, taken(third, who, told))
+    assert info.reason == "EVIDENCE_DEVICE"
+    upload_diagnostics(cloud, third)  # what its line suffers from may be why

@@ -21,12 +21,16 @@ from verifield.v1 import contract_service_pb2 as pb
 
 TITLE = "Lease of a flat"
 PDF = plain(2, text=TITLE)
+WITHIN_S = 60.0
 SIGNER = pb.CONTRACT_PARTY_ROLE_SIGNER
 
 
 @dataclass
 class SenderService:
-    """Answers as the service does, to the calls of one sender. ``refusal``: what it says instead."""
+    """Answers as the service does, to the calls of one sender. ``refusal``: what it says instead.
+
+    ``sending``: a contract is being sent; the answer waits for ``may_answer``.
+    """
 
     contract: pb.Contract = field(
         default_factory=lambda: pb.Contract(
@@ -41,6 +45,8 @@ class SenderService:
     refusal: CloudRefusal | None = None
     content: bytes = PDF
     signed_out: threading.Event = field(default_factory=threading.Event)
+    sending: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
     language = "en"
 
     def ask(self, _config: Any, _language: Any, work: Callable[[Any], Any]) -> Any:
@@ -56,6 +62,7 @@ class SenderService:
             "SearchContracts": self._search,
             "GetContract": self._get,
             "PlaceMarks": self._place,
+            "SendContract": self._send,
             "SignOut": self._sign_out,
         }
         return answers[method](request)
@@ -94,6 +101,11 @@ class SenderService:
     def _place(self, _request: Any) -> Any:
         self.contract.etag = str(int(self.contract.etag) + 1)
         return pb.PlaceMarksResponse(contract=self.contract)
+
+    def _send(self, _request: Any) -> Any:
+        self.sending.set()
+        assert self.may_answer.wait(WITHIN_S)
+        return pb.SendContractResponse(contract=self.contract)
 
     def _sign_out(self, _request: Any) -> Any:
         self.signed_out.set()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,11 +42,15 @@ class Page:
     status: int
     path: str
     content: bytes
-    location: str = ""
+    headers: Mapping[str, str]
 
     @property
     def text(self) -> str:
         return self.content.decode()
+
+    @property
+    def location(self) -> str:
+        return self.headers.get("location", "")
 
     @property
     def json(self) -> Any:
@@ -105,7 +109,8 @@ class Client:
             }
             connection.request(method, path, body=body, headers=own | headers)
             answer = connection.getresponse()
-            return Page(answer.status, path, answer.read(), answer.headers.get("location", ""))
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Page(answer.status, path, answer.read(), headers)
         finally:
             connection.close()
 

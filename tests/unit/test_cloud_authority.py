@@ -124,6 +124,24 @@ def test_a_deployment_from_before_gets_the_keys_that_it_lacks(tmp_path: Path) ->
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
 
 
+@pytest.mark.parametrize("left", [(), ("policy.pem",), ("media.pub",)])
+def test_a_lost_secret_is_never_replaced(tmp_path: Path, left: tuple[str, ...]) -> None:
+    """Marks and answers in the database were made with it: with another one nothing would be found again."""
+    before, keys = open_authority(tmp_path), tmp_path / "keys"
+    shutil.copytree(keys, tmp_path / "backup")
+    for name in NEW_IN_0_2 if left else ("renewal.secret",):
+        if name not in left:
+            (keys / name).unlink()
+    with pytest.raises(SetupError) as caught:
+        open_authority(tmp_path)
+    assert caught.value.code == "KEYS_UNUSABLE"
+    assert str(keys / "renewal.secret") in caught.value.message
+    assert "backup" in caught.value.hint
+    assert not (keys / "renewal.secret").exists()
+    shutil.copytree(tmp_path / "backup", keys, dirs_exist_ok=True)
+    assert open_authority(tmp_path).renewal_secret == before.renewal_secret
+
+
 @pytest.mark.parametrize("name", ["policy.pem", "media.pub"])
 def test_a_key_whose_making_was_cut_off_is_completed(tmp_path: Path, name: str) -> None:
     before = open_authority(tmp_path)

@@ -27,6 +27,7 @@ from cloud.interceptors.calls import LogLayer, RequestIdLayer
 from cloud.interceptors.deadline import ENDLESS, DeadlineLayer
 from cloud.interceptors.errors import ErrorLayer
 from cloud.interceptors.identity import IdentityLayer
+from cloud.privacy.sealing import SealBrokenError
 from cloud.sources import Sources
 from tests.support.people import reason_of
 
@@ -254,6 +255,16 @@ def test_what_nobody_expected_tells_its_caller_nothing(
         served.call(shape, *requests)
     assert reason_of(caught.value) == "INTERNAL"
     assert "secret detail" not in str(caught.value)
+    [failure] = [call.kwargs for call in served.log.calls]
+    assert failure["exc_info"] is echo.fail
+
+
+def test_a_seal_that_does_not_open_is_told_as_damage_with_what_to_restore(served: Served, echo: Echo) -> None:
+    echo.fail = SealBrokenError("a value was changed or moved")
+    with pytest.raises(grpc.RpcError) as caught:
+        served.call("unary_unary", b"a")
+    assert (caught.value.code(), reason_of(caught.value)) == (grpc.StatusCode.DATA_LOSS, "RECORD_DAMAGED")
+    assert "keys/privacy.json" in str(caught.value.details())
     [failure] = [call.kwargs for call in served.log.calls]
     assert failure["exc_info"] is echo.fail
 

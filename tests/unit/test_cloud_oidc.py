@@ -22,6 +22,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from structlog.testing import capture_logs
 
 from cloud.access import fetch, jwks, oidc
 from cloud.access.fetch import FetchError, check_url, get, open_context
@@ -262,6 +263,9 @@ def test_only_keys_that_may_sign_tokens_are_taken() -> None:
         {"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA", "kid": "other-curve"},
         {**new_key("private").jwk(), "d": "AAAA"},
         {"kty": "new", "kid": "unknown"},
+        {"kty": "oct", "kid": "without its key"},
+        {"kty": "oct", "k": 7, "kid": "key of another type"},
+        {**new_key("algorithm of another type").jwk(), "alg": ["ES256"]},
         "nonsense",
     ]
     assert set(parse_keys({"keys": listed})) == {"good"}
@@ -408,6 +412,29 @@ def test_without_any_keys_nobody_signs_in_and_the_issuer_is_not_flooded() -> Non
                 await find(keys, "a")
             assert caught.value.reason is Reason.SIGN_IN_UNAVAILABLE
         assert len(world.asked) == 1
+
+    asyncio.run(run())
+
+
+def test_a_set_that_the_library_stumbles_over_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Away(documents(new_key("a")))
+
+    def stumble(_key: object) -> None:
+        raise RecursionError("with a key in its text")
+
+    async def run() -> None:
+        keys = world.keys()
+        assert await find(keys, "a") == "a"
+        monkeypatch.setattr(jwt, "PyJWK", stumble)
+        world.now += jwks.KEPT_FOR
+        with capture_logs() as logged:
+            assert await find(keys, "a") == "a"
+        assert [one["event"] for one in logged] == ["issuer_keys_unreadable"]
+        assert "with a key" not in str(logged)
+        world.now += jwks.MIN_INTERVAL
+        with pytest.raises(ServiceError) as caught:
+            await find(keys, "a")
+        assert caught.value.reason is Reason.SIGN_IN_UNAVAILABLE
 
     asyncio.run(run())
 

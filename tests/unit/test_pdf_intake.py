@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from contextlib import suppress
 
 import pikepdf
@@ -162,6 +163,56 @@ def test_annotations_that_do_more_than_show(why: Why, found: Dictionary) -> None
     with pytest.raises(PdfRefused) as caught:
         check_document(content)
     assert caught.value.why is why
+
+
+def opening(make: Callable[[pikepdf.Object], object]) -> bytes:
+    """A document that does this when it is opened; ``make`` is told its page."""
+    return samples.changed(
+        samples.plain(), lambda pdf: pdf.Root.update({"/OpenAction": make(pdf.pages[0].obj)})
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda page: Array([page, Name.Fit]),
+        lambda _: Name.Chapter,
+        lambda page: Dictionary(S=Name.GoTo, D=Array([page, Name.XYZ, None, None, 1])),
+    ],
+)
+def test_a_document_may_open_at_a_page(make: Callable[[pikepdf.Object], object]) -> None:
+    assert check_document(opening(make)).pages
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: Dictionary(S=Name.URI, URI="https://example.org"),
+        lambda _: Dictionary(S=Name.Named, N=Name.Print),
+        lambda _: Dictionary(S=Name.Thread, D=0),
+        lambda _: Dictionary(D=Name.Chapter),
+        lambda _: Array([Dictionary(S=Name.URI, URI="https://example.org")]),
+        lambda page: Dictionary(
+            S=Name.GoTo,
+            D=Array([page, Name.Fit]),
+            Next=Array([Dictionary(S=Name.URI, URI="https://example.org")]),
+        ),
+    ],
+)
+def test_on_opening_nothing_happens_but_that(make: Callable[[pikepdf.Object], object]) -> None:
+    with pytest.raises(PdfRefused) as caught:
+        check_document(opening(make))
+    assert caught.value.why is Why.ACTION
+
+
+def test_steps_of_a_presentation_are_refused() -> None:
+    def add(pdf: pikepdf.Pdf) -> None:
+        page = pdf.pages[0].obj
+        page.PresSteps = pdf.make_indirect(Dictionary(NA=Dictionary(S=Name.Launch, F="program")))
+
+    with pytest.raises(PdfRefused) as caught:
+        check_document(samples.changed(samples.plain(), add))
+    assert caught.value.why is Why.ACTION
 
 
 def test_what_nothing_refers_to_is_looked_at_too() -> None:

@@ -27,9 +27,16 @@ export function clearAlert() {
   delete alertBox.dataset.code;
 }
 
+let posting = 0; // posts that wait for their answers, and one whose answer leads elsewhere
+
+export function isPosting() {
+  return posting > 0;
+}
+
 // Posts one JSON object; goes where the answer says, shows its fault, and returns it.
 export async function post(path, values = {}) {
   let answer;
+  posting += 1;
   await stream.ready; // who presses at once is not refused for it
   try {
     const response = await fetch(path, {
@@ -40,6 +47,7 @@ export async function post(path, values = {}) {
     answer = await response.json();
   } catch {
     document.getElementById("offline").hidden = false;
+    posting -= 1;
     return { error: { code: "UNREACHABLE", text: "", hint: "" } };
   }
   if (answer.error) {
@@ -49,6 +57,8 @@ export async function post(path, values = {}) {
   }
   if (answer.go) {
     window.location.assign(answer.go);
+  } else {
+    posting -= 1;
   }
   return answer;
 }

@@ -110,6 +110,7 @@ TEXTS: dict[str, dict[Language, str]] = {
     "counter.company.name": {"zh": "单位名称", "es": "Nombre de la empresa", "en": "Name of the company"},
     "counter.unlinked": {"zh": "未关联", "es": "sin vínculo", "en": "not linked"},
     "counter.period": {"zh": "有效期多长？", "es": "¿Por cuánto tiempo?", "en": "For how long?"},
+    "counter.period.name": {"zh": "有效期", "es": "Plazo", "en": "Period"},
     "counter.period.one.D": {"zh": "1 天", "es": "1 día", "en": "1 day"},
     "counter.period.one.M": {"zh": "1 个月", "es": "1 mes", "en": "1 month"},
     "counter.period.one.Y": {"zh": "1 年", "es": "1 año", "en": "1 year"},

@@ -1,0 +1,78 @@
+"""A screen that nobody touches, in a real browser: what it showed of a person goes when their visit does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from playwright.sync_api import Page, expect
+
+from edge.attest.clock import SystemClock
+from edge.kiosk import visits
+from edge.operators import pins
+from edge.operators.machine import IDLE_LIMIT_NS
+from tests.browser.conftest import Enter
+from tests.support.kiosk_counter import INFO, StandIn
+from tests.support.local_device import CLERK, PINS, LocalDevice
+from tests.support.local_kiosk import LocalKiosk, local_kiosk
+from tests.support.screen_checks import sign_in
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKiosk]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pins, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=4))
+        device = LocalDevice.open(tmp_path_factory.mktemp("idle") / "device")
+        device.add_operators()
+        with local_kiosk(device) as local:
+            yield local
+
+
+@pytest.fixture
+def page(local: LocalKiosk, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> Page:
+    """The counter shows a customer's information."""
+    StandIn().serve(monkeypatch)
+    room: Any = local
+    page = enter(room)
+    sign_in(page, local.origin, CLERK, PINS[CLERK])
+    with local.client() as client:
+        client.post("/language", language="en")
+        for path, values in (
+            ("begin", {}),
+            ("card", {}),
+            ("refresh", {}),
+            ("decide", {"choice": "CONTINUE"}),
+        ):
+            assert client.post(f"/coop/{path}", **values).json == {"go": "/coop"}, path
+    page.goto(f"{local.origin}/coop")
+    expect(page.locator("#main:not([inert]) [name=address]")).to_have_value(INFO.address)
+    return page
+
+
+def test_a_screen_that_nobody_touches_shows_nothing_of_the_customer(
+    local: LocalKiosk, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with local.client() as client:
+        monkeypatch.setattr(visits, "IDLE_S", 0.0)
+        client.get("/coop")  # the last touch
+    expect(page.locator("html[data-ready]:not([data-visit])")).to_be_attached()
+    expect(page.locator("[name=address]")).to_have_count(0)
+
+
+def test_an_operator_who_was_idle_for_too_long_leaves_nothing_of_the_customer_on_the_screen(
+    local: LocalKiosk, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awake = SystemClock.monotonic_ns
+    monkeypatch.setattr(SystemClock, "monotonic_ns", lambda self: awake(self) + IDLE_LIMIT_NS + 10**9)
+    with local.client() as client:
+        assert client.get("/queue").path.startswith("/sign-in")
+    page.wait_for_url("**/sign-in?to=/coop")
+    expect(page.locator("[name=address]")).to_have_count(0)
+
+
+def test_who_leaves_comes_home_although_the_visit_is_over(local: LocalKiosk, page: Page) -> None:
+    page.locator('[data-post="/coop/leave"]').click()
+    page.wait_for_url(f"{local.origin}/")
+    expect(page.locator(".function").first).to_be_visible()
