@@ -175,7 +175,7 @@ def disputed(desk: Office) -> tuple[Office, str, str]:
 def settle(desk: Office, task_id: str, *, reopen: bool) -> str:
     def work(connection: Connection) -> str:
         return second.settle(
-            desk.core, connection, task_id, reopen=reopen, reason="Seen by both.", actor=MANAGER.path
+            desk.core, connection, task_id, reopen=reopen, reason="Seen by both.", caller=MANAGER
         )[1]
 
     return desk.run(work)
