@@ -15,9 +15,8 @@ from edge.operators import pins
 from edge.operators.machine import IDLE_LIMIT_NS
 from tests.browser.conftest import Enter
 from tests.support.kiosk_counter import INFO, StandIn
-from tests.support.local_device import CLERK, PINS, LocalDevice
+from tests.support.local_device import CLERK, LocalDevice
 from tests.support.local_kiosk import LocalKiosk, local_kiosk
-from tests.support.screen_checks import sign_in
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +33,18 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKiosk]:
 def page(local: LocalKiosk, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> Page:
     """The counter shows a customer's information."""
     StandIn().serve(monkeypatch)
-    room: Any = local
-    page = enter(room)
-    sign_in(page, local.origin, CLERK, PINS[CLERK])
     with local.client() as client:
         client.post("/language", language="en")
-        for path, values in (
+        client.sign_in(CLERK)
+        for name, values in (
             ("begin", {}),
             ("card", {}),
             ("refresh", {}),
             ("decide", {"choice": "CONTINUE"}),
         ):
-            assert client.post(f"/coop/{path}", **values).json == {"go": "/coop"}, path
+            assert client.post(f"/coop/{name}", **values).json == {"go": "/coop"}, name
+    room: Any = local
+    page = enter(room)
     page.goto(f"{local.origin}/coop")
     expect(page.locator("#main:not([inert]) [name=address]")).to_have_value(INFO.address)
     return page
@@ -68,11 +67,11 @@ def test_an_operator_who_was_idle_for_too_long_leaves_nothing_of_the_customer_on
     monkeypatch.setattr(SystemClock, "monotonic_ns", lambda self: awake(self) + IDLE_LIMIT_NS + 10**9)
     with local.client() as client:
         assert client.get("/queue").path.startswith("/sign-in")
-    page.wait_for_url("**/sign-in?to=/coop")
+    expect(page).to_have_url(f"{local.origin}/sign-in?to=/coop")
     expect(page.locator("[name=address]")).to_have_count(0)
 
 
 def test_who_leaves_comes_home_although_the_visit_is_over(local: LocalKiosk, page: Page) -> None:
     page.locator('[data-post="/coop/leave"]').click()
-    page.wait_for_url(f"{local.origin}/")
+    expect(page).to_have_url(f"{local.origin}/")
     expect(page.locator(".function").first).to_be_visible()

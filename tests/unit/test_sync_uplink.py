@@ -91,6 +91,22 @@ def test_details_that_contradict_the_status_are_not_believed() -> None:
     assert error_reason(Contradiction(grpc.StatusCode.PERMISSION_DENIED, "no", "DEVICE_UNKNOWN")) == ""
 
 
+def test_details_that_are_no_protobuf_say_nothing() -> None:
+    class Garbage(Answer):
+        def __init__(self, content: bytes) -> None:
+            super().__init__(grpc.StatusCode.INTERNAL)
+            self._content = content
+
+        def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+            return (("grpc-status-details-bin", self._content),)
+
+    broken = any_pb2.Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")
+    status = status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], details=[broken])
+    for content in (b"\xff\xff", status.SerializeToString()):
+        failure = judge_failure(Garbage(content))
+        assert (failure.kind, failure.code) == (FailureKind.TRANSIENT, "CLOUD_INTERNAL")
+
+
 def test_long_details_of_the_cloud_are_cut() -> None:
     assert len(judge_failure(Answer(grpc.StatusCode.INTERNAL, "x" * 10_000)).message) < 300
 
