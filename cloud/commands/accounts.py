@@ -161,7 +161,10 @@ def rebind(
     phone: Annotated[str, typer.Argument(help="The new telephone number.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Propose another telephone number; a second person confirms it by the same command within a day."""
+    """Propose another telephone number; a second person confirms it by the same command within a day.
+
+    Each as themselves, with --certificate or an own token in --token-file: the service's may be anybody's.
+    """
     request = pb.RebindPhoneRequest(request_id=_new_id(), account_id=account, phone=phone)
     with connect() as client:
         answer = client.call(client.accounts.RebindPhone, request)
