@@ -131,6 +131,12 @@ def test_a_file_that_was_cut_is_damaged(at: int) -> None:
             Why.ACTION,
             Dictionary(S=Name.URI, URI="https://example.org", Next=Array([Dictionary(S=Name.Launch)])),
         ),
+        (
+            Why.ACTION,
+            Dictionary(
+                S=Name.URI, URI="https://example.org", Next=Array([Array([Dictionary(S=Name.Launch)])])
+            ),
+        ),
     ],
 )
 def test_actions_of_links(why: Why, action: Dictionary) -> None:
