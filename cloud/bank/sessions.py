@@ -17,6 +17,7 @@ from cloud.sources import Sources, to_us
 from cloud.store import bank as rows
 from cloud.store import persons
 from cloud.store.bank import SessionRow
+from cloud.store.devices import DeviceRow
 from verifield.v1 import bank_pb2
 from verifield.v1 import coop_service_pb2 as pb
 from verifield.v1.device_service_pb2 import DEVICE_STATE_ACTIVE
@@ -61,14 +62,16 @@ _PERSONAL = ("card", "authority_photo", "organisation_name", "check_id", "check_
 """Columns of a session that are emptied after its end; digests of what was handed in among them."""
 
 
-def check_device(connection: Connection, device_id: str) -> None:
+def check_device(connection: Connection, device_id: str) -> DeviceRow:
     """Customers stand only at a device that is let in at this moment, whatever its certificate says.
 
     Raises:
         ServiceError: DEVICE_UNKNOWN, DEVICE_PENDING, DEVICE_REVOKED, DEVICE_NOT_ACTIVE.
     """
-    if known_device(connection, device_id).state != DEVICE_STATE_ACTIVE:
+    device = known_device(connection, device_id)
+    if device.state != DEVICE_STATE_ACTIVE:
         raise ServiceError(Reason.DEVICE_NOT_ACTIVE, "This device was suspended, or another took its place.")
+    return device
 
 
 def name_of(session_id: str) -> str:

@@ -14,7 +14,6 @@ from cloud.bank.sessions import check_device
 from cloud.contracts.desk import Contracts
 from cloud.errors import Reason, ServiceError
 from cloud.signatures.states import State
-from cloud.store import devices
 from cloud.store import signatures as rows
 from cloud.store.database import Store
 from verifield.v1 import task_service_pb2 as pb
@@ -54,10 +53,9 @@ class TaskService(TaskServiceServicer):
             ServiceError: SIGN_TASK_NOT_FOUND, SIGN_TASK_OVER, SIGN_DOCUMENT_MOVED, those of files, and as
                 :func:`check_device`.
         """
-        check_device(connection, device_id)
+        device = check_device(connection, device_id)
         row = rows.find_by_task(connection, task_id)
-        device = devices.get_device(connection, device_id)
-        if row is None or device is None or device.site_id != row.site_id:
+        if row is None or device.site_id != row.site_id:
             raise ServiceError(Reason.SIGN_TASK_NOT_FOUND, "There is no such task at this site.")
         if row.state != State.AT_SITE:
             raise ServiceError(

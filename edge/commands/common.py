@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TextIO
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from edge.errors import EdgeError, Interrupted, SoftwareFault, StorageError
+from verifield.streams import give_up, or_nowhere
+from verifield.usage import DEBUG_VARIABLE
 
 P = ParamSpec("P")
-
-DEBUG_VARIABLE = "VERIFIELD_DEBUG"
-"""Whoever sets it sees the traceback of a bug. Nobody else does: messages of others may name people."""
 
 TABLE_WIDTH = 160
 """Columns of a table that goes into a file or a pipe, where a terminal's 80 would cut identifiers."""
@@ -114,23 +113,13 @@ def _to_standard_output() -> Iterator[None]:
     except BrokenPipeError:  # whoever reads has seen enough: no fault, and Typer's to end
         raise
     except OSError as error:
-        _give_up(sys.stdout)
+        give_up(sys.stdout)
         raise StorageError(
             "FILE_NOT_WRITTEN",
             f"The answer cannot be written to standard output ({error.strerror or type(error).__name__}).",
             hint="Send it to where there is room. The command may have done its work: look before you "
             "run it again.",
         ) from error
-
-
-def _give_up(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere: Python would fail once more when it flushes at its end."""
-    with suppress(OSError, ValueError):  # a stream that is no file holds nothing back
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, stream.fileno())
-        finally:
-            os.close(nowhere)
 
 
 def ends_with_exit_code(command: Callable[P, None]) -> Callable[P, None]:
@@ -174,9 +163,5 @@ def _tell_fault(fault: EdgeError, *, as_json: bool) -> None:
     if as_json:
         with suppress(StorageError):
             print_json({"error": fault_json(fault)})
-    try:
+    with or_nowhere(sys.stderr):
         print_fault(fault)
-    except BrokenPipeError:
-        raise
-    except OSError:
-        _give_up(sys.stderr)

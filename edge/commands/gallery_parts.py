@@ -15,6 +15,7 @@ from rich.table import Table
 
 from edge.app import open_identity, open_state
 from edge.attest.clock import SystemClock, TimeBounds, bounded_now
+from edge.attest.identity import DeviceIdentity
 from edge.commands.common import err, out, print_json, print_values
 from edge.compare import read_face
 from edge.config import EdgeConfig
@@ -54,7 +55,7 @@ class DeskSide:
 
 def today(settings: EdgeConfig) -> date:
     """As far as it is certain: a clock that runs ahead hides nobody."""
-    return certain_day(_time_bounds(settings))
+    return certain_day(_time_bounds(settings, open_identity(settings)))
 
 
 def day_to_expire_by(settings: EdgeConfig) -> date:
@@ -63,7 +64,7 @@ def day_to_expire_by(settings: EdgeConfig) -> date:
     Raises:
         SetupError: CLOCK_SUSPECT.
     """
-    bounds = _time_bounds(settings)
+    bounds = _time_bounds(settings, open_identity(settings))
     if bounds.quality == TIME_QUALITY_SUSPECT:
         raise SetupError(
             "CLOCK_SUSPECT",
@@ -92,7 +93,8 @@ def opened(settings: EdgeConfig) -> Iterator[Gallery]:
     if not path.exists():
         raise missing(path)
     key = gallery_key(settings.data_dir, identity.key_store)
-    with Gallery.open(path, key, today=today(settings), threads=settings.threads) as gallery:
+    day = certain_day(_time_bounds(settings, identity))
+    with Gallery.open(path, key, today=day, threads=settings.threads) as gallery:
         if gallery.cut_off:
             err().print(f"{gallery.cut_off} bytes of a write that was never finished are left out.")
         yield gallery
@@ -251,6 +253,6 @@ def progress(title: str, *, quiet: bool) -> Iterator[Tell]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _time_bounds(settings: EdgeConfig) -> TimeBounds:
-    with open_state(settings, open_identity(settings)) as state:
+def _time_bounds(settings: EdgeConfig, identity: DeviceIdentity) -> TimeBounds:
+    with open_state(settings, identity) as state:
         return bounded_now(SystemClock(), contact=state.contact())

@@ -26,6 +26,7 @@ from verifield.certificates import MAX_ROOT_BYTES, load_chain, load_roots
 from verifield.commitments import MAX_DISCLOSURES_BYTES, Disclosure, parse_disclosures
 from verifield.dsse import MAX_ENVELOPE_BYTES
 from verifield.errors import VerifieldError
+from verifield.files import read_file
 from verifield.report import Fault, Report
 from verifield.revocation import MAX_REVOCATION_LIST_BYTES
 from verifield.streams import prepare_streams
@@ -162,20 +163,20 @@ def _read_given(
 ) -> _Given:
     """Read the options' files. What the checks themselves judge (list, policy) stays bytes."""
     with _usable("ROOT_FILE", "The trust root", "Give the PEM file of your deployment's root with --root."):
-        roots = load_roots(_read(root, MAX_ROOT_BYTES))
+        roots = load_roots(read_file(root, MAX_ROOT_BYTES))
     with _usable("REVOCATIONS_FILE", "The revocation list", "Give the DER file with --revocations."):
-        revoked = _read(revocations, MAX_REVOCATION_LIST_BYTES) if revocations else None
+        revoked = read_file(revocations, MAX_REVOCATION_LIST_BYTES) if revocations else None
     with _usable("POLICY_FILE", "The policy", "Give the signed policy with --policy."):
-        signed = _read(policy, MAX_ENVELOPE_BYTES) if policy else None
+        signed = read_file(policy, MAX_ENVELOPE_BYTES) if policy else None
     hint = "Give the PEM file of the policy key's certificates, leaf first, with --policy-certificates."
     with _usable("POLICY_CERTIFICATES_FILE", "The policy's chain", hint):
-        chain = load_chain(_read(policy_certificates, MAX_ROOT_BYTES)) if policy_certificates else ()
+        chain = load_chain(read_file(policy_certificates, MAX_ROOT_BYTES)) if policy_certificates else ()
     if chain and signed is None:
         hint = "Give the signed policy with --policy."
         raise _Unusable("POLICY_FILE", "There is no policy for the chain of --policy-certificates.", hint)
     hint = "Give the JSON file that whoever discloses handed over with --disclose."
     with _usable("DISCLOSE_FILE", "The disclosures", hint):
-        opened = parse_disclosures(_read(disclose, MAX_DISCLOSURES_BYTES)) if disclose else ()
+        opened = parse_disclosures(read_file(disclose, MAX_DISCLOSURES_BYTES)) if disclose else ()
     return _Given(roots, revoked, signed, chain, opened)
 
 
@@ -214,7 +215,7 @@ def _name(path: Path) -> str:
 
 def _verify_file(path: Path, given: _Given) -> Report:
     try:
-        data = _read(path, MAX_BUNDLE_BYTES)
+        data = read_file(path, MAX_BUNDLE_BYTES)
     except OSError as error:
         return Report(
             verdict="unreadable",
@@ -233,12 +234,6 @@ def _verify_file(path: Path, given: _Given) -> Report:
         policy=given.policy,
         policy_certificates=given.policy_certificates,
     )
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """Read at most one byte more than ``limit``, so that the parser sees that it was passed."""
-    with path.open("rb") as file:
-        return file.read(limit + 1)
 
 
 def _explain(error: OSError | VerifieldError) -> str:

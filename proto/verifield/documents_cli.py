@@ -22,8 +22,9 @@ from verifield.documents import (
     say_kind,
     say_verdict,
 )
-from verifield.documents.trust import Trust, read_file
+from verifield.documents.trust import Trust
 from verifield.errors import Malformed, Untrusted, VerifieldError
+from verifield.files import read_file
 
 
 class ExitCode(IntEnum):

@@ -17,6 +17,7 @@ from verifield.certificates import MAX_ROOT_BYTES, load_roots
 from verifield.documents.trust import Trust
 from verifield.documents_cli import RevocationsOption, StampRootOption, document
 from verifield.errors import Forged, Malformed, Untrusted, VerifieldError
+from verifield.files import read_file
 from verifield.reports_cli import examine
 from verifield.usage import UsageGroup
 
@@ -59,9 +60,8 @@ def badge(
     """
 
     def check() -> dict[str, Any]:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BADGE_BYTES + 1)
-        found = check_badge(content, roots=load_roots(_root(root)), at=datetime.now(UTC))
+        content = read_file(file, MAX_BADGE_BYTES)
+        found = check_badge(content, roots=load_roots(read_file(root, MAX_ROOT_BYTES)), at=datetime.now(UTC))
         said = found.badge
         return {
             "badge_id": said.badge_id,
@@ -88,7 +88,7 @@ def archive(
 
     def check() -> dict[str, Any]:
         with file.open("rb") as opened:
-            manifest = check_archive(opened, roots=load_roots(_root(root)))
+            manifest = check_archive(opened, roots=load_roots(read_file(root, MAX_ROOT_BYTES)))
         return {
             "result_id": manifest.result_id,
             "application_id": manifest.application_id,
@@ -164,11 +164,6 @@ def _code_of(error: VerifieldError) -> ExitCode:
         if isinstance(error, kind):
             return code
     return ExitCode.UNKNOWN
-
-
-def _root(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_ROOT_BYTES + 1)
 
 
 def _time(microseconds: int) -> str:

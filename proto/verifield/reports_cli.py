@@ -8,6 +8,7 @@ from typing import Any
 
 from verifield.documents.trust import Trust
 from verifield.errors import Malformed
+from verifield.files import read_file
 from verifield.reports import CheckedReport, check_document, check_report
 
 MAX_CONTRACT_BYTES = 64 * 1024 * 1024
@@ -58,8 +59,7 @@ def _documents(found: CheckedReport, contract: bytes | None, trust: Trust) -> li
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(MAX_CONTRACT_BYTES + 1)
+    content = read_file(path, MAX_CONTRACT_BYTES)
     if len(content) > MAX_CONTRACT_BYTES:
         raise Malformed("CONTRACT_SIZE", "The contract's file is too large.")
     return content

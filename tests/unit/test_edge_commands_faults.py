@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from edge.commands.common import DEBUG_VARIABLE, ends_with_exit_code
+from edge.commands.common import ends_with_exit_code
 from edge.errors import ExitCode
 from edge.remedies import catalogue
+from verifield.usage import DEBUG_VARIABLE
 
 FULL = Path("/dev/full")
 ANSWERS = (

@@ -52,7 +52,7 @@ def of_papers(*words: str) -> int:
 
 def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(common, "find_target", raising(error))
-    monkeypatch.setattr(verifier, "_read", raising(error))
+    monkeypatch.setattr(verifier, "read_file", raising(error))
     monkeypatch.setattr(papers_cli, "load_roots", raising(error))
 
 

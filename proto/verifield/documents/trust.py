@@ -12,6 +12,7 @@ from verifield.certificates import MAX_ROOT_BYTES, load_roots
 from verifield.documents.apart import Limits, judge_apart
 from verifield.documents.verdict import Code, Verdict
 from verifield.errors import Untrusted
+from verifield.files import read_file
 from verifield.revocation import MAX_PEM_BYTES, read_list
 
 
@@ -61,9 +62,3 @@ class Trust:
                 hint="Fetch the list of revoked signers of the deployment that the document is of.",
             )
         return verdict
-
-
-def read_file(path: Path, limit: int) -> bytes:
-    """At most one byte more than ``limit``. Raises OSError."""
-    with path.open("rb") as file:
-        return file.read(limit + 1)
