@@ -137,8 +137,7 @@ def write_codes(codes: Codes, first: int, templates: Floats) -> Floats:
     rows = np.ascontiguousarray(templates, dtype=np.float32)
     if rows.ndim != 2 or rows.shape[1] != SIZE:
         raise ValueError(f"templates are {SIZE} numbers each")
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    if not (np.abs(lengths - 1.0) < _LENGTH_SLACK).all():
+    if not are_unit(rows):
         raise ValueError("a template must have unit length")
     places = np.arange(first, first + len(rows))
     measured = np.empty((3, len(rows)), np.float32)
@@ -149,6 +148,18 @@ def write_codes(codes: Codes, first: int, templates: Floats) -> Floats:
     codes.error4[at] = np.nextafter(off4.astype(np.float16), np.float16(np.inf))
     np.maximum.at(codes.error8, at[0], off8)
     return np.asarray(off8)
+
+
+@compiled
+def are_unit(rows: Floats) -> bool:
+    """Whether all rows (float32 [n, 128]) have unit length, to a thousandth; no infinity or NaN has it."""
+    for row in range(rows.shape[0]):
+        total = 0.0
+        for i in range(SIZE):
+            total += np.float64(rows[row, i]) * np.float64(rows[row, i])
+        if not abs(np.sqrt(total) - 1.0) < _LENGTH_SLACK:
+            return False
+    return True
 
 
 def remove_rows(codes: Codes, rows: npt.NDArray[np.int64]) -> None:

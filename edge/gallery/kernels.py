@@ -36,7 +36,10 @@ CHUNK = 64
 
 _CENTRE = 127.5
 _OFFSET = 120
-LARGEST = 127
+_UP = 1.0 + 1e-6
+"""Errors are rounded up."""
+
+_LARGEST = 127
 
 Array = npt.NDArray[Any]
 Bounds = tuple[Array, Array, Array, Array]
@@ -237,6 +240,31 @@ def _list_hits(masks: Array, place: tuple[int, int, int], low: Array, rows: Arra
                 rows[hits], queries[hits] = row, place[2] + i
                 hits += 1
     return hits
+
+
+@compiled
+def prepare(given: Array, room: int) -> tuple[Array, Array, Array, Array, Array]:
+    """What ``_scan`` takes for queries (float32 [n, 128], unit length); empty ones fill up to ``room``."""
+    words, floats = np.zeros((room, SIZE), np.int8), np.zeros((room, SIZE), np.float32)
+    offsets, steps = np.zeros(room, np.int32), np.ones(room, np.float32)
+    errors = np.zeros(room, np.float32)
+    for q in range(given.shape[0]):
+        largest: Any = np.float32(0.0)
+        for i in range(SIZE):
+            largest = max(largest, abs(given[q, i]))
+        steps[q] = largest / np.float32(_LARGEST)
+        rest, total = 0.0, 0
+        for i in range(SIZE):
+            word = int(np.rint(given[q, i] / steps[q]))
+            words[q, i] = word
+            total += word
+            rest += (np.float64(given[q, i]) - np.float64(steps[q]) * word) ** 2
+            # The second pass takes byte j and half h of all steps together.
+            step, half, j = i // 8, i // 4 % 2, i % 4
+            floats[q, (2 * j + half) * STEPS + step] = given[q, i]
+        offsets[q] = _OFFSET * total
+        errors[q] = np.float32(np.sqrt(rest) * _UP)
+    return words, floats, offsets, steps, errors
 
 
 @compiled

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from edge.gallery.codes import SIZE, Floats, encode_rows
+from edge.gallery.codes import SIZE, Floats, are_unit, encode_rows
 from edge.gallery.faults import bad_batch, bad_template, other_model
 from edge.gallery.layout import ID_BYTES, MAX_BATCH, NO_DAY, RECORD, Records
 from edge.gallery.table import Ids
@@ -19,7 +19,6 @@ from edge.model import Embedding
 
 _EPOCH = date(1970, 1, 1)
 _LAST_DAY = (date.max - _EPOCH).days
-_LENGTH_SLACK = 1e-3
 
 
 class Kind(IntEnum):
@@ -101,11 +100,7 @@ def check_templates(templates: Floats) -> None:
     Raises:
         InputError: TEMPLATE_INVALID.
     """
-    if templates.ndim != 2 or templates.shape[1] != SIZE:
-        raise bad_template()
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.linalg.norm(templates.astype(np.float64), axis=1)
-    if not (np.abs(lengths - 1.0) < _LENGTH_SLACK).all():
+    if templates.ndim != 2 or templates.shape[1] != SIZE or not are_unit(templates):
         raise bad_template()
 
 

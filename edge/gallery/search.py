@@ -26,9 +26,9 @@ from llvmlite import binding
 
 from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
-from edge.gallery.codes import SIZE, Codes, Floats
-from edge.gallery.kernels import CHUNK, GROUP, LARGEST, LONGEST, exact_scores, scanner
-from edge.gallery.vector_ir import ROWS, STEPS, Path, choose_path
+from edge.gallery.codes import SIZE, Codes, Floats, are_unit
+from edge.gallery.kernels import CHUNK, GROUP, exact_scores, prepare, scanner
+from edge.gallery.vector_ir import ROWS, Path, choose_path
 
 Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows], Floats]
@@ -51,10 +51,6 @@ _PIECES = 8
 
 _NEVER = np.float32(np.inf)
 
-# As the second pass takes them: for byte j and half h of a step, the number of each step.
-_ORDER = np.array([8 * step + 4 * half + j for j in range(4) for half in (0, 1) for step in range(STEPS)])
-_NIBBLE_OFFSET = 120
-
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -72,19 +68,14 @@ def machine_path() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """Arrays of edge.gallery.kernels.scan, padded to whole groups; ``real``: how many there are."""
+    """``arrays``: of edge.gallery.kernels.prepare, for whole groups. ``real``: how many there are."""
 
-    words: npt.NDArray[np.int8]
-    floats: Floats
-    offsets: npt.NDArray[np.int32]
-    steps: Floats
-    errors: Floats
+    arrays: tuple[npt.NDArray[Any], ...]
     real: int
     group: int
 
-    @property
-    def arrays(self) -> tuple[npt.NDArray[np.int8], Floats, npt.NDArray[np.int32], Floats, Floats]:
-        return self.words, self.floats, self.offsets, self.steps, self.errors
+    def __len__(self) -> int:
+        return len(self.arrays[0])
 
 
 def search(
@@ -98,7 +89,7 @@ def search(
     if not 1 <= k <= MAX_K:
         raise ValueError(f"k is 1 to {MAX_K}")
     prepared = _prepare(queries)
-    reach = np.full(len(prepared.words), -_NEVER, np.float32)
+    reach = np.full(len(prepared), -_NEVER, np.float32)
     return _found(codes, fetch, queries, prepared, reach, k=k, threads=threads, path=path)
 
 
@@ -117,7 +108,7 @@ def search_above(
         ValueError: as :func:`search`.
     """
     prepared = _prepare(queries)
-    reach = np.full(len(prepared.words), threshold, np.float32)
+    reach = np.full(len(prepared), threshold, np.float32)
     hits = _found(codes, fetch, queries, prepared, reach, k=0, threads=threads, path=path)
     return [[hit for hit in one if hit.score >= threshold] for one in hits]
 
@@ -126,17 +117,10 @@ def _prepare(queries: Floats) -> _Queries:
     given = np.ascontiguousarray(queries, dtype=np.float32)
     if given.ndim != 2 or given.shape[1] != SIZE or len(given) > MAX_QUERIES:
         raise ValueError(f"queries are up to {MAX_QUERIES} rows of {SIZE} numbers")
-    if not (np.abs(np.linalg.norm(given.astype(np.float64), axis=1) - 1.0) < LONGEST - 1).all():
+    if not are_unit(given):
         raise ValueError("a query must have unit length")
     group = 1 if len(given) == 1 else GROUP
-    padded = np.zeros((-(-len(given) // group) * group, SIZE), np.float32)
-    padded[: len(given)] = given
-    steps = np.maximum(np.abs(padded).max(axis=1), np.float32(1e-9)) / np.float32(LARGEST)
-    words = np.rint(padded / steps[:, None]).astype(np.int8)
-    rest = padded.astype(np.float64) - steps[:, None].astype(np.float64) * words
-    errors = (np.linalg.norm(rest, axis=1) * (1 + 1e-6)).astype(np.float32)
-    offsets = (_NIBBLE_OFFSET * words.astype(np.int32).sum(axis=1)).astype(np.int32)
-    return _Queries(words, padded[:, _ORDER].copy(), offsets, steps, errors, len(given), group)
+    return _Queries(prepare(given, -(-len(given) // group) * group), len(given), group)
 
 
 def _found(
@@ -198,7 +182,7 @@ os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not come 
 
 
 def _heaps(prepared: _Queries, k: int) -> Floats:
-    return np.full((len(prepared.words), k), -_NEVER, np.float32)
+    return np.full((len(prepared), k), -_NEVER, np.float32)
 
 
 def _sample(codes: Codes, prepared: _Queries, reach: Floats, *, k: int, path: Path) -> None:
