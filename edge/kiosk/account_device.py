@@ -1,6 +1,6 @@
 """What the device itself adds to a visit: the card's four elements, and one picture of the person.
 
-Both are read on the office's thread, between two sessions, and go into the visit alone: nothing is recorded.
+Both are taken between two sessions, and go into the visit alone: nothing is recorded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge.errors import InputError, SetupError
 from edge.kiosk.account_visit import Elements
 from edge.kiosk.card import read_card
 from edge.kiosk.office import Office
-from edge.kiosk.stream import Hub
+from edge.kiosk.server import Kiosk
 from edge.model import CameraAssurance, Face, Image
 
 LOOK_S = 20.0
@@ -30,14 +30,12 @@ MAX_PICTURE_BYTES = 256 * 1024
 """A limit of the contract (account_service.proto)."""
 
 
-def read_elements(office: Office, hub: Hub) -> Elements:
+async def read_elements(kiosk: Kiosk) -> Elements:
     """Read the card that lies on the reader, or is laid on it now; what to do with it is said on the page.
 
-    Raises:
-        HardwareError: NO_READER, NO_CARD and the like.
-        InputError: the card is there but not readable or not genuine.
+    Errors as ``read_card``.
     """
-    document = read_card(office, hub)
+    document = await read_card(kiosk)
     return Elements(
         document.name,
         document.number,
@@ -47,7 +45,7 @@ def read_elements(office: Office, hub: Hub) -> Elements:
 
 
 def take_portrait(office: Office) -> bytes:
-    """A JPEG of the one face before the camera, with its surroundings.
+    """A JPEG of the one face before the camera, with its surroundings. On the office's thread.
 
     Raises:
         SetupError: CAMERA_NOT_ALLOWED.

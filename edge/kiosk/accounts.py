@@ -29,7 +29,7 @@ from edge.kiosk.sessions import SessionRequest, sessions_of
 from edge.kiosk.showing import fault_text
 from edge.kiosk.state import CARD_PROMPTS
 from edge.kiosk.texts import Texts
-from edge.kiosk.visits import Visits
+from edge.kiosk.visits import Visits, visit_over
 from edge.model import Outcome
 from edge.pipeline import BEST_SHOT, Pipeline, Verification
 from edge.texts import PROMPTS
@@ -227,8 +227,9 @@ class _Accounts:
             visit.refusal = error
 
     async def _read_card(self, visit: Visit) -> None:
-        hub = self._kiosk.hub
-        await self._take_elements(visit, await self._kiosk.at_desk(lambda office: read_elements(office, hub)))
+        elements = await read_elements(self._kiosk)
+        self._visits.check_current(visit)
+        await self._take_elements(visit, elements)
 
     async def _take_elements(self, visit: Visit, given: Elements) -> None:
         visit.elements = given
@@ -243,7 +244,7 @@ class _Accounts:
     def _at(self, step: Step) -> Visit:
         visit = self._visits.visit
         if visit is None or visit.step is not step:
-            raise InputError("VISIT_OVER", "This step is over.", hint="Go on with the newest page.")
+            raise visit_over()
         return visit
 
 

@@ -1,4 +1,7 @@
-"""The identity card of a flow that is no session: read on the office's thread, recorded nowhere.
+"""The identity card of a flow that is no session: read beside the office, recorded nowhere.
+
+Every page needs the office, and a card is waited for up to half a minute: the office is only asked which
+reader is pinned.
 
 What the reader wants of the card (lay it down, lift it, plug the reader in) is told to the page as
 ``card_prompt``: a reader does not find a card that it has read and that still lies there.
@@ -9,7 +12,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from edge.documents import open_card_reader
-from edge.kiosk.office import Office
+from edge.kiosk.server import Kiosk
 from edge.kiosk.state import CARD_PROMPTS
 from edge.kiosk.stream import Hub
 from edge.model import Colour, IdDocument, PeripheralKind, Prompt
@@ -32,17 +35,25 @@ class _CardPrompts:
     def light(self, colour: Colour | None) -> None: ...
 
 
-def read_card(office: Office, hub: Hub) -> IdDocument:
+async def read_card(kiosk: Kiosk) -> IdDocument:
     """Read the card that lies on the reader, or is laid on it now.
 
     Raises:
+        KioskBusy: a session is under way, and has the reader.
         HardwareError: NO_READER, NO_CARD and the like.
-        InputError: the card is there but not readable or not genuine.
+        InputError: the card is there but not readable or not genuine; STEP_RUNNING: another card is waited
+            for.
     """
-    config = office.config
+    pinned = await kiosk.at_desk(lambda office: office.state.pinned(PeripheralKind.READER))
+    return await kiosk.run(lambda: _read(kiosk, pinned))
+
+
+def _read(kiosk: Kiosk, pinned: str) -> IdDocument:
+    config, hub = kiosk.config, kiosk.hub
     screen = open_screens(config.language, config.screen_url, page=_CardPrompts(hub))
-    try:
-        with closing(open_card_reader(config, pinned=office.state.pinned(PeripheralKind.READER))) as reader:
-            return reader.read_document(CARD_S, screen)
-    finally:
-        hub.tell(card_prompt="")
+    with kiosk.reader_alone():
+        try:
+            with closing(open_card_reader(config, pinned=pinned)) as reader:
+                return reader.read_document(CARD_S, screen)
+        finally:
+            hub.tell(card_prompt="")

@@ -132,10 +132,11 @@ class _Counter:
 
     async def card(self, request: Request) -> Response:
         await self._visits.given(request)
-        at, kiosk = self._at(Step.CARD), self._kiosk
+        at = self._at(Step.CARD)
 
         async def read() -> None:
-            card = await kiosk.at_desk(lambda office: read_card(office, kiosk.hub))
+            card = await read_card(self._kiosk)
+            self._visits.check_current(at)
             await self._visits.ask(at, partial(steps.submit_card, at, card=card))
 
         return await self._visits.do(request, at, read())

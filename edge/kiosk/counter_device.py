@@ -1,6 +1,6 @@
 """What the device itself adds to a session of the counter: the card, the comparison, the signature's picture.
 
-All on the office's thread or pure; nothing of it is written anywhere.
+Nothing of it is written anywhere.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from PIL import Image as PilImage
 from edge.errors import InputError
 from edge.kiosk import card
 from edge.kiosk.counter_steps import LONG_TERM, EdgeCard
-from edge.kiosk.office import Office
 from edge.kiosk.replies import parse_signature, signature_empty
-from edge.kiosk.stream import Hub
+from edge.kiosk.server import Kiosk
 from edge.match.score import match
 from edge.model import Face, Image
 from edge.policy import MatchThreshold
@@ -34,14 +33,13 @@ PEN_SHARE = 1 / 60
 """Of the pad's shorter side: as thick as the pad draws it."""
 
 
-def read_card(office: Office, hub: Hub) -> EdgeCard:
+async def read_card(kiosk: Kiosk) -> EdgeCard:
     """Read the card that lies on the reader, or is laid on it now; what to do with it is said on the page.
 
     Raises:
-        HardwareError: NO_READER, NO_CARD and the like.
-        InputError: the card is there but not readable or not genuine; NO_CHIP_PHOTO.
+        InputError: NO_CHIP_PHOTO; all else as ``card.read_card``.
     """
-    document = card.read_card(office, hub)
+    document = await card.read_card(kiosk)
     if document.photo is None:
         raise InputError(
             "NO_CHIP_PHOTO",

@@ -65,8 +65,7 @@ class FaceSignIn:
     def begin(self, who: str, to: str) -> str:
         """Look at ``who``; return where it is shown. ``to``: a path of this kiosk, for who has signed in.
 
-        Raises:
-            KioskBusy: a session is under way.
+        Errors as ``Kiosk.hold``.
         """
         self.forget()
         self._kiosk.hold(lambda office: self._hold(office, who, to))

@@ -3,6 +3,7 @@
     kiosk.page(request, "queue.html", rows=rows)       a page in the kiosk's language
     await kiosk.run(read_rows)                         blocking work that opens what it needs
     await kiosk.at_desk(lambda office: ...)            work with operators and state, between two sessions
+    with kiosk.reader_alone(): ...                     work with the card reader, between two sessions
     sessions_of(kiosk).begin(request)                  hold a session; the page at /session shows it
 
 Whoever signs in, signs in to the office: one thread, which alone holds the operators and their keys, and
@@ -29,7 +30,7 @@ from edge.answers import SignedIn
 from edge.app import open_identity, open_recorder, open_state
 from edge.attest.identity import DeviceIdentity
 from edge.config import EdgeConfig
-from edge.errors import EdgeError
+from edge.errors import EdgeError, InputError
 from edge.kiosk.office import Office
 from edge.kiosk.security import Keys
 from edge.kiosk.stream import Hub
@@ -41,7 +42,7 @@ from edge.texts import Language
 T = TypeVar("T")
 
 PAGES = Path(__file__).parent / "pages"
-READERS = 3  # pieces of blocking work at once beside the office's
+READERS = 4  # pieces of blocking work at once beside the office's; one of them may wait for a card
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,11 @@ class KioskBusy(EdgeError):
 
     def __init__(self) -> None:
         super().__init__("KIOSK_BUSY", "A session is under way.", hint="Wait for its end, or stop it.")
+
+
+def step_running() -> InputError:
+    """What is asked for has to wait until a step is done."""
+    return InputError("STEP_RUNNING", "A step is under way.", hint="Wait for its end.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class Kiosk:
         self._templates.globals["kiosk"] = self
         self._lock = threading.Lock()
         self._holding = False  # a session has the office
+        self._reading = False  # a flow that is no session has the card reader
 
     @property
     def language(self) -> Language:
@@ -146,11 +153,7 @@ class Kiosk:
         return await asyncio.wrap_future(future)
 
     def hold(self, work: Callable[[Office], None]) -> None:
-        """Let the office do long work, a session; returns at once.
-
-        Raises:
-            KioskBusy: one is under way.
-        """
+        """Let the office do long work, a session; returns at once. Errors as :meth:`reader_alone`."""
 
         def whole(office: Office) -> None:
             try:
@@ -162,10 +165,26 @@ class Kiosk:
                     self._holding = False
 
         with self._lock:
-            if self._holding:
-                raise KioskBusy
+            self._check_reader_free()
             self._holding = True
             self.office.submit(whole)
+
+    @contextmanager
+    def reader_alone(self) -> Iterator[None]:
+        """Keep sessions, and all others who read cards, from the card reader.
+
+        Raises:
+            KioskBusy: a session is under way.
+            InputError: STEP_RUNNING: a card is waited for already.
+        """
+        with self._lock:
+            self._check_reader_free()
+            self._reading = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reading = False
 
     @contextmanager
     def open_recorder(self) -> Iterator[Recorder]:
@@ -183,3 +202,10 @@ class Kiosk:
         """Close everything, after the session that is under way: somebody has stopped it by now."""
         self.office.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def _check_reader_free(self) -> None:
+        """With the lock held."""
+        if self._holding:
+            raise KioskBusy
+        if self._reading:
+            raise step_running()

@@ -33,7 +33,7 @@ from edge.errors import EdgeError, InputError
 from edge.kiosk.answers import check_controls, go, read_json
 from edge.kiosk.cloud_line import CloudLine, ask
 from edge.kiosk.people import to_sign_in
-from edge.kiosk.server import FlowState, Kiosk
+from edge.kiosk.server import FlowState, Kiosk, step_running
 
 IDLE_S = 300.0
 """As the operators' own: a person who walked away leaves nothing on the screen for longer."""
@@ -111,7 +111,7 @@ class Visits(Generic[V]):
             raise InputError("NOT_SIGNED_IN", "The operator is no longer signed in.", hint="Sign in again.")
         step = self._steps.get(id(self.visit))
         if step is not None and not ends and step.asked != await _asked(request):
-            raise InputError("STEP_RUNNING", "A step is under way.", hint="Wait for its end.")
+            raise step_running()
         return given
 
     def begin(self, visit: V) -> None:
@@ -149,6 +149,15 @@ class Visits(Generic[V]):
             if self.visit is not visit:  # forgotten meanwhile, and its last calls had to wait for this one
                 self._finish(visit)
         return go(refused or self._path if visit.refusal is not None else self._path)
+
+    def check_current(self, visit: V) -> None:
+        """Check that the visit was not left while the device read what is to go into it.
+
+        Raises:
+            InputError: VISIT_OVER.
+        """
+        if self.visit is not visit:
+            raise visit_over()
 
     async def ask(self, visit: V, work: Callable[[CloudLine], T]) -> T:
         """Let ``work`` talk with the service; errors as ``cloud_line.ask``."""
@@ -203,6 +212,11 @@ class Visits(Generic[V]):
             self.touch()
         else:
             self.forget()
+
+
+def visit_over() -> InputError:
+    """What was asked for belongs to a visit, or to a step of it, that is not there any more."""
+    return InputError("VISIT_OVER", "This step is over.", hint="Go on with the newest page.")
 
 
 async def _asked(request: Request) -> tuple[str, bytes]:

@@ -16,14 +16,16 @@ from typing import Any
 
 import pytest
 
-from edge.kiosk import counter, visits
+from edge.kiosk import card, counter, visits
 from edge.kiosk.cloud_line import CloudLine, CloudRefusal
-from edge.kiosk.counter_steps import EdgeCard
+from edge.model import IdDocument
+from edge.ports import Screen
 from edge.texts import Language
+from tests.support.appliance import document
 from verifield.v1 import bank_pb2, customer_service_pb2
 from verifield.v1 import coop_service_pb2 as pb
 
-CARD = EdgeCard("11010119900307803X", "测试甲", "模拟市公安局", "2020-01-01", "长期", b"photo")
+CARD = document()
 BANK = bank_pb2.Bank(
     bank_id="b",
     name_zh="模拟样本银行",
@@ -41,6 +43,15 @@ CUSTOMER = customer_service_pb2.Customer(
 )
 SIGNED = [[60 + 20 * number, 100 + 40 * (number % 2), 30 * number] for number in range(12)]
 WITHIN_S = 60.0
+
+
+class LyingCard:
+    """A reader on which the customer's card lies."""
+
+    def read_document(self, timeout_s: float, screen: Screen) -> IdDocument:
+        return CARD
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -62,7 +73,7 @@ class StandIn(CloudLine):
         """Take the place of the service and of the card reader."""
         for module in (counter, visits):
             patched.setattr(module, "ask", lambda _config, _language, work: work(self))
-        patched.setattr(counter, "read_card", lambda _office, _hub: CARD)
+        patched.setattr(card, "open_card_reader", lambda *_, **__: LyingCard())
 
     def call(self, stub: Any, method: str, request: Any, *, token: str = "") -> Any:
         self.asked.append((method, request))

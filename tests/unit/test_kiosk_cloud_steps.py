@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +21,9 @@ from edge.kiosk.application import Step as Asked
 from edge.kiosk.cloud_line import CloudLine, CloudRefusal
 from edge.kiosk.counter_device import draw_strokes, written_signature
 from edge.kiosk.counter_steps import MISSING, ORDER, EdgeCard, EdgeSession, Step, decide, submit_face
+from edge.kiosk.office import Office
+from edge.kiosk.security import Keys
+from edge.kiosk.server import Kiosk
 from edge.model import Prompt
 from verifield.v1 import account_service_pb2 as accounts
 from verifield.v1 import bank_pb2
@@ -170,20 +174,21 @@ def test_what_the_reader_wants_of_the_card_is_said_on_the_page(
 ) -> None:
     reader, told = Reader(), []
     monkeypatch.setattr(card, "open_card_reader", lambda *_, **__: reader)
-    state = SimpleNamespace(pinned=lambda _kind: "")
-    office: Any = SimpleNamespace(config=EdgeConfig(data_dir=tmp_path), state=state)
-    hub: Any = SimpleNamespace(tell=lambda **said: told.append(said["card_prompt"]))
-    read = counter_device.read_card(office, hub)
+    monkeypatch.setattr(Office, "state", SimpleNamespace(pinned=lambda _kind: ""))
+    kiosk = Kiosk(EdgeConfig(data_dir=tmp_path), keys=Keys(1))
+    monkeypatch.setattr(kiosk.hub, "tell", lambda **said: told.append(said["card_prompt"]))
+    read = asyncio.run(counter_device.read_card(kiosk))
     assert told == ["LIFT_CARD", "PLACE_CARD", ""]
     assert (read.valid_from, read.valid_to) == ("2020-01-01", "长期")
     assert read.photo.startswith(b"\xff\xd8")
     reader.photo = None
-    assert code_of(lambda: counter_device.read_card(office, hub)) == "NO_CHIP_PHOTO"
+    assert code_of(lambda: asyncio.run(counter_device.read_card(kiosk))) == "NO_CHIP_PHOTO"
     assert told[-1] == ""
     told.clear()
-    elements = account_device.read_elements(office, hub)
+    elements = asyncio.run(account_device.read_elements(kiosk))
     assert told == ["LIFT_CARD", "PLACE_CARD", ""]
     assert (elements.number, elements.valid_to) == ("11010119900307803X", "")
+    kiosk.close()
 
 
 def visit(**changes: Any) -> Visit:
