@@ -108,11 +108,16 @@ class PrivateField:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRecord:
-    """A record of the same document on this device. ``at``: the wall clock of then."""
+    """A record of the same document on this device. ``at``: the wall clock of then.
+
+    ``boot_id`` and ``monotonic_ns``: where the device's own clock stood; of no boot where nobody noted it.
+    """
 
     attestation_id: str
     outcome: str
     at: datetime
+    boot_id: str = ""
+    monotonic_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

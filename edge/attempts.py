@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge.answers import Accommodation, ChallengeVariant, EarlierRecord
+from edge.contact import Arrival
 from edge.model import Outcome
 from edge.policy import LivenessPolicy
 
@@ -45,12 +46,19 @@ class Offer:
     by_hand: bool
 
 
-def count_failed(records: Iterable[EarlierRecord], *, now: datetime) -> int:
-    """Count the attempts that failed within the window. ``now``: aware, by the clock of the records.
+def count_failed(records: Iterable[EarlierRecord], *, wall: datetime, mark: Arrival) -> int:
+    """Count the attempts that failed within the window. ``wall``, ``mark``: as of a record that is made now.
 
-    One from the future counts as well: a clock that was set back must not forgive.
+    Within one boot the wall clock has no say, however it is set. Beyond it one from the future counts as
+    well: a clock that was set back must not forgive.
     """
-    return sum(record.outcome in FAILED and record.at > now - WINDOW for record in records)
+    return sum(record.outcome in FAILED and _is_of_late(record, wall, mark) for record in records)
+
+
+def _is_of_late(record: EarlierRecord, wall: datetime, mark: Arrival) -> bool:
+    if record.boot_id == mark.boot_id:
+        return timedelta(microseconds=(mark.monotonic_ns - record.monotonic_ns) // 1000) < WINDOW
+    return record.at > wall - WINDOW
 
 
 def offer_after(failed: int, policy: LivenessPolicy) -> Offer:

@@ -28,6 +28,7 @@ from edge.outbox.space import SpaceVerdict
 from edge.recorder import Recorder
 from edge.rpc import FailureKind, RpcFailure
 from edge.state.records import PullOutcome
+from edge.state.signatures import SignatureState
 from edge.state.store import StateStore
 from edge.sync.answer import Importer, ImportReport, read_import
 from edge.sync.daemon import SyncDevice, SyncReport, SyncSetting, keep_evidence, run
@@ -95,7 +96,7 @@ def open_delivery(
             open_uplink=link.open,
             renew=link.renew,
             roots=load_roots(recorder.identity.root_pem),
-            retention=lambda: _retention(config, recorder, state),
+            retention=lambda: None if _awaits_record(state) else _retention(config, recorder, state),
             keep_evidence=keep_evidence(outbox_path(config, recorder.identity.device_id).parent),
             errands=_errands(recorder, state),
         )
@@ -226,6 +227,14 @@ def _by_hand(config: EdgeConfig, stop: threading.Event) -> Iterator[Delivery]:
 
 def _journal(config: EdgeConfig, device_id: str) -> Journal:
     return Journal(outbox_path(config, device_id).with_name(f"{device_id}.exports"))
+
+
+def _awaits_record(state: StateStore) -> bool:
+    """Whether a signature may still have to be put together with its record, which must not go before."""
+    try:
+        return state.signatures.count(SignatureState.PREPARED) > 0
+    except EdgeError:  # told elsewhere, and must not keep receipts from counting
+        return True
 
 
 def _retention(config: EdgeConfig, recorder: Recorder, state: StateStore) -> timedelta:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from edge.answers import Accommodation, EarlierRecord, PrivateField, SessionAnswers, SignedIn, Step
 from edge.attempts import ATTEMPTS_USED_UP
 from edge.capture.stills import encode_portrait, encode_shot
+from edge.contact import Arrival
 from edge.errors import EdgeError, SetupError
 from edge.face_capture import Asking, Eyes, FaceCapture, capture_face
 from edge.interrupts import stops_held_back
@@ -81,6 +82,7 @@ class Guard:
     counts today, as far as the device knows the time.
     ``awaits``: whether the session is for this document's holder; without a task it is for anybody.
     ``failed_lately``: attempts with this document that came to no yes, within the last quarter of an hour.
+    ``mark``: where the device's own clock stands, by which that is judged.
     ``note_activity``: that something has happened in the operator's session; False where the operator is
     signed out, for having been idle or otherwise. ``is_applicant``: whether the face is the operator's own.
     """
@@ -92,6 +94,7 @@ class Guard:
     note_activity: Callable[[SignedIn], bool]
     awaits: Callable[[IdDocument], bool] = lambda _document: True
     failed_lately: Callable[[IdDocument], int] = lambda _document: 0
+    mark: Callable[[], Arrival] = lambda: Arrival("", 0)
     is_applicant: Callable[[SignedIn, Embedding], bool] = lambda _operator, _probe: False
 
 
@@ -177,9 +180,11 @@ class Pipeline:
         if evidence.document is None or record.created_at is None:
             return None
         try:
-            self.interview.note(
-                evidence.document, EarlierRecord(record.attestation_id, decision.outcome, record.created_at)
+            mark = self.guard.mark()
+            earlier = EarlierRecord(
+                record.attestation_id, decision.outcome, record.created_at, mark.boot_id, mark.monotonic_ns
             )
+            self.interview.note(evidence.document, earlier)
         except EdgeError as error:
             return error
         return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from edge.attest.clock import bounded_now
+from edge.attempts import WINDOW
+from edge.attest.clock import arrival_now, bounded_now
+from edge.contact import Arrival
 from edge.lease import read_lease
 from edge.model import PeripheralKind, Standing
 from edge.peripherals import judge_peripheral
@@ -50,7 +52,10 @@ def note_peripheral(recorder: Recorder, state: StateStore, kind: PeripheralKind,
 def forget_earlier(recorder: Recorder, state: StateStore, *, retention: timedelta) -> int:
     """Forget which document was here longer ago than ``retention``; return how many records that were.
 
-    By the time that is certain: a clock that runs ahead deletes nothing.
+    By the time that is certain: a clock that runs ahead deletes nothing. Failed attempts stay as long as
+    they count.
     """
+    age, now = max(retention, WINDOW), arrival_now(recorder.clock)
     bounds = bounded_now(recorder.clock, contact=state.contact())
-    return state.forget_earlier(before=bounds.not_before - retention)
+    mark = Arrival(now.boot_id, now.monotonic_ns - age // timedelta(microseconds=1) * 1000)
+    return state.forget_earlier(before=bounds.not_before - age, mark=mark)

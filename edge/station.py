@@ -13,10 +13,11 @@ from datetime import date, timedelta
 
 from edge.answers import Accommodation, NotSignedIn, SessionAnswers, SignedIn, Step
 from edge.attempts import FAILED, count_failed
-from edge.attest.clock import ZONE_WIDTH, TimeBounds, bounded_now, judge_validity
+from edge.attest.clock import ZONE_WIDTH, TimeBounds, arrival_now, bounded_now, judge_validity
 from edge.attest.media import SealedMedia, seal_media
 from edge.capture.sources import open_camera
 from edge.config import EdgeConfig
+from edge.contact import Arrival
 from edge.desk import Lines, TerminalDesk
 from edge.documents import TYPING_S, Given, Typed, check_given, open_documents
 from edge.errors import InputError, SetupError
@@ -183,7 +184,11 @@ class Station:
         """Count the failed attempts with this document on this device within the last quarter of an hour."""
         pseudonym = self._state.pseudonym(document.type, document.number)
         failed = self._state.earlier_with(pseudonym, FAILED)
-        return count_failed(failed, now=self._recorder.clock.wall())
+        return count_failed(failed, wall=self._recorder.clock.wall(), mark=self.mark())
+
+    def mark(self) -> Arrival:
+        """Where the device's own clock stands, which nobody sets."""
+        return arrival_now(self._recorder.clock)
 
     def attest(self, evidence: Evidence, decision: Decision) -> StoredRecord:
         """Sign and store, as the device stood when the session began."""
@@ -264,6 +269,7 @@ def _guard(station: Station, operators: Operators, task: WaitingTask | None) -> 
         is_applicant=operators.is_applicant,
         awaits=lambda document: task is None or task.awaits(document.number),
         failed_lately=station.failed_lately,
+        mark=station.mark,
     )
 
 

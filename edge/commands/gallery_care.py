@@ -27,6 +27,7 @@ from edge.commands.gallery_parts import (
     listed_json,
     model_in_use,
     opened,
+    opened_with_time,
     print_people,
     progress,
     report_json,
@@ -62,8 +63,8 @@ def expire(
     Example: verifield-edge gallery expire
     """
     settings = load_config(config, data_dir=data)
-    last = day.date() if day else day_to_expire_by(settings)
-    with opened(settings) as gallery:
+    with opened_with_time(settings) as (gallery, bounds):
+        last = day.date() if day else day_to_expire_by(bounds)
         removed = gallery.expire(last)
         earlier = erase_earlier(settings, lambda old: old.expire(last))
         values = {"removed": removed, "removed_earlier": earlier, "size": gallery.size}

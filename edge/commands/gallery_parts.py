@@ -58,13 +58,12 @@ def today(settings: EdgeConfig) -> date:
     return certain_day(_time_bounds(settings, open_identity(settings)))
 
 
-def day_to_expire_by(settings: EdgeConfig) -> date:
+def day_to_expire_by(bounds: TimeBounds) -> date:
     """The same, for what cannot be undone.
 
     Raises:
         SetupError: CLOCK_SUSPECT.
     """
-    bounds = _time_bounds(settings, open_identity(settings))
     if bounds.quality == TIME_QUALITY_SUSPECT:
         raise SetupError(
             "CLOCK_SUSPECT",
@@ -89,15 +88,22 @@ def key_of(settings: EdgeConfig) -> bytes:
 @contextmanager
 def opened(settings: EdgeConfig) -> Iterator[Gallery]:
     """The device's gallery; whose last day is certainly over is not found."""
+    with opened_with_time(settings) as (gallery, _bounds):
+        yield gallery
+
+
+@contextmanager
+def opened_with_time(settings: EdgeConfig) -> Iterator[tuple[Gallery, TimeBounds]]:
+    """The same, with the time by which that was judged."""
     path, identity = gallery_path(settings.data_dir), open_identity(settings)
     if not path.exists():
         raise missing(path)
     key = gallery_key(settings.data_dir, identity.key_store)
-    day = certain_day(_time_bounds(settings, identity))
-    with Gallery.open(path, key, today=day, threads=settings.threads) as gallery:
+    bounds = _time_bounds(settings, identity)
+    with Gallery.open(path, key, today=certain_day(bounds), threads=settings.threads) as gallery:
         if gallery.cut_off:
             err().print(f"{gallery.cut_off} bytes of a write that was never finished are left out.")
-        yield gallery
+        yield gallery, bounds
 
 
 def erase_earlier(settings: EdgeConfig, remove: Callable[[Gallery], int]) -> int:

@@ -6,12 +6,13 @@ from importlib.metadata import version
 
 import typer
 
-from edge.commands.common import JsonOption, out, print_json
+from edge.commands.common import JsonOption, ends_with_exit_code, out, print_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@ends_with_exit_code
 def print_version(as_json: JsonOption = False) -> None:
     """Print the version.
 

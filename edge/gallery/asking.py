@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from edge.answers import GalleryResult
 from edge.gallery.decide import SECOND_CHECK_BAND, Answer, cut_off, decide, to_result
+from edge.gallery.records import Found, Kind
 from edge.gallery.store import Gallery
 from edge.model import Embedding
 from edge.policy import MatchThreshold
@@ -38,4 +40,11 @@ class SessionGallery:
             return decide((), None, operator_at_desk=operator_at_desk)
         cut = cut_off(self._points, fpir=self._fpir, size=size)
         found = self._gallery.search_above([probe], threshold=cut.threshold - SECOND_CHECK_BAND)[0]
-        return decide(found[:MAX_CANDIDATES], cut, operator_at_desk=operator_at_desk)
+        answer = decide(found, cut, operator_at_desk=operator_at_desk)
+        return replace(answer, candidates=_named(answer.candidates))
+
+
+def _named(candidates: Sequence[Found]) -> tuple[Found, ...]:
+    """Those that an answer names, best first. Whoever is on the watch-list comes before others do."""
+    named = sorted(candidates, key=lambda one: one.kind is not Kind.WATCHED)[:MAX_CANDIDATES]
+    return tuple(sorted(named, key=lambda one: -one.score))

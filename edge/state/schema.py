@@ -157,11 +157,18 @@ def m004_contracts(db: Database) -> None:
     )
 
 
+def m005_marks(db: Database) -> None:
+    """Where the device's own clock stood at an earlier record; of no boot for what was noted before."""
+    db.execute("ALTER TABLE earlier ADD COLUMN boot_id TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE earlier ADD COLUMN monotonic_ns INTEGER NOT NULL DEFAULT 0")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_what_the_device_knows,
     m002_tasks,
     m003_pins,
     m004_contracts,
+    m005_marks,
 )
 """Oldest first. A released one is never changed: a new one follows."""
 

@@ -288,7 +288,7 @@ class StateStore:
     def earlier(self, pseudonym: str) -> list[EarlierRecord]:
         """Return the newest records of one document, newest first, at most 20."""
         rows = self._db.all(
-            "SELECT attestation_id, outcome, at FROM earlier WHERE pseudonym = ? ORDER BY at DESC LIMIT ?",
+            "SELECT * FROM earlier WHERE pseudonym = ? ORDER BY at DESC LIMIT ?",
             pseudonym,
             MAX_EARLIER,
         )
@@ -301,8 +301,9 @@ class StateStore:
         said that ran ahead for a while: such a time neither hides what follows it nor stays in the future.
         """
         rows = self._db.all(
-            "SELECT attestation_id, outcome, at FROM (SELECT rowid AS noted, attestation_id, outcome, "  # noqa: S608
-            "min(at) OVER (ORDER BY rowid DESC) AS at FROM earlier WHERE pseudonym = ?) "
+            "SELECT attestation_id, outcome, at, boot_id, monotonic_ns FROM (SELECT rowid AS noted, "  # noqa: S608
+            "attestation_id, outcome, min(at) OVER (ORDER BY rowid DESC) AS at, boot_id, monotonic_ns "
+            "FROM earlier WHERE pseudonym = ?) "
             f"WHERE outcome IN ({', '.join('?' * len(outcomes))}) ORDER BY noted DESC LIMIT ?",
             pseudonym,
             *outcomes,
@@ -318,12 +319,19 @@ class StateStore:
                 pseudonym=pseudonym,
                 outcome=record.outcome,
                 at=text_of(record.at),
+                boot_id=record.boot_id,
+                monotonic_ns=record.monotonic_ns,
             )
 
-    def forget_earlier(self, *, before: datetime) -> int:
-        """Delete what is older by the clock of then; return how many."""
+    def forget_earlier(self, *, before: datetime, mark: Arrival) -> int:
+        """Delete what is older by the clock of then, in the boot of ``mark`` by its own; return how many."""
         with self._db.writing():
-            return self._db.run("DELETE FROM earlier WHERE at < ?", text_of(before))
+            return self._db.run(
+                "DELETE FROM earlier WHERE CASE boot_id WHEN ? THEN monotonic_ns < ? ELSE at < ? END",
+                mark.boot_id,
+                mark.monotonic_ns,
+                text_of(before),
+            )
 
     def _read(self, kind: ItemKind, row: dict[str, Any]) -> DownItem:
         try:
@@ -349,4 +357,5 @@ class StateStore:
 
 
 def _earlier_record(row: dict[str, Any]) -> EarlierRecord:
-    return EarlierRecord(row["attestation_id"], row["outcome"], time_of(row["at"]))
+    at = time_of(row["at"])
+    return EarlierRecord(row["attestation_id"], row["outcome"], at, row["boot_id"], row["monotonic_ns"])

@@ -31,8 +31,9 @@ _CONFLICTS = ("RECEIPT_AHEAD", "RECEIPT_FORK")
 class Parts:
     """What a pump works with. ``roots``: pinned. ``renew``: gets new certificates, or says why not.
 
-    ``retention``: how long a confirmed record stays. ``keep_evidence``: stores both notes of a log that
-    contradicts itself. ``errands``: what goes after the records and before their files, in this order.
+    ``retention``: how long a confirmed record stays; None where none may go now. ``keep_evidence``: stores
+    both notes of a log that contradicts itself. ``errands``: what goes after the records and before their
+    files, in this order.
     """
 
     backlog: Backlog
@@ -41,7 +42,7 @@ class Parts:
     open_uplink: Callable[[], Uplink]
     renew: Callable[[], RpcFailure | None]
     roots: Sequence[x509.Certificate]
-    retention: Callable[[], timedelta]
+    retention: Callable[[], timedelta | None]
     keep_evidence: Callable[[LogInconsistent], None]
     errands: Sequence[Errand] = ()
 
@@ -93,8 +94,10 @@ class ReceiptTaker:
         server_time = receipt.server_time.ToDatetime(tzinfo=UTC)
         with suppress(EdgeError):  # the next receipt says it again
             self.parts.downstream.note_word(server_time, read_arrival(self.clock), by_hand=arrival == BY_HAND)
-        # By the cloud's clock, so that a device's wrong one deletes nothing too early.
-        backlog.purge(now=server_time, retention=self.parts.retention())
+        retention = self.parts.retention()
+        if retention is not None:
+            # By the cloud's clock, so that a device's wrong one deletes nothing too early.
+            backlog.purge(now=server_time, retention=retention)
         self.confirmed += confirmed
         self.accept_log = False  # what was believed once is what the next one must continue
         return confirmed

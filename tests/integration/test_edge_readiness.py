@@ -136,13 +136,17 @@ def test_documents_are_forgotten_with_time(device: BenchDevice, age: timedelta, 
     assert len(device.state.earlier(name)) == left
 
 
-def note_sessions(device: BenchDevice, outcome: Outcome, count: int) -> None:
-    """One every quarter of a minute, with the same document."""
+def note_sessions(
+    device: BenchDevice, outcome: Outcome, count: int, *, station: Station | None = None
+) -> None:
+    """One every quarter of a minute, with the same document. ``station``: which notes its own clock, too."""
     card = document()
     name = device.state.pseudonym(card.type, card.number)
     for _ in range(count):
         device.clock.advance(timedelta(seconds=15))
-        record = EarlierRecord(secrets.token_hex(8), outcome, device.clock.wall())
+        mark = station.mark() if station else Arrival("", 0)
+        at = device.clock.wall()
+        record = EarlierRecord(secrets.token_hex(8), outcome, at, mark.boot_id, mark.monotonic_ns)
         device.state.note_earlier(name, record)
 
 
@@ -169,6 +173,42 @@ def test_failures_under_a_clock_that_was_ahead_keep_nobody_away_for_longer(devic
     device.clock.set_wall(right)
     assert station.failed_lately(document()) == MOST  # setting a clock back forgives nothing
     note_sessions(device, Outcome.ABORTED, 1)  # which is what comes of the next visit
+    assert station.failed_lately(document()) == MOST
+    device.clock.advance(WINDOW)
+    assert station.failed_lately(document()) == 0
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3650), timedelta(days=-3650)])
+def test_a_clock_that_jumps_forgives_nothing_and_keeps_nobody_away(
+    device: BenchDevice, ahead: timedelta
+) -> None:
+    station = station_of(device, Part())
+    note_sessions(device, Outcome.SPOOF, MOST, station=station)
+    device.clock.set_wall(device.clock.wall() + ahead)
+    assert station.failed_lately(document()) == MOST
+    device.clock.advance(WINDOW)
+    assert station.failed_lately(document()) == 0
+
+
+@pytest.mark.parametrize(("retention", "ahead"), [(0, 0), (30, -3650)])
+def test_failures_are_not_forgotten_while_they_count(device: BenchDevice, retention: int, ahead: int) -> None:
+    """With records that go at once, and with a clock that lost its battery."""
+    assert not station_of(device, Part()).is_locked()
+    device.clock.set_wall(device.clock.wall() + timedelta(days=ahead))
+    station = station_of(device, Part())
+    note_sessions(device, Outcome.SPOOF, MOST, station=station)
+    kept = timedelta(days=retention)
+    assert forget_earlier(device.recorder, device.state, retention=kept) == 0
+    assert station.failed_lately(document()) == MOST
+    device.clock.advance(max(kept, WINDOW) + timedelta(seconds=1))
+    device.state.touch(Arrival(device.clock.boot_id(), device.clock.monotonic_ns()))
+    assert forget_earlier(device.recorder, device.state, retention=kept) == MOST
+
+
+def test_after_a_restart_failures_count_by_the_wall_clock(device: BenchDevice) -> None:
+    station = station_of(device, Part())
+    note_sessions(device, Outcome.SPOOF, MOST, station=station)
+    device.clock.reboot()
     assert station.failed_lately(document()) == MOST
     device.clock.advance(WINDOW)
     assert station.failed_lately(document()) == 0

@@ -130,6 +130,21 @@ def test_by_a_clock_that_is_right_who_has_expired_is_removed(
     assert (status, answer["removed"], answer["size"]) == (0, 1, 1)
 
 
+def test_what_expires_is_judged_by_one_look_at_the_time(
+    device: LocalDevice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    class Watched(SystemClock):
+        def wall(self) -> datetime:
+            looks.append(super().wall())
+            return looks[-1]
+
+    monkeypatch.setattr("edge.commands.gallery_parts.SystemClock", Watched)
+    assert run(device, capsys, "expire")[1]["removed"] == 1
+    assert len(looks) == 1
+
+
 @pytest.mark.req("E045")
 def test_a_last_day_is_over_when_it_is_so_in_every_time_zone() -> None:
     for hour, begun in ((13, date(2027, 1, 1)), (14, date(2027, 1, 2))):

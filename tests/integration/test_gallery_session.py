@@ -150,6 +150,23 @@ def test_a_record_names_only_as_many_as_a_person_looks_at(tmp_path: Path) -> Non
     assert (len(result.candidates), result.second_check) == (MAX_CANDIDATES, True)
 
 
+@pytest.mark.parametrize("watched", [1, MAX_CANDIDATES + 1])
+def test_whoever_is_on_the_watch_list_is_seen_and_named_behind_however_many(
+    tmp_path: Path, watched: int
+) -> None:
+    face = Embedding(random_templates(1, 3)[0], "m", "ab" * 32)
+    nearly = sibling_of(face, 0.9)
+    with gallery_of(tmp_path / "g", *[face] * MAX_CANDIDATES) as gallery:
+        listed = [
+            Entry(person(MAX_CANDIDATES + number), nearly, kind=Kind.WATCHED) for number in range(watched)
+        ]
+        gallery.add(listed)
+        result = SessionGallery(gallery, points=POINTS, fpir=0.01).search(face)
+    assert (result.second_check, result.watched, len(result.candidates)) == (True, True, MAX_CANDIDATES)
+    named = min(watched, MAX_CANDIDATES)
+    assert [one.watched for one in result.candidates] == [False] * (MAX_CANDIDATES - named) + [True] * named
+
+
 @pytest.mark.req("E026")
 def test_a_session_with_another_model_ends_without_a_score(vision: Vision, tmp_path: Path) -> None:
     room = room_with("live", OWNER, OWNER)

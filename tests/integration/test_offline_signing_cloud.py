@@ -249,20 +249,40 @@ def test_an_answer_that_is_lost_changes_nothing(village: Village, monkeypatch: p
     assert [one.party_number for one in revisions] == [0, 1, 2]
 
 
-def test_killed_behind_the_record_it_is_handed_in_all_the_same(
-    village: Village, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def killed_behind_the_record(village: Village) -> None:
     def killed(_keeper: SignatureKeeper) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SignatureKeeper, "_hand_over", killed)
         with pytest.raises(KeyboardInterrupt):
             village.sign()
     assert [row.state for row in village.rows()] == [SignatureState.PREPARED]
+
+
+def test_killed_behind_the_record_it_is_handed_in_all_the_same(village: Village) -> None:
+    killed_behind_the_record(village)
     village.office.sync()
     assert [row.state for row in village.rows()] == [COMPLETED]
     wait_until(lambda: village.state() == contract_pb.CONTRACT_STATE_COMPLETED)
+
+
+def test_no_record_goes_while_a_signature_still_needs_it(village: Village) -> None:
+    """With no retention at all, and another session under way, so that nothing is put together for now."""
+    office = village.office
+    office.settings = office.settings.model_copy(update={"retention_days": 0.0})
+    killed_behind_the_record(village)
+    with office.recorder() as recorder, recorder.outbox.open_for_sessions():
+        for _ in range(2):  # its picture is delivered, too, when the second receipt comes
+            office.sync()
+            office.verify()
+    office.sync()
+    [row] = village.rows()
+    assert row.state is COMPLETED
+    office.verify()
+    office.sync()
+    with office.recorder() as recorder:
+        assert recorder.outbox.get(row.attestation_id) is None
 
 
 def test_over_a_network_that_cuts_connections_it_arrives_once(cloud: RunningCloud, tmp_path: Path) -> None:

@@ -67,12 +67,15 @@ class Citizen:
 
 
 def new_citizen(**changes: Any) -> Citizen:
-    """Somebody new, who does not exist: the order code and the number count up."""
+    """Somebody new, who does not exist: the order code and the number count up.
+
+    No telephone is one of ``tests.support.authorities.somebody``, which have a 0 where these have a 1.
+    """
     number = next(_NUMBERS)
     made = Citizen(
         name=_FAMILY[number % 10] + _GIVEN[number % 19] + _GIVEN[number // 19 % 19],
         id_number=new_id_number(number),
-        phone=f"+86138{number:08d}",
+        phone=f"+861381{number:07d}",
     )
     return replace(made, **changes)
 

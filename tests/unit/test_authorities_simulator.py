@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.models.store import ModelStore
+from tests.support.accounts import new_citizen
 from tests.support.authorities import somebody
 from verifield_sim import portraits
 from verifield_sim.authorities.faces import FaceCompare, PictureCompare, decode, open_compare
@@ -28,6 +29,12 @@ NAMES = sorted(portraits.NAMED)
 
 def person(**changes: Any) -> Person:
     return parse_person(somebody(1, portrait="").entry() | changes, folder=HERE)
+
+
+def test_synthetic_people_of_both_kinds_share_no_telephone() -> None:
+    """A test that has both would take one for the other, were it only now and then."""
+    for citizen in (new_citizen() for _ in range(10)):
+        assert somebody(int(citizen.phone[-5:])).phone != citizen.phone
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ import edge
 from edge.advice import ADVICE, advice_on
 from edge.answers import Accommodation, ChallengeKind, ChallengeVariant, EarlierRecord
 from edge.attempts import WINDOW, count_failed, offer_after
+from edge.contact import Arrival
 from edge.liveness.plan import plan_challenge
 from edge.model import Outcome
 from edge.policy import LivenessPolicy
 
 POLICY = LivenessPolicy()
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+MARK = Arrival("this boot", 10**12)
 LIGHT, TURNS = ChallengeKind.LIGHT, ChallengeKind.TURNS
 NO_SCREEN, NO_TURN = (
     Accommodation(variant) for variant in (ChallengeVariant.NO_SCREEN, ChallengeVariant.NO_TURN)
@@ -89,8 +91,23 @@ def test_only_failures_of_late_count_and_a_clock_that_was_set_back_forgives_noth
     records = [
         EarlierRecord("id", outcome.value, NOW - age) for outcome, age in itertools.product(Outcome, ages)
     ]
-    assert count_failed(records, now=NOW) == 3 * 3  # of INCONCLUSIVE, SPOOF and NOT_MATCHED each
-    assert count_failed([], now=NOW) == 0
+    assert count_failed(records, wall=NOW, mark=MARK) == 3 * 3  # of INCONCLUSIVE, SPOOF and NOT_MATCHED each
+    assert count_failed([], wall=NOW, mark=MARK) == 0
+
+
+@pytest.mark.parametrize("wall", [NOW - timedelta(days=3650), NOW + timedelta(days=3650)])
+def test_within_one_boot_the_wall_clock_has_no_say(wall: datetime) -> None:
+    for age, failed in ((timedelta(0), 1), (WINDOW - timedelta(seconds=1), 1), (WINDOW, 0)):
+        then_ns = MARK.monotonic_ns - age // timedelta(microseconds=1) * 1000
+        record = EarlierRecord("id", Outcome.SPOOF.value, NOW, MARK.boot_id, then_ns)
+        assert count_failed([record], wall=wall, mark=MARK) == failed
+
+
+@pytest.mark.parametrize(("age", "failed"), [(timedelta(minutes=1), 1), (WINDOW, 0)])
+def test_beyond_it_the_wall_clock_is_all_there_is(age: timedelta, failed: int) -> None:
+    for boot_id in ("", "another boot"):
+        record = EarlierRecord("id", Outcome.SPOOF.value, NOW - age, boot_id, MARK.monotonic_ns)
+        assert count_failed([record], wall=NOW, mark=MARK) == failed
 
 
 def test_every_reason_of_liveness_has_advice_in_three_languages() -> None:

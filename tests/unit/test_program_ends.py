@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from cloud.cli import app as cloud
 from cloud.commands import common, offline
+from edge.cli import app as edge
+from edge.commands.common import ends_with_exit_code
 from verifield import cli as verifier
 from verifield import papers_cli
+from verifield.streams import OutputFull
 from verifield.usage import DEBUG_VARIABLE
 
 PROGRAMS = ("cloud", "edge", "verifield")
@@ -122,6 +129,49 @@ def _asking() -> typer.Typer:
     return app
 
 
+def commands_of(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """Each command below this one, by its words."""
+    if not hasattr(command, "list_commands"):
+        yield " ".join(path), command
+        return
+    for name in command.list_commands(None):
+        yield from commands_of(command.get_command(None, name), *path, name)
+
+
+@pytest.mark.parametrize(
+    ("program", "ends"),
+    [(edge, ends_with_exit_code), (cloud, common.ends_with_exit_code)],
+    ids=["edge", "cloud"],
+)
+def test_every_command_turns_its_faults_into_the_documented_status(
+    program: typer.Typer, ends: Callable[..., Any]
+) -> None:
+    around = ends(lambda: None).__code__
+    for words, command in commands_of(get_command(program)):
+        layers = [command.callback]
+        while inner := getattr(layers[-1], "__wrapped__", None):
+            layers.append(inner)
+        assert around in [layer.__code__ for layer in layers], words
+
+
+class Full(io.StringIO):
+    """What ``prepare_streams`` makes of a full standard output."""
+
+    def write(self, _text: str) -> int:
+        raise OutputFull(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("command", ["", *papers_cli.COMMANDS])
+def test_every_check_says_where_its_verdict_finds_no_room(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", Full())
+    with pytest.raises(SystemExit) as end:
+        verifier.main([*command.split(), __file__, "--root", __file__, "--json"])
+    assert end.value.code == 74
+    assert "FILE_NOT_WRITTEN: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -166,6 +216,8 @@ def run(
     [
         ("cloud", ["backup", "keygen", "KEY", "--json"], 74),
         ("verifield", ["nothing", "--root", "nothing", "--json"], 74),
+        ("edge", ["version"], 7),
+        ("edge", ["version", "--json"], 7),
         ("cloud", ["nonsense", "--json"], 2),
     ],
 )
@@ -175,8 +227,8 @@ def test_an_answer_that_finds_no_room_is_said(
     words = [str(tmp_path / word) if word == "KEY" else word for word in words]
     ended, _, errors = run(program, words, redirect=f">{FULL}", PYTHONUNBUFFERED=buffered)
     assert ended == status
-    assert ("FILE_NOT_WRITTEN: " in errors) is (status == 74)
-    assert ("No space left on device" in errors) is (status == 74)
+    assert ("FILE_NOT_WRITTEN: " in errors) is (status != 2)
+    assert ("No space left on device" in errors) is (status != 2)
     assert "Traceback" not in errors
     assert "Exception ignored" not in errors
 

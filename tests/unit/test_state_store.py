@@ -249,7 +249,7 @@ def test_earlier_records_come_newest_first_and_are_forgotten_in_time(device: Kno
     found = device.state.earlier("p")
     assert [one.attestation_id for one in found] == [f"id-{n}" for n in range(MAX_EARLIER, 0, -1)]
     assert found[0] == EarlierRecord(f"id-{MAX_EARLIER}", "VERIFIED", NOW + timedelta(hours=MAX_EARLIER))
-    assert device.state.forget_earlier(before=NOW + timedelta(hours=2)) == 3
+    assert device.state.forget_earlier(before=NOW + timedelta(hours=2), mark=Arrival("now", 0)) == 3
     assert device.state.earlier("q") == []
     assert len(device.state.earlier("p")) == MAX_EARLIER - 1
 
