@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,8 @@ def _official_pair(parts: list[str], number: int, *, same: bool, fold: int) -> _
     if not same and parts[0] == parts[2]:
         raise _format(number, "a pair of two people names one")
     one, other = (_official_path(name, text, number) for name, text in (first, second))
+    if one == other:
+        raise _itself(number)
     return _Line(one, other, same, fold)
 
 
@@ -161,9 +164,14 @@ def _csv_pair(row: list[str], number: int) -> _Line:
     said = row[2].lower()
     if said not in _TRUE | _FALSE:
         raise _format(number, f"same is 1 or 0, not {row[2][:20]!r}")
-    if row[0] == row[1]:
-        raise _format(number, "a picture is not compared with itself")
-    return _Line(row[0], row[1], said in _TRUE, 0)
+    one, other = posixpath.normpath(row[0]), posixpath.normpath(row[1])  # one name for each picture
+    if one == other:
+        raise _itself(number)
+    return _Line(one, other, said in _TRUE, 0)
+
+
+def _itself(number: int) -> InputError:
+    return _format(number, "a picture is not compared with itself")
 
 
 def _tied_together(pairs: list[_Line]) -> dict[str, str]:

@@ -25,7 +25,7 @@ COUNTING = (
 )
 SURENESS = {
     "accuracy": "Wilson score interval over all pairs, as if these were independent",
-    "eer": "bootstrap over persons, 200 drawings",
+    "eer": "bootstrap over persons, 200 drawings; where nobody is missed, up to Wilson over genuine pairs",
     "tmr_at_fmr": "bootstrap over persons, 200 drawings; where it can say nothing, Wilson over genuine pairs",
 }
 DRAWN_POINTS = 4000

@@ -130,9 +130,8 @@ def curve(scores: Scores) -> Curve:
     )
 
 
-def equal_error_rate(scores: Scores) -> tuple[float, float]:
+def equal_error_rate(both: Curve) -> tuple[float, float]:
     """The rate, and a threshold where both are nearest to it."""
-    both = curve(scores)
     place = int(np.argmin(np.abs(both.fmr - both.fnmr)))
     return float(both.fmr[place] + both.fnmr[place]) / 2, float(both.thresholds[place])
 
@@ -169,12 +168,16 @@ def smallest_rate(comparisons: int) -> float:
 
 
 def best_threshold(scores: Floats, same: Booleans) -> float:
-    """Where most pairs are answered right: between two scores, in the middle of the first best gap."""
+    """Where most pairs are answered right: between two scores, in the middle of the first best gap.
+
+    Above ``REJECTED`` in any case: what could not be scored is accepted nowhere.
+    """
     order = np.argsort(scores, kind="stable")
     ranked, kinds = scores[order], same[order]
     # right[k]: answers that are right when the k lowest pairs are refused and all others accepted
     right = np.concatenate([[0], np.cumsum(np.where(kinds, -1, 1))]) + int(np.count_nonzero(same))
-    possible = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]])  # equal scores share their answer
+    # Equal scores share their answer.
+    possible = np.concatenate([[ranked[0] > REJECTED], ranked[1:] > ranked[:-1], [True]])
     best = int(np.argmax(np.where(possible, right, -1)))
     if best == 0:
         return float(ranked[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,8 @@ from edge.policy import MatchThreshold
 RATES = (1e-3, 1e-4, 1e-5, 1e-6)
 SEED = 20_260_101
 ROWS_AT_ONCE = 512
-MAX_PICTURES = 20_000
-"""All against all: 200 million comparisons, 800 MB of scores."""
+MAX_PICTURES = 14_000
+"""All against all: 98 million comparisons, at 60 bytes of memory each; all of Labeled Faces in the Wild."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,8 @@ def _figures(
     all_against_all: bool = False,
 ) -> Figures:
     false = int(np.count_nonzero(scores.impostor >= policy.threshold))
-    rate, threshold = equal_error_rate(scores)
+    both = curve(scores)
+    rate, threshold = equal_error_rate(both)
     share, interval = at_policy or (None, None)
     return Figures(
         all_against_all=all_against_all,
@@ -275,6 +276,16 @@ def _figures(
             share,
             interval,
         ),
-        intervals=bootstrap(compared, RATES, seed=SEED),
-        curve=curve(scores),
+        intervals=_intervals(scores, compared, threshold),
+        curve=both,
     )
+
+
+def _intervals(scores: Scores, compared: Compared, threshold: float) -> Intervals:
+    """Where nobody is missed at the equal error rate, nobody is in any drawing either: what the number of
+    genuine pairs leaves open is then the wider."""
+    drawn = bootstrap(compared, RATES, seed=SEED)
+    if drawn.eer is None or scores.fnmr(threshold) > 0:
+        return drawn
+    open_still = 1.0 - wilson(scores.genuine.size, scores.genuine.size).low
+    return replace(drawn, eer=Interval(drawn.eer.low, max(drawn.eer.high, open_still)))

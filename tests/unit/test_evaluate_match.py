@@ -19,13 +19,16 @@ from edge.commands import evaluate
 from edge.errors import InputError
 from edge.evaluation import templates as made
 from edge.evaluation.pairs import PairList, parse_pairs
+from edge.evaluation.statistics import wilson
 from edge.evaluation.templates import CACHE_NAME, Maker, Templates, as_chip_photo, make_templates
-from edge.evaluation.trial import judge_all, judge_pairs
+from edge.evaluation.trial import Figures, judge_all, judge_pairs
 from edge.model import Embedding, Face, Image
 from edge.models.store import ModelStore
 from edge.policy import MatchThreshold
 from edge.vision import Vision
 from tests.support.faces import PORTRAITS, portrait, shared_folder
+
+Judge = Callable[[PairList, Templates, Templates, MatchThreshold], Figures]
 
 CHANGES: dict[str, Callable[[Image], Image]] = {
     "plain": lambda image: image,
@@ -275,6 +278,32 @@ def test_a_pair_without_a_template_is_refused_never_scored() -> None:
     assert one.accuracy is not None
     assert other.accuracy is not None
     assert other.accuracy.mean < one.accuracy.mean
+
+
+def test_what_could_not_be_scored_is_accepted_nowhere() -> None:
+    """Though to accept everybody would answer more pairs right: most are genuine."""
+    people = 12
+    rows = [f"{p}a,{p}b,1" for p in range(people)] + [f"{p}a,{p + 3}b,0" for p in range(3)]
+    listed = parse_pairs("\n".join([",".join(HEADER), *rows]).encode())
+    vectors = np.eye(people, 128, dtype=np.float32)[[int(name[:-1]) for name in listed.pictures]]
+    found = np.array([int(name[:-1]) < people // 2 for name in listed.pictures])
+    templates = Templates(vectors, found, 0)
+    figures = judge_pairs(listed, templates, templates, MatchThreshold(0.3, 1e-3))
+    assert figures.failed_genuine == people // 2
+    assert figures.accuracy is not None
+    assert figures.accuracy.mean <= (people // 2 + 3) / len(rows)
+    assert figures.policy.accuracy == (people // 2 + 3) / len(rows)
+
+
+@pytest.mark.parametrize("judge", [judge_pairs, judge_all])
+@pytest.mark.parametrize("people", [30, 300])
+def test_nobody_missed_among_few_is_no_proof_that_nobody_ever_is(judge: Judge, people: int) -> None:
+    listed, templates = made_up(people, 2, 0.02)
+    figures = judge(listed, templates, templates, MatchThreshold(0.3, 1e-3))
+    assert figures.eer == 0.0
+    assert figures.intervals.eer is not None
+    missed_at_most = 1.0 - wilson(people, people).low
+    assert (figures.intervals.eer.low, figures.intervals.eer.high) == (0.0, missed_at_most)
 
 
 def test_a_chip_photo_of_a_face_is_small_and_of_the_same_person(model_store: ModelStore) -> None:

@@ -43,7 +43,7 @@ def normal() -> Scores:
 
 
 def test_the_equal_error_rate_of_two_normal_distributions(normal: Scores) -> None:
-    rate, threshold = equal_error_rate(normal)
+    rate, threshold = equal_error_rate(curve(normal))
     assert rate == pytest.approx(NORMAL.cdf(-GAP / 2), rel=0.01)
     assert threshold == pytest.approx(GAP / 2, abs=0.02)
 
@@ -78,7 +78,7 @@ def test_the_curve_is_what_counting_gives(genuine: list[float], impostor: list[f
         assert scores.fmr(threshold) == pytest.approx(fmr)
         assert scores.fnmr(threshold) == pytest.approx(fnmr)
     assert both.fmr[-1] == 0.0
-    rate, _ = equal_error_rate(scores)
+    rate, _ = equal_error_rate(curve(scores))
     assert 0.0 <= rate <= 1.0
 
 
@@ -191,7 +191,7 @@ def test_the_bootstrap_covers_the_rate_and_grows_with_what_people_share() -> Non
     independent, shared = people(150, 0.0), people(150, 0.7)
     for compared in (independent, shared):
         intervals = bootstrap(compared, (1e-2,), seed=3, repetitions=80)
-        rate, _ = equal_error_rate(Scores(compared.genuine, compared.impostor))
+        rate, _ = equal_error_rate(curve(Scores(compared.genuine, compared.impostor)))
         assert intervals.eer is not None
         assert intervals.eer.low <= rate <= intervals.eer.high
         assert intervals == bootstrap(compared, (1e-2,), seed=3, repetitions=80)
