@@ -23,6 +23,7 @@ from edge.errors import StorageError
 from edge.files import destroy_file, destroy_leftovers
 from edge.outbox.store import Outbox
 from edge.ports import KeyStore, RollbackCounter
+from edge.reader.memory_folder import clear_leftovers
 from edge.recorder import Recorder
 from edge.state.records import PullOutcome
 from edge.state.store import StateStore
@@ -102,6 +103,7 @@ def destroy_abandoned_files(config: EdgeConfig) -> None:
     try:
         for path in (config.data_dir, *identities, *stores):
             destroy_leftovers(path)
+        clear_leftovers()
     except OSError as error:  # of a disk that can only be read: nothing is lost by it
         _log.warning("abandoned files stay: %s", error.strerror or type(error).__name__)
 

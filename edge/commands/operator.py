@@ -122,10 +122,16 @@ def remove(
     settings = load_config(config, data_dir=data)
     with _opened(settings, open_identity(settings)) as desk:
         operator_id = desk.operators.remove(name)
+        scrubbed = desk.state.scrub()
     if as_json:
-        print_json({"operator_id": operator_id})
-    else:
-        out().print(f"{operator_id} may no longer sign in.")
+        print_json({"operator_id": operator_id, "scrubbed": scrubbed})
+        return
+    out().print(f"{operator_id} may no longer sign in.")
+    if not scrubbed:
+        out().print(
+            "Another program reads the store: its write-ahead log keeps the sealed row until the next news "
+            "from the cloud, or until all programs of this device have ended."
+        )
 
 
 @app.command("login-test")

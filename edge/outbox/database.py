@@ -65,6 +65,7 @@ class Store:
             connection.text_factory = decode_text
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
             connection.execute(f"PRAGMA journal_size_limit={MAX_JOURNAL_BYTES}")
             db = Database(connection)
             migrate(db)

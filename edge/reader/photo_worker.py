@@ -8,6 +8,9 @@ ABIs that vendors' libraries are known to have:
 
     unpack   int f(char *field, char *bgr, int flag)    writes 38,556 bytes, top row last; 1 is success
     getbmp   int f(const char *path, int port)          writes PATH's .bmp beside PATH; 1 is success
+
+Files of ``getbmp`` lie in the working folder. Who starts this process clears it: a library that crashes
+leaves nobody here to do so.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import ctypes
 import os
 import resource
 import sys
-import tempfile
 from enum import IntEnum
 from pathlib import Path
 
@@ -91,13 +93,12 @@ def _unpack(function: ctypes._NamedFuncPointer, field: bytes) -> bytes | None:
 
 
 def _getbmp(function: ctypes._NamedFuncPointer, field: bytes) -> bytes | None:
-    with tempfile.TemporaryDirectory() as folder:  # private to this user
-        path = Path(folder) / "photo.wlt"
-        path.write_bytes(field)
-        if function(os.fsencode(path), SUCCESS) != SUCCESS:
-            raise _Refused
-        made = path.with_suffix(".bmp")
-        content = made.read_bytes() if made.is_file() and made.stat().st_size <= FILE_BYTES else b""
+    path = Path.cwd() / "photo.wlt"
+    path.write_bytes(field)
+    if function(os.fsencode(path), SUCCESS) != SUCCESS:
+        raise _Refused
+    made = path.with_suffix(".bmp")
+    content = made.read_bytes() if made.is_file() and made.stat().st_size <= FILE_BYTES else b""
     if not content.startswith(b"BM") or len(content) != _BMP_PIXELS_AT + _BMP_ROW_BYTES * HEIGHT:
         return None
     rows = content[_BMP_PIXELS_AT:]

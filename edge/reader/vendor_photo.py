@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.errors import SetupError
 from edge.model import Image
+from edge.reader.memory_folder import memory_folder
 from edge.reader.photo import check_photo_field
 from edge.reader.photo_worker import BGR_BYTES, HEIGHT, WIDTH, WorkerExit
 
@@ -23,6 +24,9 @@ TIMEOUT_S = 8.0
 """Longer than the processor time that the worker has, and short for a person who waits."""
 
 WLT_MAGIC = b"WL"
+
+_UNFIT = "Check the path, that it is made for this processor, and photo_library_symbol."
+_NO_MEMORY_FOLDER = "Let this user write to /run/verifield or /dev/shm, and make that a tmpfs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class VendorPhotoDecoder:
 
         Raises:
             InputError: CARD_PHOTO_INVALID, the field has not its length.
-            SetupError: PHOTO_LIBRARY, the library cannot be loaded.
+            SetupError: PHOTO_LIBRARY, the library cannot be loaded, or would write the photo to a disk.
         """
         check_photo_field(data)
         if not data.startswith(WLT_MAGIC):
@@ -54,6 +58,16 @@ class VendorPhotoDecoder:
         return np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH, 3).copy()
 
     def _run(self, data: bytes) -> tuple[int | None, bytes]:
+        """As :meth:`_run_in`, with a folder in memory for a library that writes files."""
+        if self.abi != "getbmp":
+            return self._run_in(Path("/"), data)
+        try:
+            with memory_folder() as folder:
+                return self._run_in(folder, data)
+        except FileNotFoundError:
+            raise self._unusable("has no folder in memory for the photo", hint=_NO_MEMORY_FOLDER) from None
+
+    def _run_in(self, folder: Path, data: bytes) -> tuple[int | None, bytes]:
         """Exit status, None where it took too long; and what was written, as far as the worker may."""
         command = [sys.executable, "-I", _worker_file(), str(self.library.absolute()), self.abi, self.symbol]
         with os.fdopen(os.memfd_create("photo"), "w+b") as written:  # a photo never touches the disk
@@ -66,7 +80,7 @@ class VendorPhotoDecoder:
                     timeout=self.timeout_s,
                     check=False,
                     env={"PATH": "/usr/bin:/bin"},
-                    cwd="/",
+                    cwd=folder,
                 ).returncode
             except subprocess.TimeoutExpired:
                 return None, b""
@@ -75,11 +89,11 @@ class VendorPhotoDecoder:
             written.seek(0)
             return status, written.read(BGR_BYTES + 1)
 
-    def _unusable(self, why: str) -> SetupError:
+    def _unusable(self, why: str, *, hint: str = _UNFIT) -> SetupError:
         return SetupError(
             "PHOTO_LIBRARY",
             f"The photo library {self.library} ({self.symbol}) {why}.",
-            hint="Check the path, that it is made for this processor, and photo_library_symbol.",
+            hint=hint,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ from edge.vault import Vault
 
 BUSY_TIMEOUT_S = 10.0
 """A write takes milliseconds; one that waits this long is behind a process that hangs."""
+
+SCRUB_TRIES = 3
+SCRUB_TIMEOUT_S = 0.2
+"""A reader takes milliseconds. Writers wait meanwhile, so one that hangs must not hold them up for long."""
 
 STORE = StoreName("STATE", "The store of what the device knows")
 LOCK_SUFFIX = ".lock"
@@ -60,6 +64,7 @@ class StateDatabase:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
             db = Database(connection)
             migrate(db)
             opened = cls(db, vault)
@@ -77,6 +82,23 @@ class StateDatabase:
         """One durable transaction, wholly or not at all."""
         with storage_errors(STORE), immediate(self._db.conn):
             yield
+
+    def scrub(self) -> bool:
+        """Empty the write-ahead log, which still has what was deleted; False where that is not possible now.
+
+        Costs some waits for the disk: for the time after news and removals, and not for a session.
+        """
+        connection = self._db.conn
+        with suppress(StorageError), storage_errors(STORE):
+            try:
+                connection.execute(f"PRAGMA busy_timeout={int(SCRUB_TIMEOUT_S * 1000)}")
+                for _ in range(SCRUB_TRIES):
+                    [busy, _log, _moved] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        return True
+            finally:
+                connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        return False
 
     def one(self, sql: str, *parameters: object) -> dict[str, Any] | None:
         rows = self.all(sql, *parameters)

@@ -128,6 +128,8 @@ class StateStore:
                 self._db.run("DELETE FROM revoked")  # the cloud speaks with us
                 self._put_contact(Contact(server_time, arrival, arrival))
         wiped = self.finish_wipe(wipe)
+        if not more:
+            self.scrub()
         if fault is not None and not wiped:
             raise fault
         policies = [change.policy for change in changes if isinstance(change, AdoptPolicy)]
@@ -187,7 +189,18 @@ class StateStore:
     def drop_expired(self, *, by: datetime) -> int:
         """Forget tasks that have expired at ``by``, a time that it certainly is; return how many."""
         with self._db.writing():
-            return drop_expired(self._db, by=by)
+            dropped = drop_expired(self._db, by=by)
+        if dropped:
+            self.scrub()  # also where no news come any more
+        return dropped
+
+    def scrub(self) -> bool:
+        """Take what was deleted from the write-ahead log too; False where that is not possible now.
+
+        The last of each news does it: until then, what was deleted may still be read from the file, by
+        whoever has this device's keys.
+        """
+        return self._db.scrub()
 
     def refused(self) -> list[RefusedItem]:
         """Return what came down and was not believed, newest first; a good item of that id clears it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -140,6 +142,20 @@ def test_operators_from_the_first_to_the_last_day(
     assert answer_of(device, capsys, "operator", "remove", "Li [bold]Wei")[0] == 0
     status, gone = answer_of(device, capsys, *test, new)
     assert (status, gone["error"]["code"]) == (ExitCode.INPUT, "NO_OPERATOR")
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_removal_says_where_the_old_row_stays_for_now(
+    device: KnownDevice, capsys: pytest.CaptureFixture[str], *, read: bool
+) -> None:
+    call(device, "operator", "add", "Ana", "--role", "clerk", "--pin-file", pin_file(device, PIN))
+    capsys.readouterr()
+    with closing(sqlite3.connect(device.path, isolation_level=None)) as reader:
+        if read:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM operators").fetchall()
+        assert call(device, "operator", "remove", "Ana") == 0
+    assert ("keeps the sealed row" in " ".join(capsys.readouterr().out.split())) is read
 
 
 def test_a_refusal_is_told_in_the_language_of_the_device(

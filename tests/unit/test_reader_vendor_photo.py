@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError, SetupError
+from edge.reader import memory_folder
 from edge.reader.vendor_photo import VendorPhotoDecoder
 
 FIELD = bytes.fromhex("574C66007E00320000FF85").ljust(1024, b"\x07")
@@ -18,6 +19,7 @@ SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 enum { ROW = 102 * 3, SIZE = 102 * 126 * 3 };
 int good(char *in, char *out, int flag) {
@@ -58,6 +60,20 @@ static int bmp(const char *path, int size) {
 int GetBmp(const char *path, int port) { return bmp(path, 54 + 308 * 126); }
 int ShortBmp(const char *path, int port) { return bmp(path, 1000); }
 int NoBmp(const char *path, int port) { return 1; }
+static void seen(const char *path) {
+    char folder[4096];
+    struct stat found;
+    bmp(path, 1000);
+    strncpy(folder, path, sizeof folder - 1);
+    *strrchr(folder, '/') = 0;
+    stat(folder, &found);
+    FILE *file = fopen(SEEN, "w");
+    fprintf(file, "%o %s", found.st_mode & 0777, folder);
+    fclose(file);
+}
+int CrashBmp(const char *path, int port) { seen(path); abort(); }
+int HangBmp(const char *path, int port) { seen(path); for (;;) pause(); }
+int RefuseBmp(const char *path, int port) { seen(path); return -5; }
 """
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -69,8 +85,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vendor")
     (folder / "vendor.c").write_text(SOURCE)
     target = folder / "libvendor.so"
+    seen = f'-DSEEN="{folder / "seen"}"'
     subprocess.run(
-        [str(COMPILER), "-shared", "-fPIC", "-O0", "-w", "-o", str(target), str(folder / "vendor.c")],
+        [str(COMPILER), "-shared", "-fPIC", "-O0", "-w", seen, "-o", str(target), str(folder / "vendor.c")],
         check=True,
     )
     return target
@@ -107,6 +124,28 @@ def test_a_library_that_writes_too_much_hits_its_own_process(library: Path) -> N
 @pytest.mark.parametrize("symbol", ["hangs", "spins"])
 def test_a_library_that_never_returns_is_ended(library: Path, symbol: str) -> None:
     assert decoder(library, symbol, timeout_s=0.5).decode(FIELD) is None
+
+
+@pytest.mark.parametrize("symbol", ["CrashBmp", "HangBmp", "RefuseBmp"])
+def test_files_that_a_library_writes_lie_in_memory_and_go_however_it_ends(library: Path, symbol: str) -> None:
+    assert decoder(library, symbol, timeout_s=1).decode(FIELD) is None
+    seen = library.with_name("seen")
+    mode, folder = seen.read_text().split(" ", 1)
+    seen.unlink()
+    kind = subprocess.run(["stat", "-f", "-c", "%T", Path(folder).parent], check=True, capture_output=True)
+    assert (mode, kind.stdout.strip()) == ("700", b"tmpfs")
+    assert not Path(folder).exists()
+
+
+def test_a_library_that_would_write_to_a_disk_is_not_used(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mountinfo").touch()
+    monkeypatch.setattr(memory_folder, "MOUNT_TABLE", tmp_path / "mountinfo")
+    with pytest.raises(SetupError, match="no folder in memory") as caught:
+        decoder(library, "GetBmp").decode(FIELD)
+    assert caught.value.code == "PHOTO_LIBRARY"
+    assert decoder(library, "good").decode(FIELD) is not None  # writes none
 
 
 @pytest.mark.parametrize("symbol", ["NoSuchFunction"])
