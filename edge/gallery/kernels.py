@@ -22,14 +22,20 @@ from llvmlite import ir
 
 from edge.compute.compiling import COMPILED, RequireLiteralValue, compiled, intrinsic, literally, types
 from edge.gallery.codes import SIZE
-from edge.gallery.vector_ir import CODE_BYTES, ROWS, STEPS, Path, emit_block, emit_prefetch, emit_second
+from edge.gallery.vector_ir import (
+    CODE_BYTES,
+    ROWS,
+    STEPS,
+    Path,
+    emit_block,
+    emit_prefetch,
+    emit_second,
+    queries_together,
+)
 
 SLACK = np.float32(1e-5)
 LONGEST = np.float32(1.001)
 """|q| and |x|, at most: what is searched for, and searched, is of unit length to a thousandth."""
-
-GROUP = 8
-"""Queries that are compared with a block while it is in registers."""
 
 CHUNK = 64
 """Blocks that stay in the first cache while all queries pass over them."""
@@ -347,7 +353,8 @@ def _scan(
 
 
 def scanner(path: Path, group: int) -> Callable[..., tuple[int, int, int]]:
-    """The scan for a path and a size of groups, 1 or GROUP: as ``_scan`` without its first two arguments.
+    """The scan for a path and a size of groups, 1 or what ``queries_together`` says: as ``_scan`` without its
+    first two arguments.
 
     One for each pair: they are constants of the compiled code, and not looked at again with each call.
     """
@@ -364,7 +371,9 @@ def _specialised(path: int, group: int) -> Callable[..., tuple[int, int, int]]:
     return specialised
 
 
-_SCANNERS = {(path, group): _specialised(int(path), group) for path in Path for group in (1, GROUP)}
+_SCANNERS = {
+    (path, group): _specialised(int(path), group) for path in Path for group in (1, queries_together(path))
+}
 
 
 @compiled

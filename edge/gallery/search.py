@@ -27,8 +27,8 @@ from llvmlite import binding
 from edge.compute.compiling import COMPILED
 from edge.compute.crew import share
 from edge.gallery.codes import SIZE, Codes, Floats, are_unit
-from edge.gallery.kernels import CHUNK, GROUP, exact_scores, prepare, scanner
-from edge.gallery.vector_ir import ROWS, Path, choose_path
+from edge.gallery.kernels import CHUNK, exact_scores, prepare, scanner
+from edge.gallery.vector_ir import ROWS, Path, choose_path, queries_together
 
 Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows], Floats]
@@ -73,6 +73,7 @@ class _Queries:
     arrays: tuple[npt.NDArray[Any], ...]
     real: int
     group: int
+    path: Path
 
     def __len__(self) -> int:
         return len(self.arrays[0])
@@ -88,9 +89,9 @@ def search(
     """
     if not 1 <= k <= MAX_K:
         raise ValueError(f"k is 1 to {MAX_K}")
-    prepared = _prepare(queries)
+    prepared = _prepare(queries, machine_path() if path is None else path)
     reach = np.full(len(prepared), -_NEVER, np.float32)
-    return _found(codes, fetch, queries, prepared, reach, k=k, threads=threads, path=path)
+    return _found(codes, fetch, queries, prepared, reach, k=k, threads=threads)
 
 
 def search_above(
@@ -107,20 +108,20 @@ def search_above(
     Raises:
         ValueError: as :func:`search`.
     """
-    prepared = _prepare(queries)
+    prepared = _prepare(queries, machine_path() if path is None else path)
     reach = np.full(len(prepared), threshold, np.float32)
-    hits = _found(codes, fetch, queries, prepared, reach, k=0, threads=threads, path=path)
+    hits = _found(codes, fetch, queries, prepared, reach, k=0, threads=threads)
     return [[hit for hit in one if hit.score >= threshold] for one in hits]
 
 
-def _prepare(queries: Floats) -> _Queries:
+def _prepare(queries: Floats, path: Path) -> _Queries:
     given = np.ascontiguousarray(queries, dtype=np.float32)
     if given.ndim != 2 or given.shape[1] != SIZE or len(given) > MAX_QUERIES:
         raise ValueError(f"queries are up to {MAX_QUERIES} rows of {SIZE} numbers")
     if not are_unit(given):
         raise ValueError("a query must have unit length")
-    group = 1 if len(given) == 1 else GROUP
-    return _Queries(prepare(given, -(-len(given) // group) * group), len(given), group)
+    group = 1 if len(given) == 1 else queries_together(path)
+    return _Queries(prepare(given, -(-len(given) // group) * group), len(given), group, path)
 
 
 def _found(
@@ -132,13 +133,11 @@ def _found(
     *,
     k: int,
     threads: int,
-    path: Path | None,
 ) -> list[list[Hit]]:
     reach[prepared.real :] = _NEVER
-    chosen = machine_path() if path is None else path
     if k:
-        _sample(codes, prepared, reach, k=k, path=chosen)
-    who, rows, uppers, least = _pass_over(codes, prepared, reach, k=k, threads=threads, path=chosen)
+        _sample(codes, prepared, reach, k=k)
+    who, rows, uppers, least = _pass_over(codes, prepared, reach, k=k, threads=threads)
     kept = uppers >= least[who]
     return [
         _decide(fetch, rows[mine], uppers[mine], np.ascontiguousarray(queries[query], np.float32), k=k)
@@ -147,7 +146,7 @@ def _found(
 
 
 def _pass_over(
-    codes: Codes, prepared: _Queries, reach: Floats, *, k: int, threads: int, path: Path
+    codes: Codes, prepared: _Queries, reach: Floats, *, k: int, threads: int
 ) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
     """Query, row and upper bound of what may be among the best of all; and the bounds at the end."""
     count = threads * _PIECES if threads > 1 else 1
@@ -163,7 +162,7 @@ def _pass_over(
                 piece = pieces.popleft()
             except IndexError:  # another thread was quicker
                 break
-            results.append(_scan(codes, prepared, own, heaps, piece, path=path))
+            results.append(_scan(codes, prepared, own, heaps, piece))
 
     share(_helpers(), work, range(threads))
     if not results:
@@ -185,11 +184,11 @@ def _heaps(prepared: _Queries, k: int) -> Floats:
     return np.full((len(prepared), k), -_NEVER, np.float32)
 
 
-def _sample(codes: Codes, prepared: _Queries, reach: Floats, *, k: int, path: Path) -> None:
+def _sample(codes: Codes, prepared: _Queries, reach: Floats, *, k: int) -> None:
     """Raise the bounds by a part of the templates from all over: the first of the pass then meet a bar."""
     if len(codes) >= _SAMPLE_FROM:
         everything = (0, len(codes))
-        _scan(codes, prepared, reach, _heaps(prepared, k), everything, path=path, stride=_SAMPLE_STRIDE)
+        _scan(codes, prepared, reach, _heaps(prepared, k), everything, stride=_SAMPLE_STRIDE)
 
 
 def _scan(
@@ -199,7 +198,6 @@ def _scan(
     heaps: Floats,
     part: tuple[int, int],
     *,
-    path: Path,
     stride: int = 1,
 ) -> tuple[npt.NDArray[np.int32], Rows, Floats, Floats]:
     """Query, row and upper bound of what may be among the best of a part; ``reach``, ``heaps`` are raised."""
@@ -207,7 +205,7 @@ def _scan(
     found = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.float32)
     arrays = codes.blocks, codes.low, codes.error8
     count, block, group = 0, part[0], 0
-    scan = scanner(path, prepared.group)
+    scan = scanner(prepared.path, prepared.group)
     while True:
         count, block, group = scan(
             arrays, prepared.arrays, reach, heaps, found, count, (block, part[1], group), stride

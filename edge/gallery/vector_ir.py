@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 from functools import reduce
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -43,7 +44,7 @@ _IN_FLIGHT = 4
 """Sums that are made at the same time: an instruction that adds to one waits four cycles for the last."""
 _AHEAD = 2
 """Blocks that a single query asks for before it needs them: it waits for memory, and what the processor
-fetches by itself leaves a quarter of the memory's rate unused. Eight queries multiply longer than a block
+fetches by itself leaves a quarter of the memory's rate unused. Several queries multiply longer than a block
 takes to come."""
 
 _LINE = 64
@@ -58,6 +59,11 @@ class Path(IntEnum):
     AVX2 = 1
     AVX512_VNNI = 2
     NEON_DOT = 3
+
+
+def queries_together(path: Path) -> int:
+    """How many queries are compared with a block while it is in registers: AVX2 has half as many of these."""
+    return 4 if path is Path.AVX2 else 8
 
 
 def choose_path(features: Any) -> Path:
@@ -155,28 +161,28 @@ def _sums_avx512(builder: Any, codes: Any, words: Any, queries: int) -> list[Any
 
 def _sums_avx2(builder: Any, codes: Any, words: Any, queries: int) -> list[Any]:
     lanes = 8
-    ints, shorts, octets = ir.VectorType(_I32, lanes), ir.VectorType(_I16, 16), ir.VectorType(_I8, 32)
-    multiply = _declare(builder, "llvm.x86.avx2.pmadd.ub.sw", shorts, [octets, octets])
-    widen = _declare(builder, "llvm.x86.avx2.pmadd.wd", ints, [shorts, shorts])
+    ints, words16, octets = ir.VectorType(_I32, lanes), ir.VectorType(_I16, 16), ir.VectorType(_I8, 32)
+    multiply = _declare(builder, "llvm.x86.avx2.pmadd.ub.sw", words16, [octets, octets])
+    widen = _declare(builder, "llvm.x86.avx2.pmadd.wd", ints, [words16, words16])
     ones = _splat_constant(1, _I16, 16)
     sums: list[list[Any]] = [[_splat_constant(0, _I32, lanes)] * 2 for _ in range(queries)]
-    for side in range(2):
-        for first in range(0, STEPS, _WIDEN_EVERY):
-            parts = [
-                (builder.bitcast(part, octets), 2 * step + half)
-                for step in range(first, first + _WIDEN_EVERY)
-                for half, part in enumerate(
-                    _halves(builder, _load(builder, codes, ints, 2 * step + side, align=32), lanes)
-                )
+    for first in range(0, STEPS, _WIDEN_EVERY):
+        shorts = [[_splat_constant(0, _I16, 16)] * 2 for _ in range(queries)]
+        for step in range(first, first + _WIDEN_EVERY):
+            sides = [
+                _halves(builder, _load(builder, codes, ints, 2 * step + side, align=32), lanes)
+                for side in range(2)
             ]
-            for query in range(queries):
-                short: Any = _splat_constant(0, _I16, 16)
-                for part, index in parts:
-                    word = _element(builder, words, _I32, query * QUERY_WORDS + index)
-                    spread = builder.bitcast(_splat(builder, word, _I32, lanes), octets)
-                    short = builder.add(short, builder.call(multiply, [part, spread]))
-                wide = builder.call(widen, [short, ones])
-                sums[query][side] = builder.add(sums[query][side], wide)
+            # A word is spread once for both sides; each product goes into its sum at once.
+            for half, query in product(range(2), range(queries)):
+                word = _element(builder, words, _I32, query * QUERY_WORDS + 2 * step + half)
+                spread = builder.bitcast(_splat(builder, word, _I32, lanes), octets)
+                for side, parts in enumerate(sides):
+                    products = builder.call(multiply, [builder.bitcast(parts[half], octets), spread])
+                    shorts[query][side] = builder.add(shorts[query][side], products)
+        for query, side in product(range(queries), range(2)):
+            wide = builder.call(widen, [shorts[query][side], ones])
+            sums[query][side] = builder.add(sums[query][side], wide)
     return [_join(builder, sides, lanes) for sides in sums]
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from edge.gallery.codes import SIZE, Floats, encode_rows, first_blocks, put_rows, untouched_codes
-from edge.gallery.kernels import CHUNK, GROUP
+from edge.gallery.kernels import CHUNK
 from edge.gallery.search import machine_path, search, search_above
-from edge.gallery.vector_ir import ROWS
+from edge.gallery.vector_ir import ROWS, queries_together
 
 Tell = Callable[[str], None]
 
@@ -31,7 +31,7 @@ def warm(tell: Tell = lambda _: None) -> float:
     def fetch(places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
         return np.ascontiguousarray(templates[places])
 
-    for count in (1, GROUP):
+    for count in (1, queries_together(machine_path())):
         tell(f"{machine_path().name.lower()}, {count} at once")
         search(first_blocks(codes, 2), fetch, templates[:count], k=1)
         search_above(first_blocks(codes, 2), fetch, templates[:count], threshold=0.5)

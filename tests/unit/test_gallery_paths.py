@@ -65,7 +65,9 @@ def test_what_was_warmed_is_kept_and_read_by_the_next_process(tmp_path: File) ->
         "from edge.gallery.warming import warm\n"
         "from edge.gallery import kernels, search, codes\n"
         "warm()\n"
-        "hits = [s.stats.cache_hits for s in (search.scanner(search.machine_path(), g) for g in (1, 8))]\n"
+        "path = search.machine_path()\n"
+        "groups = 1, search.queries_together(path)\n"
+        "hits = [s.stats.cache_hits for s in (search.scanner(path, g) for g in groups)]\n"
         "hits += [sum(f.stats.cache_hits.values()) for f in (kernels.exact_scores, codes._write)]\n"
         "print(sum(sum(h.values()) if hasattr(h, 'values') else h for h in hits))\n"
     )
