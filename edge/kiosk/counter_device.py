@@ -21,6 +21,7 @@ from edge.match.score import match
 from edge.model import Face, Image
 from edge.policy import MatchThreshold
 from edge.vision import Vision
+from verifield.jpeg import is_laborious_jpeg
 from verifield.v1 import coop_service_pb2 as pb
 
 DOMAIN = "live/authority_photo"
@@ -104,8 +105,8 @@ def draw_strokes(strokes: pb.SignatureStrokes) -> bytes:
 
 
 def _decode(photo: bytes) -> Image | None:
-    """An authority's photograph, JPEG or PNG; None for what is none, or too large."""
-    if not photo or len(photo) > MAX_PHOTO_BYTES:
+    """An authority's photograph, JPEG or PNG; None for what is none, or too much work."""
+    if not photo or len(photo) > MAX_PHOTO_BYTES or is_laborious_jpeg(photo):
         return None
     try:
         with PilImage.open(io.BytesIO(photo), formats=("JPEG", "PNG")) as opened:

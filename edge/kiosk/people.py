@@ -26,6 +26,7 @@ async def present(kiosk: Kiosk) -> Operator | None:
         return kiosk.operator
 
     operator = await kiosk.at_desk(look)
+    kiosk.touch()
     _tell_flows(kiosk)
     return operator
 
@@ -64,20 +65,23 @@ def welcome(kiosk: Kiosk, office: Office, person: SignedIn) -> None:
     if kiosk.operator is not None and kiosk.operator.person.operator_id != person.operator_id:
         office.operators.sign_out(kiosk.operator.person)
     named = [one.name for one in office.operators.list() if one.operator_id == person.operator_id]
+    kiosk.touch()
     kiosk.operator = Operator(person, named[0] if named else person.operator_id)
     _log.info("an operator has signed in with %s", " and ".join(sorted(person.factors)))
 
 
 async def sign_out(kiosk: Kiosk) -> None:
-    """Forget who is signed in, and their keys."""
+    """Forget who is signed in, and their keys. Errors as ``Kiosk.at_desk``."""
 
     def leave(office: Office) -> None:
-        if kiosk.operator is not None:
-            office.operators.sign_out(kiosk.operator.person)
-            kiosk.operator = None
+        leaving, kiosk.operator = kiosk.operator, None  # whatever the store says
+        if leaving is not None:
+            office.operators.sign_out(leaving.person)
 
-    await kiosk.at_desk(leave)
-    _tell_flows(kiosk)
+    try:
+        await kiosk.at_desk(leave)
+    finally:
+        _tell_flows(kiosk)
 
 
 def _tell_flows(kiosk: Kiosk) -> None:

@@ -28,6 +28,7 @@ from starlette.responses import HTMLResponse
 
 from edge.answers import SignedIn
 from edge.app import open_identity, open_recorder, open_state
+from edge.attest.clock import SystemClock
 from edge.attest.identity import DeviceIdentity
 from edge.config import EdgeConfig
 from edge.errors import EdgeError, InputError
@@ -88,8 +89,8 @@ class Kiosk:
         self.portable = portable
         self.hub = Hub(config.language)
         self.body_limits: dict[str, int] = {}
-        self.operator: Operator | None = None
         self.on_presence: list[Callable[[], None]] = []  # called on the event loop: see edge.kiosk.people
+        self.on_touch: list[Callable[[str], None]] = []  # the same: see edge.kiosk.idle
         self.failures = 0  # sessions in a row that did not end as wished, since somebody new began
         self.office = Office(config)
         self.sessions: Any = None  # see edge.kiosk.sessions, which knows the kiosk and not the reverse
@@ -101,6 +102,28 @@ class Kiosk:
         self._lock = threading.Lock()
         self._holding = False  # a session has the office
         self._reading = False  # a flow that is no session has the card reader
+        self._clock = SystemClock()
+        self._touched_ns = self._clock.monotonic_ns()
+        self._operator: Operator | None = None
+
+    @property
+    def operator(self) -> Operator | None:
+        """Who is signed in. A page that was loaded for somebody else is loaded anew: the stream says it."""
+        return self._operator
+
+    @operator.setter
+    def operator(self, operator: Operator | None) -> None:
+        self._operator = operator
+        self.hub.tell(operator=operator.person.operator_id if operator is not None else "")
+
+    def touch(self) -> None:
+        """Somebody is there."""
+        self._touched_ns = self._clock.monotonic_ns()
+
+    @property
+    def idle_s(self) -> float:
+        """For how long nobody has been there, by the clock that signs operators out."""
+        return (self._clock.monotonic_ns() - self._touched_ns) / 1e9
 
     @property
     def language(self) -> Language:

@@ -17,6 +17,7 @@ from edge.config import EdgeConfig
 from edge.errors import SetupError
 from edge.files import destroy_file, make_private_folder, write_private
 from edge.kiosk.app import make_app
+from edge.kiosk.idle import IdleClock
 from edge.kiosk.security import Keys
 from edge.kiosk.server import Kiosk
 from edge.kiosk.sessions import sessions_of
@@ -118,6 +119,7 @@ class KioskServer(uvicorn.Server):
         )
         self.on_ready: Callable[[], None] = lambda: None
         self.service = Service(None)
+        self._idle = IdleClock(kiosk)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -131,6 +133,7 @@ class KioskServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second on the event loop itself: one that hangs feeds no watchdog."""
         self.service.alive()
+        self._idle.look()
         return await super().on_tick(counter)
 
 

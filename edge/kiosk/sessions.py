@@ -280,5 +280,5 @@ class _Pages:
         view = self._kiosk.hub.view
         if view.busy:
             raise InputError("SESSION_RUNNING", "The session is under way.", hint="Stop it first.")
-        self._kiosk.hub.update(stage=Stage.NONE, result=None, fault=("", ""))
+        self._kiosk.hub.put_away()
         return go(view.back)

@@ -89,7 +89,9 @@ def _question_values(question: Question, texts: Texts) -> dict[str, Any]:
         case "field":
             name = shown["name"]
             values |= {"name": name, "label": FIELDS.get(name, {}).get(texts.language, name)}
-            values["again"] = shown["again"]
+            values["again"] = shown["again"] and (
+                texts.find(f"verify.field.again.{name}") or texts("verify.field.again")
+            )
         case "identify":
             refused = shown.get("refused", "")
             wait_s = shown.get("wait_s", 0)

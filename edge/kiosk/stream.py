@@ -2,7 +2,8 @@
 
 Latest wins in both: a page that is slow misses states and pictures in between, never the newest. The page
 says back what it has drawn: ``{"painted": n}`` for a light, ``{"frame": n}`` for a picture, which paces
-them. Nothing that it says here decides anything. The newest page has the controls; an older one is told.
+them; and ``{"touched": path}`` when somebody touches it, which keeps them signed in (:mod:`edge.kiosk.idle`).
+Nothing else that it says here decides anything. The newest page has the controls; an older one is told.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from edge.kiosk.state import Light, View, snapshot
+from edge.kiosk.state import Light, Stage, View, snapshot
 from edge.kiosk.texts import Texts
 from edge.model import Colour
 from edge.texts import Language
 
-MAX_MESSAGE_CHARS = 256  # of what the page says back: two numbers
+MAX_MESSAGE_CHARS = 256  # of what the page says back: two numbers, the path of a flow
 MAX_PAGES = 8  # open at once: somebody has left tabs behind
 FRAMES_AHEAD = 2  # pictures that a page may have been sent without having drawn them
 HEARTBEAT_S = 5.0  # the time left is said anew, and a page that is gone is noticed
@@ -48,9 +49,14 @@ class Page:
 
 
 class Hub:
-    """Holds the newest state and picture, for every thread; wakes the pages when they change."""
+    """Holds the newest state and picture, for every thread; wakes the pages when they change.
+
+    ``on_touch``: called on the event loop when the page that has the controls was touched, with the path of
+    the flow that it shows.
+    """
 
     def __init__(self, language: Language, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.on_touch: Callable[[str], None] = lambda _flow: None
         self._now = now
         self._lock = threading.Condition()
         self._view = View()
@@ -91,6 +97,12 @@ class Hub:
             self._view = replace(self._view, **changes)
             self._changed()
             return self._view
+
+    def put_away(self) -> None:
+        """Leave the result or the fault that is shown, and what it shows of a person; a session goes on."""
+        with self._lock:
+            if not self._view.busy:
+                self.update(stage=Stage.NONE, result=None, fault=("", ""))
 
     def tell(self, **values: Any) -> None:
         """Say something beside the session to every page: JSON values by name (the queue's length)."""
@@ -183,7 +195,7 @@ class Hub:
             self._changed()
 
     def hear(self, page: Page, text: str) -> None:
-        """Take what a page says it has drawn; anything else is nothing."""
+        """Take what a page says it has drawn, and that it was touched; anything else is nothing."""
         try:
             said = json.loads(text) if len(text) <= MAX_MESSAGE_CHARS else {}
         except (ValueError, RecursionError):
@@ -200,6 +212,9 @@ class Hub:
             if type(drawn) is int:
                 page.drawn = max(page.drawn, min(drawn, page.sent))
                 page.wake()
+        touched = said.get("touched")
+        if isinstance(touched, str) and self.in_control(page.number):
+            self.on_touch(touched)
 
     def _changed(self) -> None:
         """With the lock held."""

@@ -32,11 +32,9 @@ from starlette.responses import Response
 from edge.errors import EdgeError, InputError
 from edge.kiosk.answers import check_controls, go, read_json
 from edge.kiosk.cloud_line import CloudLine, ask
+from edge.kiosk.idle import IDLE_S
 from edge.kiosk.people import to_sign_in
 from edge.kiosk.server import FlowState, Kiosk, step_running
-
-IDLE_S = 300.0
-"""As the operators' own: a person who walked away leaves nothing on the screen for longer."""
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +84,7 @@ class Visits(Generic[V]):
         self._operator_id = ""  # who worked here when it began; empty where nobody is registered
         self.visit: V | None = None
         kiosk.on_presence.append(self._look)
+        kiosk.on_touch.append(self._hear)
 
     @property
     def _state(self) -> FlowState:
@@ -206,6 +205,11 @@ class Visits(Generic[V]):
         """A visit that began with somebody else, or with somebody who has left, is over."""
         if self.visit is not None and self._operator_id != self._present_id():
             self.forget()
+
+    def _hear(self, flow: str) -> None:
+        """A page was touched: this visit goes on only where the page shows it."""
+        if flow == self._path:
+            self.touch()
 
     def _run_out(self) -> None:
         if self._kiosk.hub.view.busy:  # the person stands before the camera

@@ -17,6 +17,7 @@ from tests.browser.conftest import Enter
 from tests.support.kiosk_counter import INFO, StandIn
 from tests.support.local_device import CLERK, LocalDevice
 from tests.support.local_kiosk import LocalKiosk, local_kiosk
+from tests.support.screen_checks import check_accessible
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,36 @@ def test_who_leaves_comes_home_although_the_visit_is_over(local: LocalKiosk, pag
     page.locator('[data-post="/coop/leave"]').click()
     expect(page).to_have_url(f"{local.origin}/")
     expect(page.locator(".function").first).to_be_visible()
+
+
+def test_a_contract_that_nobody_touches_leaves_the_screen_after_a_warning_that_any_key_takes_away(
+    local: LocalKiosk, enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = local.device.send_contract("left open").task_id
+    with local.client() as client:
+        client.post("/language", language="en")
+        client.sign_in(CLERK)
+    room: Any = local
+    page = enter(room)
+    page.goto(f"{local.origin}/contracts/{task}/page/1")
+    expect(page.locator("#main:not([inert]) #picture")).to_be_visible()
+    warning = page.get_by_role("alert").filter(has_text="signed out in 30 s")
+    expect(warning).to_have_count(0)
+    awake = SystemClock.monotonic_ns
+    late_ns = IDLE_LIMIT_NS - 29 * 10**9
+    monkeypatch.setattr(SystemClock, "monotonic_ns", lambda self: awake(self) + late_ns)
+    expect(warning).to_be_visible()
+    check_accessible(page)
+    page.keyboard.press("Shift")
+    expect(warning).to_have_count(0)
+    assert local.kiosk.operator is not None
+    monkeypatch.setattr(SystemClock, "monotonic_ns", lambda self: awake(self) + 3 * IDLE_LIMIT_NS)
+    expect(page).to_have_url(f"{local.origin}/sign-in?to=/contracts/{task}/page/1")
+    assert local.kiosk.operator is None
+
+
+def test_who_is_refused_for_not_being_signed_in_is_led_to_signing_in(local: LocalKiosk, page: Page) -> None:
+    refusal = {"error": {"code": "NOT_SIGNED_IN", "text": "You are no longer signed in.", "hint": ""}}
+    page.route("**/coop/leave", lambda route: route.fulfill(status=400, json=refusal))
+    page.locator('[data-post="/coop/leave"]').click()
+    expect(page).to_have_url(f"{local.origin}/sign-in?to=/coop")

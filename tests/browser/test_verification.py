@@ -72,6 +72,7 @@ def test_a_whole_session_by_touch_in_spanish_with_reloads_and_a_camera_that_goes
     somebody.check("field")
     somebody.give_phone("not a number")
     expect(page.locator("#field-again")).to_be_visible()
+    expect(page.locator("#field")).to_have_value("not a number")  # to be mended, not typed anew
     somebody.check("field-again")
     somebody.give_phone()
     somebody.screen("notice")

@@ -1,10 +1,10 @@
-// What the reader wants of the card, in the page's own words for it: data-lift-card and the like of #said.
+// What the reader wants of the card, in the page's own words for it: data-lift-card and the like of
+// #said, and data-first while it wants nothing.
 
 import { stream } from "./kiosk.js";
 import "./page.js";
 
 const said = document.getElementById("said");
-const first = said?.textContent ?? ""; // what stands there while the reader wants nothing
 const listeners = [];
 
 // listener() comes after other words stand there.
@@ -13,12 +13,12 @@ export function onSaid(listener) {
 }
 
 function words(code) {
-  return said.dataset[code.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase())] ?? first;
+  return said.dataset[code.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase())] ?? said.dataset.first;
 }
 
 stream.onState((state) => {
   if (!said) return;
-  const text = state.card_prompt ? words(state.card_prompt) : first;
+  const text = state.card_prompt ? words(state.card_prompt) : said.dataset.first;
   if (said.textContent === text) return;
   said.textContent = text;
   for (const listener of listeners) listener();

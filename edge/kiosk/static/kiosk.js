@@ -50,7 +50,12 @@ export async function post(path, values = {}) {
     posting -= 1;
     return { error: { code: "UNREACHABLE", text: "", hint: "" } };
   }
-  if (answer.error) {
+  if (answer.error?.code === "NOT_SIGNED_IN") {
+    answer.go = `/sign-in?to=${window.location.pathname}`; // where loading the page leads, too
+  }
+  if (answer.error?.code === "NO_SESSION") {
+    window.location.reload(); // the device was started anew: its own page says what to do
+  } else if (answer.error) {
     showAlert(answer.error);
   } else {
     clearAlert();
@@ -111,6 +116,20 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// The device is told that somebody is there: it signs out who is not.
+const TOUCH_MS = 15000;
+let touchedAt = -Infinity;
+
+function touched() {
+  if (performance.now() - touchedAt < TOUCH_MS) return;
+  touchedAt = performance.now();
+  stream.say({ touched: document.documentElement.dataset.flow ?? "" });
+}
+
+for (const kind of ["pointerdown", "keydown", "input", "scroll"]) {
+  document.addEventListener(kind, touched, { capture: true, passive: true });
+}
+
 // The header: how the device is, and how much waits to be delivered.
 const device = document.getElementById("device");
 
@@ -119,6 +138,8 @@ stream.onState((state) => {
   document.getElementById("main").inert = !state.controls; // and before the first word of the device
   document.getElementById("languages").inert = false;
   document.documentElement.dataset.ready = "true";
+  const { operator, visit } = document.documentElement.dataset;
+  document.getElementById("ends").hidden = !state.ends || !(operator || Number(visit));
   if (device && state.problems !== undefined) {
     const words = [state.problems.length ? device.dataset.attention : device.dataset.ready];
     if (state.pending) words.push(device.dataset.pending.replace("{count}", state.pending));

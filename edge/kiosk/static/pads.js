@@ -2,6 +2,8 @@
 
 const MAX_STROKES = 200;
 const MAX_POINTS = 4000;
+const HIGH_PAD = 500; // units to the 900 across, where the screen is narrow and a hand needs height
+const NARROW = "(max-width: 46rem)";
 
 export function preparePads(root) {
   for (const pad of root.querySelectorAll("[data-pad]")) preparePinPad(pad);
@@ -24,6 +26,7 @@ function preparePinPad(pad) {
 
 function prepareSignature(form) {
   const canvas = form.querySelector("canvas");
+  if (window.matchMedia(NARROW).matches) canvas.height = HIGH_PAD; // kept when the screen is turned
   const context = canvas.getContext("2d");
   let strokes = [];
   let current = null;
@@ -72,6 +75,7 @@ function prepareSignature(form) {
     if (!strokes.length) began = event.timeStamp;
     current = [];
     strokes.push(current);
+    form.dispatchEvent(new Event("input", { bubbles: true }));
     extend(event);
     event.preventDefault();
   });

@@ -2,6 +2,7 @@
 
 import { post, stream } from "./kiosk.js";
 import { preparePads } from "./pads.js";
+import { translate } from "./translate.js";
 
 const screen = document.getElementById("screen");
 const live = document.getElementById("live");
@@ -18,9 +19,8 @@ const stopDialog = document.getElementById("stop-dialog");
 const context = preview.getContext("2d");
 const LEFT_SHOWN_S = 30; // nobody is hurried who has time
 
-let drawnKey = "";
 let wantedKey = "";
-let drawnLanguage = document.documentElement.lang;
+let typed = ""; // in the last answer: it comes back where it was refused
 let deadline = null;
 
 async function drawScreen(key) {
@@ -31,8 +31,9 @@ async function drawScreen(key) {
   holder.innerHTML = await response.text();
   if (wantedKey !== key) return; // something newer is on its way
   screen.replaceChildren(holder.content);
-  drawnKey = screen.firstElementChild?.dataset.key ?? key;
   preparePads(screen);
+  const refused = screen.querySelector("#field[aria-invalid]");
+  if (refused) refused.value = typed;
   const first = screen.querySelector("[data-focus]") ?? screen.querySelector("h1");
   first?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
@@ -79,8 +80,8 @@ stream.onState((state) => {
     if (state.controls) window.location.assign(state.back); // where the answer to leaving goes too
     return;
   }
-  if (state.language !== drawnLanguage) {
-    window.location.reload(); // every word of the page; the session does not notice
+  if (state.language !== document.documentElement.lang) {
+    translate(); // every word of the page; the session does not notice
     return;
   }
   const capturing = state.stage === "capture";
@@ -94,6 +95,7 @@ stream.onState((state) => {
   drawPrompt(state);
   drawLight(state);
   drawTime();
+  const drawnKey = screen.firstElementChild?.dataset.key;
   if (state.controls && state.screen.key !== drawnKey && state.screen.key !== wantedKey) {
     drawScreen(state.screen.key);
   }
@@ -131,6 +133,7 @@ document.addEventListener("submit", async (event) => {
   form.dataset.busy = "true";
   const values = answerOf(form, event.submitter);
   if (event.submitter?.hasAttribute("data-refuse")) values.text = "";
+  typed = values.text ?? "";
   if (form.hasAttribute("data-signature")) {
     if (!values.name) {
       delete values.name;

@@ -2,6 +2,15 @@
 
 const RETRY_MS = 1000;
 
+// A device that was started anew does not know this page any more: it refuses whatever the page asks for.
+async function isStranger() {
+  try {
+    return (await fetch("/stream")).status === 403;
+  } catch {
+    return false; // nobody is there yet
+  }
+}
+
 export function openStream() {
   const stateListeners = [];
   const frameListeners = [];
@@ -27,6 +36,10 @@ export function openStream() {
     say(values) {
       if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(values));
     },
+    // Every listener hears the newest state once more: the page has changed.
+    repeat() {
+      for (const listener of stateListeners) listener(stream.state);
+    },
     takeOver() {
       socket?.close();
     },
@@ -34,9 +47,11 @@ export function openStream() {
   let socket = null;
 
   function connect() {
+    let heard = false;
     socket = new WebSocket(`ws://${window.location.host}/stream`);
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", async (event) => {
+      heard = true;
       if (typeof event.data === "string") {
         stream.state = JSON.parse(event.data);
         stream.page = stream.state.page;
@@ -56,8 +71,12 @@ export function openStream() {
       }
       stream.say({ frame: number });
     });
-    socket.addEventListener("close", () => {
+    socket.addEventListener("close", async () => {
       for (const listener of lineListeners) listener(false);
+      if (!heard && (await isStranger())) {
+        window.location.reload(); // to the page that says so, in three languages and without a script
+        return;
+      }
       window.setTimeout(connect, stream.state && !stream.state.controls ? 0 : RETRY_MS);
     });
   }

@@ -30,6 +30,11 @@ TEXTS: dict[str, dict[Language, str]] = {
         "es": "Se ha perdido la conexión con el dispositivo. Reconectando…",
         "en": "The connection to the device is lost. Reconnecting…",
     },
+    "shell.ends": {
+        "zh": "30 秒后将自动退出登录。触摸屏幕或按任意键可继续。",
+        "es": "La sesión se cerrará en 30 s. Toque la pantalla o pulse una tecla para seguir.",
+        "en": "You will be signed out in 30 s. Touch the screen or press a key to stay.",
+    },
     "shell.other_page": {
         "zh": "本页已由另一个页面接管。",
         "es": "Otra página tiene ahora el control.",

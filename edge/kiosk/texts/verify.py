@@ -78,6 +78,16 @@ TEXTS: dict[str, dict[Language, str]] = {
         "es": "Ese dato no es válido; escríbalo de nuevo.",
         "en": "That cannot be used; enter it again.",
     },
+    "verify.field.again.phone": {
+        "zh": "该号码在此无法使用。请核对数字，应为 5 至 15 位。",
+        "es": "Ese número no se acepta aquí. Revise sus cifras: de 5 a 15.",
+        "en": "That number is not accepted here. Check its digits: 5 to 15 of them.",
+    },
+    "verify.field.again.email": {
+        "zh": "该邮箱地址无法使用。请完整填写，例如 name@example.com。",
+        "es": "Esa dirección no es válida. Escríbala entera, como nombre@example.com.",
+        "en": "That address cannot be used. Write all of it, as in name@example.com.",
+    },
     "verify.field.no": {"zh": "不提供", "es": "Prefiero no darlo", "en": "I would rather not say"},
     "verify.sign.title": {"zh": "请签名", "es": "Su firma", "en": "Your signature"},
     "verify.sign.hint": {
