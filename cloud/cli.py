@@ -11,6 +11,7 @@ program; 74 standard output takes no answer; 130 stopped.
 from __future__ import annotations
 
 import os
+import signal
 from importlib import import_module
 from typing import Any, cast
 
@@ -94,4 +95,6 @@ def main() -> None:
     require_tls13()
     # gRPC's own remarks would stand among our lines, the first about the proof that TLS 1.2 is off.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # Ends as Ctrl-C does: a copy of the database that a backup made for itself must not stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

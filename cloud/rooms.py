@@ -69,6 +69,7 @@ from cloud.seals import serve as seals
 from cloud.seals.desk import Seals
 from cloud.serving import Base, Served
 from cloud.signatures import serve as signatures
+from cloud.signatures.watcher import SigningWatcher
 from cloud.signers import serve as signers
 from cloud.signers.keys import SignerKeys
 from cloud.signers.room import Signers, open_signers
@@ -152,6 +153,7 @@ def account_watchers(opened: Opened, base: Base, config: Config) -> tuple[Watche
         organisations.watcher(make_registry(opened, base, config, make_reviews(opened, base, config))),
         seals.watcher(base, make_registry(opened, base, config, make_reviews(opened, base, config))),
         contracts.watcher(make_contracts(opened, base, config)),
+        SigningWatcher(),
         PendingCodes(codes.make_codes(base, config)),
     )
 

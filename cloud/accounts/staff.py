@@ -22,7 +22,6 @@ from cloud.codes.values import Method
 from cloud.elements import parse_id_number
 from cloud.errors import Reason, ServiceError
 from cloud.paging import encode_page_token, page_size, parse_page_token
-from cloud.privacy.masks import mask_phone
 from cloud.privacy.sealing import Place
 from cloud.store import accounts as rows
 from cloud.store.accounts import AccountRow, RebindRow
@@ -121,18 +120,18 @@ class Staff:
     async def RebindPhone(self, request: pb.RebindPhoneRequest, context: Context) -> pb.RebindPhoneResponse:
         phone, caller = parse_phone(request.phone), _person()
         finding = await self._ask_carrier(request.account_id, phone)
-        facts = {"new": mask_phone(phone.removeprefix("+86")), "match": finding.match.name}
+        facts = {"match": finding.match.name}
         evidence_id = (request.request_id or CALL.get().request_id)[:36]  # under which the audit chain has it
 
         def work(connection: Connection) -> pb.RebindPhoneResponse:
             accounts = self._desks.accounts
             row = accounts.find(connection, request.account_id, lock=True)
-            facts["old"] = mask_phone(accounts.vault.open(connection, row).phone.removeprefix("+86"))
             first = self._confirm(connection, row, phone, caller)
             facts["step"] = "confirmed" if first else "proposed"
+            facts.pop("proof", None)  # of a try that the database undid
             if first:
                 row = accounts.rebind(connection, row.account_id, phone)
-                self._desks.proofs.add(
+                proof = self._desks.proofs.add(
                     connection,
                     row.account_id,
                     phone,
@@ -142,6 +141,7 @@ class Staff:
                     requested_by=first,
                     confirmed_by=caller,
                 )
+                facts["proof"] = proof.proof_id
             return pb.RebindPhoneResponse(done=bool(first), account=self._desks.show(connection, row))
 
         return await self._desks.base.mutations.run(

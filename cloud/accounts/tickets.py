@@ -20,7 +20,6 @@ from cloud.codes.values import Method
 from cloud.elements import parse_elements, parse_id_number
 from cloud.errors import ServiceError
 from cloud.escalations.port import Ticket, TicketDecision, TicketHandler, TicketKind
-from cloud.privacy.masks import mask_phone
 from cloud.sources import Sources, to_us
 from cloud.store import accounts as rows
 from cloud.store.accounts import AccountRow
@@ -56,7 +55,7 @@ class ActivationPhone:
     def resolve(
         self, connection: Connection, ticket: Ticket, payload: TicketPayload, decision: TicketDecision
     ) -> ServiceError | None:
-        """Bind the number; the audit chain shows both, masked.
+        """Bind the number; the audit chain names the proof that has it.
 
         Raises:
             ServiceError: as :meth:`check`.
@@ -64,9 +63,8 @@ class ActivationPhone:
         if not decision.resolved:
             return None
         row, phone = self._open(connection, ticket.account_id, payload)
-        old = self._accounts.vault.open(connection, row).phone
         self._accounts.rebind(connection, row.account_id, phone)
-        self._proofs.add(
+        proof = self._proofs.add(
             connection,
             row.account_id,
             phone,
@@ -83,8 +81,7 @@ class ActivationPhone:
             request_id=CALL.get().request_id,
             now_us=to_us(self._sources.now()),
             facts={
-                "old": mask_phone(old.removeprefix("+86")),
-                "new": mask_phone(phone.removeprefix("+86")),
+                "proof": proof.proof_id,
                 "step": "confirmed",
                 "proposed_by": ticket.opened_by,
                 "ticket": ticket.ticket_id,

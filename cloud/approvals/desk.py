@@ -149,6 +149,10 @@ class Approvals:
         )
         return sent, challenge
 
+    def code_sent_to(self, connection: Connection, challenge_id: str) -> str:
+        """As Codes.sent_to."""
+        return self._codes.sent_to(connection, challenge_id)
+
     def check_may_seal(
         self, connection: Connection, approval_id: str, *, caller: str, seal_id: str, marks: int
     ) -> tuple[ApprovalRow, UsableSeal]:

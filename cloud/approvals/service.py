@@ -139,19 +139,22 @@ class ApprovalService(ApprovalServiceServicer):
             sent, challenge = self._desk.send_code(
                 connection, request.approval_id, caller=caller, seal_id=request.seal_id, source=source
             )
-            answer = pb.RequestSealCodeResponse(
-                challenge_id=sent.challenge_id, challenge=challenge, phone=sent.masked_phone
-            )
+            answer = pb.RequestSealCodeResponse(challenge_id=sent.challenge_id, challenge=challenge)
             answer.expire_time.FromDatetime(sent.expire_time)
             return answer
 
-        return await self._base.mutations.run(
+        answer = await self._base.mutations.run(
             request,
             action="approvals.request_code",
             subject=subject_of(request.approval_id),
             work=work,
             facts={"seal": request.seal_id},
         )
+        # Not part of what is kept to be answered again: it goes with the person.
+        answer.phone = await self._base.store.look(
+            lambda connection: self._desk.code_sent_to(connection, answer.challenge_id)
+        )
+        return answer
 
     async def SealApproval(
         self, request: pb.SealApprovalRequest, context: Context

@@ -27,6 +27,7 @@ from sqlalchemy.engine import make_url
 
 from cloud.authority import Authority
 from cloud.backup import manifest as paper
+from cloud.backup.aside import copy_aside
 from cloud.backup.files import write_new
 from cloud.backup.manifest import (
     DATABASE_FILE,
@@ -51,11 +52,7 @@ from cloud.store.engines import open_engines
 from verifield.v1 import backup_pb2 as pb
 
 _UNFINISHED = ".unfinished-"
-_ASIDE = ".verifield-backup-"
 _LOCK = ".lock"
-
-ROOM_LEFT_BYTES = 256 * 1024**2
-"""On the disk of a SQLite database, beside the copy that is made there: the service goes on writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +153,10 @@ class _Maker:
         return paper.Backup(final, manifest, tuple(self._files))
 
     def _copy_sqlite(self, source: Path) -> State:
-        # What is not sealed yet stays on the disk of the service, which has it anyway.
-        for left in source.parent.glob(f"{_ASIDE}*"):  # by a backup that was killed; there is one at a time
-            shutil.rmtree(left)
-        _check_room(source)
-        with tempfile.TemporaryDirectory(dir=source.parent, prefix=_ASIDE) as aside:
-            copy = Path(aside) / DATABASE_FILE
+        log = source.with_name(f"{source.name}-wal")
+        size = sum(path.stat().st_size for path in (source, log) if path.exists())
+        with copy_aside(source.parent, size=size) as aside:
+            copy = aside / DATABASE_FILE
             copy_database(source, copy, progress=self._terms.progress)
             with reading_copy(copy) as connection:
                 state = read_state(connection)
@@ -246,21 +241,3 @@ def _unfinished(folder: Path) -> Iterator[Path]:
 def _newest_backup(folder: Path) -> Path | None:
     names = list_names(folder)
     return folder / names[-1] if names else None
-
-
-def _check_room(database: Path) -> None:
-    """A backup must not be what fills the disk of the service.
-
-    Raises:
-        SetupError: BACKUP_FAILED.
-    """
-    log = database.with_name(f"{database.name}-wal")
-    size = sum(path.stat().st_size for path in (database, log) if path.exists())
-    free = shutil.disk_usage(database.parent).free
-    if free < size + ROOM_LEFT_BYTES:
-        raise SetupError(
-            "BACKUP_FAILED",
-            f"The disk of the database has {free >> 20} MiB left; its copy needs {size >> 20} MiB, and the "
-            f"service {ROOM_LEFT_BYTES >> 20} MiB.",
-            hint="Make room there, or move the database to a larger disk.",
-        )

@@ -31,6 +31,7 @@ from sqlalchemy.engine import make_url
 from cloud.audit.check import check_chain
 from cloud.audit.walk import Report
 from cloud.authority import Authority
+from cloud.backup.aside import copy_aside
 from cloud.backup.files import write_new
 from cloud.backup.manifest import (
     DATABASE_FILE,
@@ -84,11 +85,14 @@ class Restored:
         return self.log.sound and self.audit.holds
 
 
-def verify_backup(folder: Path, check: Check) -> tuple[Backup, State | None]:
+def verify_backup(folder: Path, check: Check, *, place: Path | None = None) -> tuple[Backup, State | None]:
     """Check every file of a backup (step 1); a SQLite database that can be opened also by its content.
 
+    ``place``: where one that is sealed is unpacked, best where the service has it anyway; None: beside the
+    backup.
+
     Raises:
-        SetupError: BACKUP_UNREADABLE, BACKUP_DAMAGED, BACKUP_FOREIGN or BACKUP_IDENTITY.
+        SetupError: BACKUP_UNREADABLE, BACKUP_DAMAGED, BACKUP_FOREIGN, BACKUP_IDENTITY or BACKUP_FAILED.
     """
     backup = open_backup(folder, roots=check.roots)
     for number, entry in enumerate(backup.files, 1):
@@ -106,10 +110,7 @@ def verify_backup(folder: Path, check: Check) -> tuple[Backup, State | None]:
                 pass  # each piece is checked as it comes
     if not sqlite:
         return backup, None
-    with tempfile.TemporaryDirectory(prefix="verifield-") as aside:
-        copy = Path(aside) / DATABASE_FILE
-        _unpack(backup, DATABASE_FILE, key, copy)
-        return backup, _check_copy(copy, backup)
+    return backup, _check_unpacked(backup, key, place or folder.absolute().parent)
 
 
 def restore_backup(
@@ -264,6 +265,21 @@ def _check_target(backup: Backup, data: Path, database: str | None) -> None:
             f"The database has {tables} tables: nothing is ever overwritten.",
             hint="Create a new database: createdb NAME.",
         )
+
+
+def _check_unpacked(backup: Backup, key: bytes | None, place: Path) -> State:
+    [size] = [entry.size for entry in backup.files if entry.path == DATABASE_FILE]
+    try:
+        with copy_aside(place, size=size) as aside:
+            copy = aside / DATABASE_FILE
+            _unpack(backup, DATABASE_FILE, key, copy)
+            return _check_copy(copy, backup)
+    except OSError as error:
+        raise SetupError(
+            "BACKUP_FAILED",
+            f"The database cannot be unpacked in {place} ({error.strerror or type(error).__name__}).",
+            hint="Name the service's folder with --data, or copy the backup to a disk that may be written.",
+        ) from error
 
 
 def _check_copy(copy: Path, backup: Backup) -> State:

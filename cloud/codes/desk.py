@@ -172,6 +172,12 @@ class Codes:
             return False
         return to_us(self._sources.now()) < row.expires_us
 
+    def sent_to(self, connection: Connection, challenge_id: str) -> str:
+        """The number that a code went to, masked; empty where that was forgotten."""
+        row = rows.get_challenge(connection, challenge_id)
+        phone = self._messages.address(connection, row.message_id) if row else ""
+        return mask(phone) if phone else ""
+
     def retire(self, connection: Connection, person_id: str, purpose: Purpose) -> None:
         """Let a person's code for a purpose count no more, and not be sent if it was not yet."""
         former = rows.lock_open_challenge(connection, person_id, purpose=purpose)

@@ -16,6 +16,7 @@ from cloud.client import OperatorClient
 from cloud.commands.common import (
     Connect,
     JsonOption,
+    confirm,
     err,
     operator_command,
     print_json,
@@ -68,7 +69,7 @@ class Why(StrEnum):
     HOLDER_DIED = "holder-died"
 
 
-@app.command("list")
+@app.command("list", epilog="Example: verifield-cloud accounts list --state synced-inactive")
 @operator_command
 def list_accounts(
     connect: Connect,
@@ -104,7 +105,7 @@ def list_accounts(
     tell_next(more)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud accounts show ACCOUNT")
 @operator_command
 def show(connect: Connect, account: AccountArgument, as_json: JsonOption = False) -> None:
     """Show one account, also one that has ended; personal values are masked."""
@@ -114,7 +115,7 @@ def show(connect: Connect, account: AccountArgument, as_json: JsonOption = False
     _print_account(found, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud accounts lock ACCOUNT")
 @operator_command
 def lock(connect: Connect, account: AccountArgument, as_json: JsonOption = False) -> None:
     """Let nobody sign in, and end all sessions."""
@@ -123,7 +124,7 @@ def lock(connect: Connect, account: AccountArgument, as_json: JsonOption = False
         _print_account(client.call(client.accounts.LockAccount, request).account, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud accounts unlock ACCOUNT")
 @operator_command
 def unlock(connect: Connect, account: AccountArgument, as_json: JsonOption = False) -> None:
     """Let the holder sign in again."""
@@ -132,7 +133,7 @@ def unlock(connect: Connect, account: AccountArgument, as_json: JsonOption = Fal
         _print_account(client.call(client.accounts.UnlockAccount, request).account, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud accounts deregister ACCOUNT --reason old-card-dates")
 @operator_command
 def deregister(
     connect: Connect,
@@ -142,8 +143,7 @@ def deregister(
     as_json: JsonOption = False,
 ) -> None:
     """End an account for ever; its holder can register anew."""
-    if not yes:
-        typer.confirm(f"End the account {account} for ever?", abort=True, err=True)
+    confirm(f"End the account {account} for ever?", yes=yes)
     request = pb.DeregisterRequest(
         request_id=_new_id(),
         account_id=account,
@@ -153,7 +153,7 @@ def deregister(
         _print_account(client.call(client.accounts.Deregister, request).account, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog='Example: verifield-cloud accounts rebind ACCOUNT "138 0000 0000"')
 @operator_command
 def rebind(
     connect: Connect,
@@ -176,7 +176,7 @@ def rebind(
     err().print(told, markup=False)
 
 
-@app.command("sign-ins")
+@app.command("sign-ins", epilog="Example: verifield-cloud accounts sign-ins ACCOUNT")
 @operator_command
 def sign_ins(
     connect: Connect, account: AccountArgument, page: PageOption = None, as_json: JsonOption = False
@@ -201,7 +201,7 @@ def sign_ins(
     tell_next(more)
 
 
-@app.command("import")
+@app.command("import", epilog="Example: verifield-cloud accounts import accounts.csv")
 @operator_command
 def import_accounts(
     connect: Connect,
@@ -215,8 +215,8 @@ def import_accounts(
     """
     counts = {"created": 0, "existing": 0, "refused": 0}
     refused: list[dict[str, Any]] = []
+    total = sum(len(batch) for _, batch in _batches(file))  # nothing is sent of a file that is damaged
     with connect() as client, progress_bars() as bars:
-        total = _count_lines(file)
         for first, batch in _batches(file):
             answer = _send(client, batch)
             for number, result in enumerate(answer.results, first):
@@ -233,7 +233,7 @@ def import_accounts(
         err().print(f"line {one['line']}: {one['reason']}", markup=False)
 
 
-@diagnostics_app.command("list")
+@diagnostics_app.command("list", epilog="Example: verifield-cloud accounts diagnostics list --json")
 @operator_command
 def list_diagnostics(
     connect: Connect,
@@ -269,7 +269,7 @@ def list_diagnostics(
     tell_next(more)
 
 
-@diagnostics_app.command("show")
+@diagnostics_app.command("show", epilog="Example: verifield-cloud accounts diagnostics show ID")
 @operator_command
 def show_diagnostics(
     connect: Connect,
@@ -304,6 +304,8 @@ def _batches(file: Path) -> Iterator[tuple[int, list[pb.SyncedAccount]]]:
                 raise _unreadable(file, f"its columns are not {', '.join((*COLUMNS, *OPTIONAL))}")
             first, batch = 2, list[pb.SyncedAccount]()
             for line in lines:
+                if None in line or None in line.values():  # as DictReader has cells that are too many or few
+                    raise _unreadable(file, f"line {lines.line_num} has not one cell for each column")
                 batch.append(_to_account(line))
                 if len(batch) == AT_ONCE:
                     yield first, batch
@@ -314,17 +316,8 @@ def _batches(file: Path) -> Iterator[tuple[int, list[pb.SyncedAccount]]]:
         raise _unreadable(file, type(error).__name__) from error
 
 
-def _count_lines(file: Path) -> int:
-    """How many accounts there are, for the bar; what is wrong with the file is told later."""
-    try:
-        with file.open("rb") as stream:
-            return max(sum(1 for _ in stream) - 1, 0)
-    except OSError:
-        return 0
-
-
-def _to_account(line: dict[str, str | None]) -> pb.SyncedAccount:
-    given = {name: (value or "").strip() for name, value in line.items()}
+def _to_account(line: dict[str, str]) -> pb.SyncedAccount:
+    given = {name: value.strip() for name, value in line.items()}
     account = pb.SyncedAccount()
     for name in (*COLUMNS, "login_name", "organisation_name", "organisation_code"):
         setattr(account, name, given.get(name, ""))

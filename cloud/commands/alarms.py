@@ -36,7 +36,10 @@ def list_alarms(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List alarms, newest first."""
+    """List alarms, newest first.
+
+    Example: verifield-cloud alarms list --all --json
+    """
     request = pb.ListAlarmsRequest(device_id=device, open_only=not everything, filter=filter_text)
     with connect() as client:
         found, more = fetch(client, client.devices.ListAlarms, request, items="alarms", page=page)
@@ -69,7 +72,10 @@ def acknowledge(
     alarm: Annotated[str, typer.Argument(metavar="ALARM", help="The alarm's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say that you have looked into it. A suspended device goes on once none of its alarms is open."""
+    """Say that you have looked into it. A suspended device goes on once none of its alarms is open.
+
+    Example: verifield-cloud alarms acknowledge 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         answer = client.call(client.devices.AcknowledgeAlarm, pb.AcknowledgeAlarmRequest(alarm_id=alarm))
     row = _describe(answer.alarm)
@@ -89,7 +95,10 @@ def side_records(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what devices delivered that is in no chain: refused, of another branch, or damaged."""
+    """List what devices delivered that is in no chain: refused, of another branch, or damaged.
+
+    Example: verifield-cloud alarms side-records --out side-records
+    """
     rows: list[dict[str, Any]] = []
     request = pb.ListSideRecordsRequest(device_id=device, with_content=out is not None)
     with connect() as client:

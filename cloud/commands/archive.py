@@ -25,6 +25,7 @@ from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from cloud.commands.offline import ConfigOption, FolderOption, RootsOption, read_roots, settings
 from cloud.commands.times import FORMATS, to_stamp
 from cloud.errors import ExitCode, SetupError
+from verifield.terminal import visible
 from verifield.v1 import archive_service_pb2 as pb
 from verifield.v1 import badge_pb2
 from verifield.v1 import certification_service_pb2 as certification_pb
@@ -58,7 +59,10 @@ def search(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List decisions, newest first."""
+    """List decisions, newest first.
+
+    Example: verifield-cloud archive search --outcome not-passed --since 2026-11-01
+    """
     if outcome and outcome not in _OUTCOMES:
         raise typer.BadParameter("an outcome is passed or not-passed")
     request = pb.SearchArchiveRequest(
@@ -84,7 +88,10 @@ def search(
 @app.command()
 @operator_command
 def show(connect: Connect, result: ResultArgument, as_json: JsonOption = False) -> None:
-    """Show one decision: reasons, measures, and the digests of its files."""
+    """Show one decision: reasons, measures, and the digests of its files.
+
+    Example: verifield-cloud archive show 019ca5a0-0000-7000-8000-000000000001
+    """
     from verifield.dsse import parse_envelope  # noqa: PLC0415
 
     with connect() as client:
@@ -105,11 +112,11 @@ def show(connect: Connect, result: ResultArgument, as_json: JsonOption = False) 
     files, reasons, measures = (values.pop(name) for name in ("files", "reasons", "measures"))
     print_values(values)
     for one in reasons:
-        typer.echo(f"reason   {one['code']}: {one['text']}")
+        typer.echo(visible(f"reason   {one['code']}: {one['text']}"))
     for one in measures:
-        typer.echo(f"measure  {one['time']} {one['caller']}: {one['reason']}")
+        typer.echo(visible(f"measure  {one['time']} {one['caller']}: {one['reason']}"))
     for name, digest in files.items():
-        typer.echo(f"{digest}  {name}")
+        typer.echo(visible(f"{digest}  {name}"))
 
 
 @app.command()
@@ -117,7 +124,10 @@ def show(connect: Connect, result: ResultArgument, as_json: JsonOption = False) 
 def export(
     connect: Connect, result: ResultArgument, output: OutputOption, as_json: JsonOption = False
 ) -> None:
-    """Write one decision with all its files as a ZIP archive, which only you can read."""
+    """Write one decision with all its files as a ZIP archive, which only you can read.
+
+    Example: verifield-cloud archive export 019ca5a0-0000-7000-8000-000000000001 --output bundle.zip
+    """
     check_free(output)
     with connect() as client:
         pieces = client.receive(client.archive.ExportArchived, pb.ExportArchivedRequest(result_id=result))
@@ -135,7 +145,10 @@ def verify(
     root: RootsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check an archive without the service: who signed its list of files, and each file; status 4 if not."""
+    """Check an archive without the service: who signed its list of files, and each file; status 4 if not.
+
+    Example: verifield-cloud archive verify bundle.zip --root root.pem
+    """
     from verifield.archive import check_archive  # noqa: PLC0415
     from verifield.errors import VerifieldError  # noqa: PLC0415
 
@@ -163,7 +176,10 @@ def case(
     application: Annotated[str, typer.Argument(help="Id of the application: the task's subject has it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show an application as its reviewer needs it: the form, and what was uploaded."""
+    """Show an application as its reviewer needs it: the form, and what was uploaded.
+
+    Example: verifield-cloud archive case 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         found = client.call(client.archive.GetCase, pb.GetCaseRequest(application_id=application))
     form = {one.name: one.value for one in found.form}
@@ -196,7 +212,11 @@ def read(
     output: OutputOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one piece of material to a file that only you can read."""
+    """Write one piece of material to a file that only you can read.
+
+    Example: verifield-cloud archive read 019ca5a0-0000-7000-8000-000000000001
+    019ca5a0-0000-7000-8000-000000000002 --output front.jpg
+    """
     check_free(output)
     request = pb.ReadMaterialRequest(application_id=application, material_id=material)
     with connect() as client:

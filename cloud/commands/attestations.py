@@ -58,7 +58,10 @@ def list_attestations(
     filter_text: FilterOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List attestations, newest first."""
+    """List attestations, newest first.
+
+    Example: verifield-cloud attestations list --outcome VERIFIED --limit 10
+    """
     found: list[AttestationSummary] = []
     request = ListAttestationsRequest(device_id=device, filter=filter_text)
     if outcome:
@@ -98,7 +101,10 @@ def show(
     attestation_id: IdArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one attestation with its whole statement."""
+    """Show one attestation with its whole statement.
+
+    Example: verifield-cloud attestations show 019ca5a0-0000-7000-8000-000000000001 --json
+    """
     with connect() as client:
         answer = client.call(
             client.attestations.GetAttestation, GetAttestationRequest(attestation_id=attestation_id)
@@ -120,7 +126,10 @@ def bundle(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write all that a third party needs to check one attestation offline."""
+    """Write all that a third party needs to check one attestation offline.
+
+    Example: verifield-cloud attestations bundle 019ca5a0-0000-7000-8000-000000000001 --output record.bundle
+    """
     with connect() as client:
         answer = client.call(client.attestations.GetBundle, GetBundleRequest(attestation_id=attestation_id))
     content = answer.bundle.SerializeToString(deterministic=True)

@@ -63,7 +63,10 @@ def list_events(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List what was done, refused and read, the newest first."""
+    """List what was done, refused and read, the newest first.
+
+    Example: verifield-cloud audit list --action devices.revoke --limit 10
+    """
     if outcome and outcome not in _OUTCOMES:
         raise typer.BadParameter("an outcome is done, refused or read")
     request = pb.ListAuditEventsRequest(
@@ -98,7 +101,10 @@ def head(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where the chain stands, and its newest signed head."""
+    """Show where the chain stands, and its newest signed head.
+
+    Example: verifield-cloud audit head --sign --output kept.head
+    """
     with connect() as client:
         if sign:
             client.call(client.audit.SignAuditHead, pb.SignAuditHeadRequest())
@@ -133,6 +139,8 @@ def verify(
     """Check every event, every signed head, and the heads that you kept; status 4 where something is wrong.
 
     Reads the database itself, so that the service need not be believed; --online checks what it sends.
+
+    Example: verifield-cloud audit verify --data data --head kept.head
     """
     from cloud.audit.check import check_chain  # noqa: PLC0415 (the database layer; half a second)
 

@@ -27,7 +27,10 @@ _KIND = "AUTHORITY_KIND_"
 @app.command()
 @operator_command
 def status(connect: Connect, as_json: JsonOption = False) -> None:
-    """Show each authority's circuit, its last fault and its last answer, as this server knows them."""
+    """Show each authority's circuit, its last fault and its last answer, as this server knows them.
+
+    Example: verifield-cloud authorities status --json
+    """
     with connect() as client:
         answer = client.call(client.authorities.ListAuthorities, pb.ListAuthoritiesRequest())
     rows = [_describe(line) for line in answer.authorities]
@@ -63,7 +66,10 @@ def check(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the gateways whether they are well; nobody's data is asked for. Ends with 6 where one is not."""
+    """Ask the gateways whether they are well; nobody's data is asked for. Ends with 6 where one is not.
+
+    Example: verifield-cloud authorities check registry
+    """
     rows = []
     with connect() as client:
         for name in [authority] if authority else _configured(client):

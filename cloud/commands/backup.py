@@ -58,7 +58,10 @@ def create(
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a backup of database, keys and media, of a service that runs or stands."""
+    """Make a backup of database, keys and media, of a service that runs or stands.
+
+    Example: verifield-cloud backup create backups --recipient backup.key.pub --keep 30
+    """
     from cloud.backup.create import Terms, create_backup, prune  # noqa: PLC0415 (half a second)
     from cloud.sources import Sources  # noqa: PLC0415
 
@@ -86,7 +89,10 @@ def list_backups(
     root: RootsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the backups of a folder, the oldest first; each is a point in time to go back to."""
+    """List the backups of a folder, the oldest first; each is a point in time to go back to.
+
+    Example: verifield-cloud backup list backups
+    """
     from cloud.backup.create import list_names  # noqa: PLC0415
     from cloud.backup.manifest import open_backup  # noqa: PLC0415
 
@@ -115,12 +121,18 @@ def verify(
     root: RootsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a backup: signature, every digest, and where it can be opened also its database's structure."""
+    """Check a backup: signature, every digest, and where it can be opened also its database's structure.
+
+    Example: verifield-cloud backup verify backups/NAME --identity backup.key
+    """
+    from cloud.backup.aside import place_of  # noqa: PLC0415
     from cloud.backup.restore import Check, verify_backup  # noqa: PLC0415
 
-    roots = read_roots(root or settings(config_file, data).keys_folder / "root.pem")
+    config = settings(config_file, data)
+    roots, place = read_roots(root or config.keys_folder / "root.pem"), place_of(config)
     with progress_bars() as bars:
-        found, state = verify_backup(backup, Check(roots, _read_identity(identity), bars))
+        check = Check(roots, _read_identity(identity), bars)
+        found, state = verify_backup(backup, check, place=place if place.is_dir() else None)
     opened = state is not None or not found.is_sealed or identity is not None
     _show(_describe(found) | {"holds": True, "opened": opened}, as_json=as_json)
 
@@ -131,7 +143,10 @@ def keygen(
     output: Annotated[Path, typer.Argument(help="File for the private key; the public one is FILE.pub.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key pair for backups. Take the private key away from the service's machine."""
+    """Make a key pair for backups. Take the private key away from the service's machine.
+
+    Example: verifield-cloud backup keygen backup.key
+    """
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415
 
@@ -165,6 +180,8 @@ def restore(
     """Restore a backup into an empty folder, and check its whole log and audit chain; status 4 if they fail.
 
     Nothing is overwritten, and nothing is left behind where something is wrong.
+
+    Example: verifield-cloud restore backups/NAME --data restored --root root.pem --identity backup.key
     """
     from cloud.backup.restore import Check, restore_backup  # noqa: PLC0415
     from cloud.commands.audit import report_values  # noqa: PLC0415

@@ -23,6 +23,7 @@ from cloud.commands.common import (
 from cloud.commands.files import check_free, write_new
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from cloud.errors import SetupError
+from verifield.terminal import visible_lines
 from verifield.v1 import bank_pb2
 from verifield.v1 import bank_service_pb2 as pb
 
@@ -39,7 +40,10 @@ REVOCATIONS = ("customer", "false-information", "bank", "other")
 @app.command("list")
 @operator_command
 def list_banks(connect: Connect, page: PageOption = None, as_json: JsonOption = False) -> None:
-    """List the banks in order of their codes, also those that are not offered."""
+    """List the banks in order of their codes, also those that are not offered.
+
+    Example: verifield-cloud bank list
+    """
     with connect() as client:
         found, more = fetch(
             client, client.bank.ListCatalogue, pb.ListCatalogueRequest(), items="banks", page=page
@@ -78,7 +82,10 @@ def put(
     offer: Annotated[bool | None, typer.Option("--offer/--withdraw", help="May be chosen, or not.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a bank, or change the one with this code; what is not given stays as it is."""
+    """Add a bank, or change the one with this code; what is not given stays as it is.
+
+    Example: verifield-cloud bank put sample --name-en "Sample Bank" --period P6M --period P1Y
+    """
     with connect() as client:
         known, _ = fetch(
             client, client.bank.ListCatalogue, pb.ListCatalogueRequest(), items="banks", page=None
@@ -104,7 +111,10 @@ def publish_notice(
     es: Annotated[Path, typer.Option("--es", help="The text in Spanish, UTF-8.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the notice that customers confirm before they sign."""
+    """Replace the notice that customers confirm before they sign.
+
+    Example: verifield-cloud bank publish-notice --zh zh.txt --en en.txt --es es.txt
+    """
     texts = {f"text_{name}": read_text(path) for name, path in (("zh", zh), ("en", en), ("es", es))}
     with connect() as client:
         answer = client.call(
@@ -121,7 +131,10 @@ def notice(
     version: Annotated[int | None, typer.Option(min=0, max=MAX_NUMBER, help="An earlier one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the notice that customers confirm now, or an earlier version."""
+    """Show the notice that customers confirm now, or an earlier version.
+
+    Example: verifield-cloud bank notice --language es
+    """
     with connect() as client:
         answer = client.call(client.bank.GetNotice, pb.GetNoticeRequest(language=language, version=version))
     row = {
@@ -134,13 +147,16 @@ def notice(
         print_json(row | {"text": answer.notice.text})
     else:
         print_values(row)
-        typer.echo(answer.notice.text)
+        typer.echo(visible_lines(answer.notice.text))
 
 
 @app.command()
 @operator_command
 def check(connect: Connect, record: RecordArgument, as_json: JsonOption = False) -> None:
-    """Say whether a record is good at this moment."""
+    """Say whether a record is good at this moment.
+
+    Example: verifield-cloud bank check 2026-000012
+    """
     with connect() as client:
         answer = client.call(client.bank.CheckRecord, pb.CheckRecordRequest(**_key(record)))
     show_row(_record(answer.record), as_json=as_json)
@@ -151,7 +167,10 @@ def check(connect: Connect, record: RecordArgument, as_json: JsonOption = False)
 def records(
     connect: Connect, customer: CustomerArgument, page: PageOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the records of a customer, newest first."""
+    """List the records of a customer, newest first.
+
+    Example: verifield-cloud bank records 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.ListCustomerRecordsRequest(customer_id=customer)
     with connect() as client:
         found, more = fetch(client, client.bank.ListCustomerRecords, request, items="records", page=page)
@@ -185,7 +204,10 @@ def revoke(
     explanation: Annotated[str, typer.Option("--explanation", help="In words; kept encrypted.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a record before its time, for good."""
+    """End a record before its time, for good.
+
+    Example: verifield-cloud bank revoke 2026-000012 --reason customer --explanation "asked for it"
+    """
     if reason not in REVOCATIONS:
         raise typer.BadParameter(f"reasons are {', '.join(REVOCATIONS)}")
     number = bank_pb2.CoopRevocation.Value(f"COOP_REVOCATION_{reason.upper().replace('-', '_')}")
@@ -209,7 +231,10 @@ def paper(
     out: Annotated[Path, typer.Option("--out", help="Where to write the PDF; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write the signed request of a record, which only you can read, and show what it rests on."""
+    """Write the signed request of a record, which only you can read, and show what it rests on.
+
+    Example: verifield-cloud bank paper 2026-000012 --out request.pdf
+    """
     check_free(out)
     with connect() as client:
         found = client.call(client.bank.CheckRecord, pb.CheckRecordRequest(**_key(record))).record

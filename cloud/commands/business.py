@@ -23,6 +23,7 @@ from cloud.commands.files import check_free
 from cloud.commands.listing import FilterOption, PageOption, fetch, keep_document, tell_next, with_next
 from cloud.commands.plots import plot_steps
 from cloud.commands.times import SinceOption, UntilOption, to_stamp, until_stamp
+from verifield.terminal import visible
 from verifield.v1 import business_service_pb2 as pb
 from verifield.v1 import catalog_service_pb2
 from verifield.v1.certification_service_pb2 import ApplicationState
@@ -59,7 +60,10 @@ def list_requests(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List requests, newest first."""
+    """List requests, newest first.
+
+    Example: verifield-cloud business list --state in-review
+    """
     request = pb.SearchBusinessRequestsRequest(
         state=pb.BusinessState.ValueType(state or 0), account_id=account, filter=filter_text
     )
@@ -90,7 +94,10 @@ def list_requests(
 @app.command()
 @operator_command
 def show(connect: Connect, business_id: BusinessArgument, as_json: JsonOption = False) -> None:
-    """Show all that is known of one request, with what happened to it."""
+    """Show all that is known of one request, with what happened to it.
+
+    Example: verifield-cloud business show 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.InspectBusinessRequestRequest(business_id=business_id)
     with connect() as client:
         found = client.call(client.business.InspectBusinessRequest, request).business
@@ -106,7 +113,7 @@ def show(connect: Connect, business_id: BusinessArgument, as_json: JsonOption = 
     for document in row["documents"]:
         print(f"document  {document['document_id']}  {document['kind']}  {document['size_bytes']}")
     for reason in row["reasons"]:
-        print(f"reason  {reason['code']}  {reason['text']}")
+        print(visible(f"reason  {reason['code']}  {reason['text']}"))
 
 
 @app.command()
@@ -118,7 +125,11 @@ def document(
     out: Annotated[Path, typer.Option("--out", help="Where to write it; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a document of a request to a file that only you can read. The audit chain tells that you did."""
+    """Write a document of a request to a file that only you can read. The audit chain tells that you did.
+
+    Example: verifield-cloud business document 019ca5a0-0000-7000-8000-000000000001
+    019ca5a0-0000-7000-8000-000000000002 --out licence.pdf
+    """
     check_free(out)
     request = pb.ReadBusinessDocumentRequest(business_id=business_id, document_id=document_id)
     with connect() as client:
@@ -134,7 +145,11 @@ def close(
     why: Annotated[str, typer.Option("--why", help="What the applicant reads.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a request that is not decided, for an applicant who cannot."""
+    """End a request that is not decided, for an applicant who cannot.
+
+    Example: verifield-cloud business close 019ca5a0-0000-7000-8000-000000000001
+    --why "asked for at the window"
+    """
     request = pb.CloseBusinessRequestRequest(request_id=str(uuid.uuid4()), business_id=business_id, why=why)
     with connect() as client:
         row = _outline(client.call(client.business.CloseBusinessRequest, request).business)
@@ -155,7 +170,10 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how long each step of requests and certifications took that ended in a period, by version."""
+    """Tell how long each step of requests and certifications took that ended in a period, by version.
+
+    Example: verifield-cloud business report --since 2026-11-01
+    """
     request = pb.GetProcessReportRequest(start_time=to_stamp(since), end_time=until_stamp(until))
     with connect() as client:
         answer = client.call(client.business.GetProcessReport, request)
@@ -196,7 +214,10 @@ def catalogue(
     language: Annotated[str, typer.Option(help="Of the names: zh, en or es.")] = "en",
     as_json: JsonOption = False,
 ) -> None:
-    """List the kinds of registration business."""
+    """List the kinds of registration business.
+
+    Example: verifield-cloud catalogue --group 3 --language zh
+    """
     if language not in ("zh", "en", "es"):
         raise typer.BadParameter("languages are zh, en, es")
     request = catalog_service_pb2.ListServiceTypesRequest(group=group)

@@ -40,7 +40,10 @@ FromOption = Annotated[
 @app.command()
 @operator_command
 def types(connect: Connect, as_json: JsonOption = False) -> None:
-    """List what can be applied for now, and what each type asks for."""
+    """List what can be applied for now, and what each type asks for.
+
+    Example: verifield-cloud certifications types --json
+    """
     with connect() as client:
         found = client.call(
             client.certifications.ListCertificationTypes, pb.ListCertificationTypesRequest()
@@ -69,7 +72,10 @@ def types(connect: Connect, as_json: JsonOption = False) -> None:
 def publish_type(
     connect: Connect, file: FileArgument, effective: FromOption = None, as_json: JsonOption = False
 ) -> None:
-    """Add a type, or a new edition of one. What has begun keeps its edition."""
+    """Add a type, or a new edition of one. What has begun keeps its edition.
+
+    Example: verifield-cloud certifications publish-type notary.json
+    """
     request = pb.PublishCertificationTypeRequest(
         request_id=str(uuid.uuid4()),
         type=_read(file, pb.CertificationType()),
@@ -91,7 +97,10 @@ def publish_declaration(
     effective: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add an edition of the declaration: the file has the texts zh, en and es."""
+    """Add an edition of the declaration: the file has the texts zh, en and es.
+
+    Example: verifield-cloud certifications publish-declaration texts.json --version 2
+    """
     request = pb.PublishDeclarationRequest(
         request_id=str(uuid.uuid4()),
         version=version,
@@ -111,7 +120,11 @@ def mark_false(
     reason: ReasonOption,
     as_json: JsonOption = False,
 ) -> None:
-    """End a certification for false information: its badge counts no more, and the holder is told."""
+    """End a certification for false information: its badge counts no more, and the holder is told.
+
+    Example: verifield-cloud certifications mark-false 019ca5a0-0000-7000-8000-000000000001
+    --reason "the licence is forged"
+    """
     request = pb.MarkFalseInformationRequest(
         request_id=str(uuid.uuid4()), application_id=application, reason=reason
     )
@@ -129,7 +142,11 @@ def lift_limit(
     reason: ReasonOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Let an account apply again that applied too often. Counting begins anew."""
+    """Let an account apply again that applied too often. Counting begins anew.
+
+    Example: verifield-cloud certifications lift-limit 019ca5a0-0000-7000-8000-000000000001
+    --reason "asked at the office"
+    """
     request = pb.LiftApplicationLimitRequest(request_id=str(uuid.uuid4()), account_id=account, reason=reason)
     with connect() as client:
         client.call(client.certifications.LiftApplicationLimit, request)
@@ -139,7 +156,10 @@ def lift_limit(
 @app.command("review-now")
 @operator_command
 def review_now(connect: Connect, as_json: JsonOption = False) -> None:
-    """Run the periodic review of today, where it was not run yet."""
+    """Run the periodic review of today, where it was not run yet.
+
+    Example: verifield-cloud certifications review-now
+    """
     with connect() as client:
         found = client.call(
             client.certifications.RunPeriodicReview,
@@ -156,7 +176,10 @@ def check_badge(
     file: Annotated[Path, typer.Argument(help="File of a badge, as its holder shows it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the service whether a badge counts now; verifield-verify badge checks one without it."""
+    """Ask the service whether a badge counts now; verifield-verify badge checks one without it.
+
+    Example: verifield-cloud certifications check-badge badge.bin
+    """
     with connect() as client:
         found = client.call(
             client.certifications.CheckBadge, pb.CheckBadgeRequest(file=_content(file, MAX_BADGE_BYTES))

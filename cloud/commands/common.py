@@ -21,6 +21,7 @@ from rich.console import Console
 
 from cloud.client import OperatorClient, find_target, open_client
 from cloud.errors import ClientError, ExitCode, SetupError
+from verifield.terminal import VisibleConsole, visible, visible_json
 from verifield.usage import tell_fault
 
 P = ParamSpec("P")
@@ -44,32 +45,57 @@ CertificateKeyOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+
 MAX_NUMBER = 2**31 - 1
 """Of a version, an edition or a reviewer: the service takes no larger one."""
+
+_MAX_ANSWER_CHARS = 1024
 
 Connect = Callable[[], AbstractContextManager[OperatorClient]]
 
 
 def out() -> Console:
     """For results."""
-    return Console(highlight=False)
+    return VisibleConsole(highlight=False)
 
 
 def err() -> Console:
     """For progress and problems."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return VisibleConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+def ask(question: str) -> str:
+    """A line that a person types; Typer's own prompt would leave a blank on standard output.
+
+    Raises:
+        typer.Abort: the input is at its end.
+    """
+    err().print(f"{question}: ", end="", markup=False)
+    line = sys.stdin.readline(_MAX_ANSWER_CHARS)
+    if not line:
+        raise typer.Abort
+    return line.strip()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person, unless ``yes``; anything but a yes ends the command with status 1."""
+    if not yes and ask(f"{question} [y/N]").lower() not in {"y", "yes"}:
+        raise typer.Abort
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One line, UTF-8, keys as given."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """One line, UTF-8, keys as given; what would steer a terminal is escaped."""
+    print(visible_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A plain table; columns without names get no header.
 
-    Cells stay whole however narrow the terminal is: ids are there to be copied.
+    Cells stay whole however narrow the terminal is: ids are there to be copied. They may come from strangers:
+    each is one line, and what would steer the terminal is shown.
     """
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     header, *lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -21,7 +21,10 @@ FileOption = Annotated[Path | None, typer.Option("--config", help="TOML file wit
 @app.command()
 @ends_with_exit_code
 def show(config_file: FileOption = None, as_json: JsonOption = False) -> None:
-    """Print every setting with its value and where it comes from; passwords are masked."""
+    """Print every setting with its value and where it comes from; passwords are masked.
+
+    Example: verifield-cloud config show --config cloud.toml --json
+    """
     from cloud.config import load_config, settings_of  # noqa: PLC0415 (pydantic: 0.15 s)
 
     settings = settings_of(load_config(config_file), config_file)
@@ -35,7 +38,10 @@ def show(config_file: FileOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 @ends_with_exit_code
 def check(config_file: FileOption = None, as_json: JsonOption = False) -> None:
-    """Check all settings and the files and addresses that they name; nothing is started or changed."""
+    """Check all settings and the files and addresses that they name; nothing is started or changed.
+
+    Example: verifield-cloud config check --config cloud.toml
+    """
     from cloud.config import load_config  # noqa: PLC0415
 
     check_settings(load_config(config_file))

@@ -46,7 +46,10 @@ def list_contracts(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List contracts, the newest first."""
+    """List contracts, the newest first.
+
+    Example: verifield-cloud contracts list --state sent
+    """
     wanted = (
         pb.ContractState.Value(f"CONTRACT_STATE_{state.name}") if state else pb.CONTRACT_STATE_UNSPECIFIED
     )
@@ -72,7 +75,10 @@ def show(
     contract: Annotated[str, typer.Argument(metavar="CONTRACT", help="The contract's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show how one contract stands, its parties without names, and what happened."""
+    """Show how one contract stands, its parties without names, and what happened.
+
+    Example: verifield-cloud contracts show 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         found = client.call(client.contracts.InspectContract, pb.InspectContractRequest(contract_id=contract))
     values = _describe(found.contract) | {

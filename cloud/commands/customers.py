@@ -12,6 +12,7 @@ from cloud.commands.common import (
     MAX_NUMBER,
     Connect,
     JsonOption,
+    ask,
     err,
     operator_command,
     print_json,
@@ -32,8 +33,11 @@ def find_customer(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find a customer by the number of the identity card."""
-    number = typer.prompt("ID number", err=True) if id_number is None else id_number
+    """Find a customer by the number of the identity card.
+
+    Example: verifield-cloud customers find --json
+    """
+    number = ask("ID number") if id_number is None else id_number
     request = customer_service_pb2.FindCustomerRequest(id_number=number)
     with connect() as client:
         answer = client.call(client.customers.FindCustomer, request)
@@ -50,7 +54,10 @@ def show_customer(
     ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one version of a customer."""
+    """Show one version of a customer.
+
+    Example: verifield-cloud customers show 019ca5a0-0000-7000-8000-000000000001 --version 1
+    """
     request = customer_service_pb2.GetCustomerRequest(customer_id=customer, version=version)
     with connect() as client:
         answer = client.call(client.customers.GetCustomer, request)
@@ -65,7 +72,10 @@ def link_organisation(
     name: Annotated[str, typer.Argument(help="The organisation's registered name.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say that a customer acts for an organisation."""
+    """Say that a customer acts for an organisation.
+
+    Example: verifield-cloud customers link 019ca5a0-0000-7000-8000-000000000001 "Sample Ltd"
+    """
     request = customer_service_pb2.LinkOrganisationRequest(
         request_id=str(uuid.uuid4()), customer_id=customer, name=name
     )
@@ -83,7 +93,11 @@ def unlink_organisation(
     organisation: Annotated[str, typer.Argument(help="Its id; see customers show.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End that; records that were made stay as they are."""
+    """End that; records that were made stay as they are.
+
+    Example: verifield-cloud customers unlink 019ca5a0-0000-7000-8000-000000000001
+    019ca5a0-0000-7000-8000-000000000002
+    """
     request = customer_service_pb2.UnlinkOrganisationRequest(
         request_id=str(uuid.uuid4()), customer_id=customer, organisation_id=organisation
     )

@@ -11,6 +11,7 @@ import typer
 from cloud.commands.common import (
     Connect,
     JsonOption,
+    confirm,
     err,
     operator_command,
     print_json,
@@ -59,7 +60,10 @@ def list_devices(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List devices in order of their ids."""
+    """List devices in order of their ids.
+
+    Example: verifield-cloud devices list --filter 'labels.room = "12"' --page first
+    """
     wanted = pb.DeviceState.Value(f"DEVICE_STATE_{state.name}") if state else pb.DEVICE_STATE_UNSPECIFIED
     request = pb.ListDevicesRequest(state=wanted, site_id=site, filter=filter_text)
     with connect() as client:
@@ -94,7 +98,10 @@ def show(
     device: DeviceArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all that is known of one device."""
+    """Show all that is known of one device.
+
+    Example: verifield-cloud devices show f4489e84-f09f-41fc-a46e-1a4eee298613
+    """
     with connect() as client:
         answer = client.call(client.devices.GetDevice, pb.GetDeviceRequest(device_id=device))
     _print_device(answer.device, as_json=as_json)
@@ -113,7 +120,10 @@ def label(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the labels of a device: for people, and for --filter. Nothing about persons belongs there."""
+    """Replace the labels of a device: for people, and for --filter. Nothing about persons belongs there.
+
+    Example: verifield-cloud devices label f4489e84-f09f-41fc-a46e-1a4eee298613 room=12 area=north
+    """
     wanted = [pb.DeviceLabel(key=key, value=value) for key, value in map(parse_label, labels or ())]
     request = pb.UpdateDeviceRequest(device=pb.DeviceUpdate(device_id=device, labels=wanted), etag=etag)
     with connect() as client:
@@ -143,7 +153,11 @@ def approve(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Admit a device that waits, after comparing its key's fingerprint with the people who are there."""
+    """Admit a device that waits, after comparing its key's fingerprint with the people who are there.
+
+    Example: verifield-cloud devices approve f4489e84-f09f-41fc-a46e-1a4eee298613
+    --fingerprint "4FEF 309B 4FEF 309B 4FEF 309B 4FEF 309B 4FEF 309B 4FEF 309B 4FEF 309B 4FEF 309B"
+    """
     request = pb.ApproveDeviceRequest(device_id=device, key_sha256=parse_fingerprint(fingerprint))
     with connect() as client:
         answer = client.call(client.devices.ApproveDevice, request)
@@ -159,9 +173,11 @@ def revoke(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: a revocation is for ever.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End a device for ever; what it delivers from now on is refused."""
-    if not yes:
-        typer.confirm(f"Revoke {device} for ever?", abort=True, err=True)
+    """End a device for ever; what it delivers from now on is refused.
+
+    Example: verifield-cloud devices revoke f4489e84-f09f-41fc-a46e-1a4eee298613 --why key-compromise --yes
+    """
+    confirm(f"Revoke {device} for ever?", yes=yes)
     reason = pb.RevocationReason.Value(f"REVOCATION_REASON_{why.name}")
     with connect() as client:
         answer = client.call(
@@ -178,7 +194,10 @@ def lock(
     reason: WhyOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Let a device take no new person from its next contact on."""
+    """Let a device take no new person from its next contact on.
+
+    Example: verifield-cloud devices lock f4489e84-f09f-41fc-a46e-1a4eee298613 --reason "Reported stolen."
+    """
     _direct(connect, device, "LOCK", reason=reason, as_json=as_json)
 
 
@@ -190,7 +209,10 @@ def unlock(
     reason: WhyOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Take a lock back."""
+    """Take a lock back.
+
+    Example: verifield-cloud devices unlock f4489e84-f09f-41fc-a46e-1a4eee298613
+    """
     _direct(connect, device, "UNLOCK", reason=reason, as_json=as_json)
 
 
@@ -203,9 +225,11 @@ def wipe(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Destroy the keys of all personal data on a device at its next contact."""
-    if not yes:
-        typer.confirm(f"Destroy the personal data on {device} for ever?", abort=True, err=True)
+    """Destroy the keys of all personal data on a device at its next contact.
+
+    Example: verifield-cloud devices wipe f4489e84-f09f-41fc-a46e-1a4eee298613 --yes
+    """
+    confirm(f"Destroy the personal data on {device} for ever?", yes=yes)
     _direct(connect, device, "WIPE", reason=reason, as_json=as_json)
 
 
@@ -216,7 +240,10 @@ def revocation_list(
     out: Annotated[Path, typer.Option("--out", help="Where to write the list (DER).")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write the newest revocation list (RFC 5280), which verifiers take with --revocations."""
+    """Write the newest revocation list (RFC 5280), which verifiers take with --revocations.
+
+    Example: verifield-cloud devices revocation-list --out newest.crl
+    """
     with connect() as client:
         answer = client.call(client.devices.GetRevocationList, pb.GetRevocationListRequest())
     write_output(out, answer.revocation_list)

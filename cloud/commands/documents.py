@@ -24,6 +24,7 @@ from cloud.commands.files import write_output
 from cloud.commands.listing import PageOption, fetch, tell_next, with_next
 from cloud.errors import ExitCode, SetupError
 from verifield.documents import Language
+from verifield.terminal import visible
 from verifield.v1 import document_service_pb2 as pb
 
 app = typer.Typer(help="Signed documents: checked; certificates of signers.", no_args_is_help=True)
@@ -50,7 +51,10 @@ def check(
     language: Annotated[Language, typer.Option(help="Of the sentences.")] = Language.EN,
     as_json: JsonOption = False,
 ) -> None:
-    """Have the service check a signed PDF; status 4 where it was altered or nothing can be said of it."""
+    """Have the service check a signed PDF; status 4 where it was altered or nothing can be said of it.
+
+    Example: verifield-cloud documents check contract.pdf --language zh
+    """
     with connect() as client:
         verify = client.documents.VerifyDocument
 
@@ -83,7 +87,10 @@ def crl(
     output: Annotated[Path, typer.Option("--out", help="Where to write the list (DER).")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write the list of revoked signers, to be published where the setting signer_list_url says."""
+    """Write the list of revoked signers, to be published where the setting signer_list_url says.
+
+    Example: verifield-cloud documents crl --out signers.crl
+    """
     with connect() as client:
         answer = client.call(client.documents.GetSignerRevocationList, pb.GetSignerRevocationListRequest())
     write_output(output, answer.revocation_list)
@@ -102,7 +109,10 @@ def list_certificates(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the certificates of signers, newest first."""
+    """List the certificates of signers, newest first.
+
+    Example: verifield-cloud documents certificates list --account 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.ListSignerCertificatesRequest(account_id=account)
     with connect() as client:
         found, more = fetch(
@@ -128,7 +138,10 @@ def revoke(
     reason: Annotated[str, typer.Option(help="wrong-identity, privilege-withdrawn or key-compromise.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Take a certificate back; with wrong-identity and key-compromise what it signed counts for nothing."""
+    """Take a certificate back; with wrong-identity and key-compromise what it signed counts for nothing.
+
+    Example: verifield-cloud documents certificates revoke 5f3a91c27d04e8b6 --reason wrong-identity
+    """
     if reason not in _REASONS:
         raise typer.BadParameter(f"a reason is one of {', '.join(_REASONS)}")
     request = pb.RevokeSignerCertificateRequest(
@@ -177,12 +190,13 @@ def _finding(one: pb.DocumentFinding) -> dict[str, str]:
 
 
 def _tell(values: dict[str, Any]) -> None:
-    typer.echo(f"{values['outcome']}: {values['text']}")
+    lines = [f"{values['outcome']}: {values['text']}"]
     for one in values["signatures"]:
         who = ", ".join(part for part in (one["signer"], one["organisation"], one["uscc"]) if part)
-        typer.echo(f"{'+' if one['valid'] else '!'} {one['field']} ({one['kind']}): {who}, {one['time']}")
-    for one in (*values["findings"], *values["notes"]):
-        typer.echo(f"- {one['text']}")
+        lines.append(f"{'+' if one['valid'] else '!'} {one['field']} ({one['kind']}): {who}, {one['time']}")
+    lines += [f"- {one['text']}" for one in (*values["findings"], *values["notes"])]
+    for line in lines:
+        typer.echo(visible(line))
 
 
 def _describe(one: pb.SignerCertificate) -> dict[str, Any]:

@@ -66,7 +66,10 @@ def list_tickets(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List tickets: those that wait oldest first, those that ended newest first."""
+    """List tickets: those that wait oldest first, those that ended newest first.
+
+    Example: verifield-cloud escalations list --kind sms-phone
+    """
     request = pb.ListTicketsRequest(
         state=state.number if state else pb.TICKET_STATE_UNSPECIFIED,
         kind=kind.number if kind else pb.TICKET_KIND_UNSPECIFIED,
@@ -98,7 +101,10 @@ def list_tickets(
 @app.command()
 @operator_command
 def show(connect: Connect, ticket: TicketArgument, as_json: JsonOption = False) -> None:
-    """Show a ticket with what it is about, and its history. The look is noted in the audit chain."""
+    """Show a ticket with what it is about, and its history. The look is noted in the audit chain.
+
+    Example: verifield-cloud escalations show 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         answer = client.call(client.escalations.GetTicket, pb.GetTicketRequest(ticket_id=ticket))
     payload = (
@@ -139,7 +145,11 @@ def open_ticket(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Hand a case over to the information centre."""
+    """Hand a case over to the information centre.
+
+    Example: verifield-cloud escalations open sms-phone 019ca5a0-0000-7000-8000-000000000001
+    --payload ticket.json
+    """
     request = pb.OpenTicketRequest(
         request_id=str(uuid.uuid4()), kind=kind.number, account_id=account, payload=_read_payload(payload)
     )
@@ -151,7 +161,10 @@ def open_ticket(
 @app.command()
 @operator_command
 def take(connect: Connect, ticket: TicketArgument, as_json: JsonOption = False) -> None:
-    """See to a ticket; also in the place of a colleague."""
+    """See to a ticket; also in the place of a colleague.
+
+    Example: verifield-cloud escalations take 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.TakeTicketRequest(request_id=str(uuid.uuid4()), ticket_id=ticket)
     with connect() as client:
         answer = client.call(client.escalations.TakeTicket, request)
@@ -166,7 +179,10 @@ def resolve(
     note: Annotated[str, typer.Option(help="How it was found out; kept encrypted.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Do what a ticket asks for; never who opened it."""
+    """Do what a ticket asks for; never who opened it.
+
+    Example: verifield-cloud escalations resolve 019ca5a0-0000-7000-8000-000000000001 --note "called back"
+    """
     request = pb.ResolveTicketRequest(request_id=str(uuid.uuid4()), ticket_id=ticket, note=note)
     with connect() as client:
         answer = client.call(client.escalations.ResolveTicket, request)
@@ -181,7 +197,11 @@ def reject(
     reason: Annotated[str, typer.Option(help="What the window is told; kept encrypted.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a ticket without doing what it asks for."""
+    """End a ticket without doing what it asks for.
+
+    Example: verifield-cloud escalations reject 019ca5a0-0000-7000-8000-000000000001
+    --reason "belongs to somebody else"
+    """
     request = pb.RejectTicketRequest(request_id=str(uuid.uuid4()), ticket_id=ticket, reason=reason)
     with connect() as client:
         answer = client.call(client.escalations.RejectTicket, request)

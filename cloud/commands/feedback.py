@@ -52,7 +52,10 @@ def list_feedback(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what came, newest first. Reading it is noted in the audit chain."""
+    """List what came, newest first. Reading it is noted in the audit chain.
+
+    Example: verifield-cloud feedback list --category face --since 2026-11-01
+    """
     request = pb.ListFeedbackRequest(
         category=pb.FeedbackCategory.ValueType(category or 0),
         start_time=to_stamp(since),
@@ -87,7 +90,10 @@ def list_feedback(
 def summary(
     connect: Connect, since: SinceOption, until: UntilOption = None, as_json: JsonOption = False
 ) -> None:
-    """Count what came in a period, by category, most first."""
+    """Count what came in a period, by category, most first.
+
+    Example: verifield-cloud feedback summary --since 2026-11-01
+    """
     request = pb.SummarizeFeedbackRequest(start_time=to_stamp(since), end_time=until_stamp(until))
     with connect() as client:
         answer = client.call(client.feedback.SummarizeFeedback, request)

@@ -95,7 +95,10 @@ def list_verifications(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List attempts to verify somebody, the newest first."""
+    """List attempts to verify somebody, the newest first.
+
+    Example: verifield-cloud identity list --state failed --method face
+    """
     request = pb.ListVerificationsRequest(account_id=account)
     if state is not None:
         request.state = pb.VerificationState.Value(f"VERIFICATION_STATE_{state.name}")
@@ -121,7 +124,10 @@ def show(
     verification: Annotated[str, typer.Argument(metavar="VERIFICATION", help="Its id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show one attempt."""
+    """Show one attempt.
+
+    Example: verifield-cloud identity show 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         request = pb.GetVerificationRequest(verification_id=verification)
         found = client.call(client.identity.GetVerification, request).verification
@@ -131,7 +137,10 @@ def show(
 @app.command()
 @operator_command
 def account(connect: Connect, account_id: AccountArgument, as_json: JsonOption = False) -> None:
-    """Show how an account stands, and what is possible next."""
+    """Show how an account stands, and what is possible next.
+
+    Example: verifield-cloud identity account 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         request = pb.GetAccountIdentityRequest(account_id=account_id)
         found = client.call(client.identity.GetAccountIdentity, request).identity
@@ -162,7 +171,11 @@ def verify_by_hand(
     note: Annotated[str, typer.Option(help="What else is to be known; nothing personal.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm who the person at the window is. It stands in the ledger for ever."""
+    """Confirm who the person at the window is. It stands in the ledger for ever.
+
+    Example: verifield-cloud identity verify 019ca5a0-0000-7000-8000-000000000001 --place "Office 3, window 2"
+    --document resident-id --reason face-failed
+    """
     request = pb.RecordManualVerificationRequest(
         request_id=str(uuid.uuid4()),
         account_id=account_id,
@@ -186,7 +199,10 @@ def ledger(
     utc_offset: Annotated[float, typer.Option(help="Hours that the day is ahead of UTC.")] = 8.0,
     as_json: JsonOption = False,
 ) -> None:
-    """List the verifications by hand of one day, with their numbers in the ledger."""
+    """List the verifications by hand of one day, with their numbers in the ledger.
+
+    Example: verifield-cloud identity ledger --day 2026-11-30
+    """
     if not -14 <= utc_offset <= 14:
         raise typer.BadParameter("days are at most 14 hours ahead of UTC, or behind it")
     try:
@@ -220,7 +236,10 @@ def declare_staff(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which person a user is, so that nobody verifies oneself by hand."""
+    """Say which person a user is, so that nobody verifies oneself by hand.
+
+    Example: verifield-cloud identity declare-staff li-wei --number-file number.txt
+    """
     number = _read_number(number_file) if number_file else ""
     with connect() as client:
         found = client.call(client.users.GetUser, user_service_pb2.GetUserRequest(login=login)).user
@@ -240,7 +259,10 @@ def conflicts(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List records that contradict each other, the newest first. Both stay as they are."""
+    """List records that contradict each other, the newest first. Both stay as they are.
+
+    Example: verifield-cloud identity conflicts --open
+    """
     state = pb.CONFLICT_STATE_OPEN if open_only else pb.CONFLICT_STATE_UNSPECIFIED
     request = pb.ListConflictsRequest(account_id=account, state=state)
     with connect() as client:
@@ -263,7 +285,10 @@ def request_site(
     days: Annotated[int, typer.Option(min=1, max=90, help="How long the person is awaited.")] = 7,
     as_json: JsonOption = False,
 ) -> None:
-    """Have a person awaited at an office, whose devices may be offline."""
+    """Have a person awaited at an office, whose devices may be offline.
+
+    Example: verifield-cloud identity sites request 019ca5a0-0000-7000-8000-000000000001 bogota-3 --days 7
+    """
     request = pb.RequestSiteVerificationRequest(
         request_id=str(uuid.uuid4()), account_id=account_id, site_id=site, days=days
     )
@@ -279,7 +304,10 @@ def withdraw_site(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Id of the request.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Have the person awaited no more."""
+    """Have the person awaited no more.
+
+    Example: verifield-cloud identity sites withdraw 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.WithdrawSiteVerificationRequest(request_id=str(uuid.uuid4()), task_id=task)
     with connect() as client:
         answer = client.call(client.identity.WithdrawSiteVerification, request)
@@ -296,7 +324,10 @@ def list_sites(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List who is awaited where, and what came of it; the newest first."""
+    """List who is awaited where, and what came of it; the newest first.
+
+    Example: verifield-cloud identity sites list --open
+    """
     request = pb.ListSiteVerificationsRequest(account_id=account, site_id=site)
     if open_only:
         request.state = pb.SITE_VERIFICATION_STATE_OPEN

@@ -58,7 +58,10 @@ def create(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a token that enrols one device. It is shown once."""
+    """Make a token that enrols one device. It is shown once.
+
+    Example: verifield-cloud join-token create --site bogota-3 --ttl 10m
+    """
     request = CreateJoinTokenRequest(
         site_id=site, account_id=account, predecessor_id=replaces, waive_approval=waive_approval
     )

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloud.commands.common import JsonOption, ends_with_exit_code, print_json, print_table, print_values
+from cloud.commands.common import (
+    JsonOption,
+    YesOption,
+    confirm,
+    ends_with_exit_code,
+    print_json,
+    print_table,
+    print_values,
+)
 from cloud.commands.offline import (
     ConfigOption,
     DatabaseOption,
     FolderOption,
-    YesOption,
-    confirm,
     opened_store,
     progress_bars,
     settings,
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from cloud.config import Config
     from cloud.privacy.ring import KeyRing
+    from cloud.store.database import Store
     from cloud.store.sealed import SealedTable
 
 app = typer.Typer(help="The keys that protect personal data.", no_args_is_help=True)
@@ -55,7 +62,10 @@ def list_keys(
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions of both keys, and how much in the database needs each."""
+    """List the versions of both keys, and how much in the database needs each.
+
+    Example: verifield-cloud keys list --json
+    """
     from cloud.sources import from_us  # noqa: PLC0415
 
     config = settings(config_file, data, database)
@@ -89,7 +99,10 @@ def rotate(
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a new version, which every server uses from its next use on. Then run keys reseal."""
+    """Add a new version, which every server uses from its next use on. Then run keys reseal.
+
+    Example: verifield-cloud keys rotate seal
+    """
     from cloud.sources import Sources, to_us  # noqa: PLC0415
 
     config, sources = settings(config_file, data, database), Sources.system()
@@ -116,6 +129,8 @@ def reseal(
     """Bring everything to the newest versions, in small pieces beside the running service.
 
     When it is broken off, run it again: it goes on where it was.
+
+    Example: verifield-cloud keys reseal
     """
     from cloud.privacy.ring import INDEX, SEAL  # noqa: PLC0415
     from cloud.sources import Sources  # noqa: PLC0415
@@ -159,7 +174,10 @@ def retire(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Destroy an old version that nothing in the database needs; backups made with it need their own ring."""
+    """Destroy an old version that nothing in the database needs; backups made with it need their own ring.
+
+    Example: verifield-cloud keys retire seal 1
+    """
     from cloud.sources import Sources, to_us  # noqa: PLC0415
 
     config = settings(config_file, data, database)
@@ -192,11 +210,21 @@ def erase(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Destroy a person's key: what is kept of the person can never be read again. Backups still hold it."""
+    """Destroy a person's key: what is kept of the person can never be read again. Backups still hold it.
+
+    Contracts belong to all of their parties: those whose ids are told still name the person.
+
+    Example: verifield-cloud persons erase 019ca5a0-0000-7000-8000-000000000001
+    """
+    from cloud.backup.aside import no_copies, place_of  # noqa: PLC0415
+    from cloud.signatures.watcher import end_waiting  # noqa: PLC0415
     from cloud.sources import Sources, to_us  # noqa: PLC0415
     from cloud.store.account_sessions import shut_out  # noqa: PLC0415
+    from cloud.store.contract_lists import naming  # noqa: PLC0415
     from cloud.store.scrub import scrub  # noqa: PLC0415
     from cloud.store.sealed import forget_person  # noqa: PLC0415
+    from cloud.verifications.sites import close_tasks  # noqa: PLC0415
+    from verifield.v1.identity_service_pb2 import SITE_VERIFICATION_STATE_WITHDRAWN  # noqa: PLC0415
 
     config = settings(config_file, data, database)
     tables = sealed_tables()
@@ -212,12 +240,39 @@ def erase(
                     hint="Check the id; for users: verifield-cloud users list.",
                 )
             shut_out(connection, person_id, now_us=now_us)
+            end_waiting(connection, person_id)
+            close_tasks(connection, person_id, SITE_VERIFICATION_STATE_WITHDRAWN)
             _record(connection, "persons.erase", f"persons/{person_id}")
 
-        store.run(forget)
-    names = ["person_keys", "kept_answers", *(one.table.name for one in tables)]
+        with no_copies(place_of(config)):
+            store.run(forget)
+        _drop_messages(store, config)
+        with store.reading() as connection:
+            named = naming(connection, person_id)
+    names = ["person_keys", "kept_answers", "feed_items", *(one.table.name for one in tables)]
     scrubbed = scrub(config.database_url, names)
-    _tell({"person_id": person_id, "erased": True, "scrubbed": scrubbed}, as_json=as_json)
+    contracts = named if as_json else " ".join(named)
+    _tell(
+        {"person_id": person_id, "erased": True, "scrubbed": scrubbed, "contracts": contracts},
+        as_json=as_json,
+    )
+
+
+def _drop_messages(store: Store, config: Config) -> None:
+    """What gateways take is out of reach; what lies in the folder in their place is not."""
+    from cloud.messages.spool import FileSpool, drop_erased  # noqa: PLC0415
+    from cloud.messages.ways import SPOOL_FOLDER  # noqa: PLC0415
+
+    folder = config.data / SPOOL_FOLDER
+    try:
+        with store.reading() as connection:
+            drop_erased(connection, FileSpool(folder))
+    except OSError as error:
+        raise SetupError(
+            "SPOOL_LEFT",
+            f"The person is erased, but messages in {folder} cannot be deleted ({type(error).__name__}).",
+            hint="Let the service run for a minute, which deletes them, or delete them by hand.",
+        ) from error
 
 
 def sealed_tables() -> list[SealedTable]:

@@ -27,7 +27,10 @@ def checkpoint(
     connect: Connect,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the newest signed checkpoint (C2SP signed note)."""
+    """Print the newest signed checkpoint (C2SP signed note).
+
+    Example: verifield-cloud log checkpoint --json
+    """
     with connect() as client:
         note = client.call(client.log.GetCheckpoint, GetCheckpointRequest()).checkpoint
     if as_json:

@@ -36,7 +36,10 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The attestation's
 @app.command("list")
 @operator_command
 def list_media(connect: Connect, attestation_id: IdArgument, as_json: JsonOption = False) -> None:
-    """List the pictures that a record names, and whether they have come."""
+    """List the pictures that a record names, and whether they have come.
+
+    Example: verifield-cloud media list 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         rows = [_describe(file) for file in _files(client, attestation_id)]
     if as_json:
@@ -60,7 +63,11 @@ def get(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Decrypt one picture into a file that only you can read. The audit chain tells that you did."""
+    """Decrypt one picture into a file that only you can read. The audit chain tells that you did.
+
+    Example: verifield-cloud media get 019ca5a0-0000-7000-8000-000000000001 best_shot -o face.jpg
+    --key media.key
+    """
     private_key = read_media_key(key)
     check_free(output)
     with connect() as client:

@@ -45,7 +45,10 @@ def list_messages(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List messages, the newest first; addresses have their middle hidden."""
+    """List messages, the newest first; addresses have their middle hidden.
+
+    Example: verifield-cloud messages list --state failed
+    """
     request = pb.ListMessagesRequest(state=pb.MessageState.ValueType(state or 0), account_id=account)
     with connect() as client:
         found, more = fetch(client, client.messages.ListMessages, request, items="messages", page=page)
@@ -75,7 +78,10 @@ def list_messages(
 @app.command()
 @operator_command
 def show(connect: Connect, message: MessageArgument, as_json: JsonOption = False) -> None:
-    """Show one message."""
+    """Show one message.
+
+    Example: verifield-cloud messages show 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         answer = client.call(client.messages.GetMessage, pb.GetMessageRequest(message_id=message))
     _print(answer.message, as_json=as_json)
@@ -84,7 +90,10 @@ def show(connect: Connect, message: MessageArgument, as_json: JsonOption = False
 @app.command()
 @operator_command
 def retry(connect: Connect, message: MessageArgument, as_json: JsonOption = False) -> None:
-    """Take up a message that was given up. One that expired, as codes do, is never sent late."""
+    """Take up a message that was given up. One that expired, as codes do, is never sent late.
+
+    Example: verifield-cloud messages retry 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.RetryMessageRequest(request_id=str(uuid.uuid4()), message_id=message)
     with connect() as client:
         answer = client.call(client.messages.RetryMessage, request)

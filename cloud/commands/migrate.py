@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud.commands.common import JsonOption, ends_with_exit_code, print_json, print_values
+from cloud.commands.common import (
+    JsonOption,
+    YesOption,
+    confirm,
+    ends_with_exit_code,
+    print_json,
+    print_values,
+)
 from cloud.commands.offline import (
     ConfigOption,
     DatabaseOption,
     FolderOption,
-    YesOption,
-    confirm,
     progress_bars,
     require_database,
     settings,
@@ -34,6 +39,8 @@ def migrate(
 
     A copy of a SQLite database is kept beside it first. Of PostgreSQL make a backup: backup create, or with
     its own tools where its schema is too old for that. All in one transaction: it is done, or nothing is.
+
+    Example: verifield-cloud migrate --data data --yes
     """
     from cloud.store.database import Store, StoreOptions  # noqa: PLC0415 (half a second)
     from cloud.store.versions import read_versions  # noqa: PLC0415

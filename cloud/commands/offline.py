@@ -25,7 +25,6 @@ DatabaseOption = Annotated[
     str | None, typer.Option("--database", help="SQLAlchemy address; default: from the settings.")
 ]
 RootsOption = Annotated[Path | None, typer.Option("--root", help="Trust root, PEM; default: the service's.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 
 Report = Callable[[str, int, int], None]
 
@@ -106,7 +105,8 @@ def read_roots(path: Path) -> list[x509.Certificate]:
 def progress_bars() -> Iterator[Report]:
     """Bars on standard error, one for each kind of work; nothing where that is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err(), transient=True) as bars:
+    console = err()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bars:
         tasks: dict[str, int] = {}
 
         def report(what: str, done: int, total: int) -> None:
@@ -115,9 +115,3 @@ def progress_bars() -> Iterator[Report]:
             bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]  # an int by another name
 
         yield report
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask a person, unless ``yes``; a no ends the command with status 1."""
-    if not yes:
-        typer.confirm(question, abort=True, err=True)

@@ -51,7 +51,10 @@ def list_organisations(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List organisations, newest first."""
+    """List organisations, newest first.
+
+    Example: verifield-cloud organisations list --state verified
+    """
     request = pb.SearchOrganisationsRequest(
         state=pb.OrganisationState.ValueType(state or 0), account_id=account
     )
@@ -81,7 +84,10 @@ def list_organisations(
 @app.command()
 @operator_command
 def show(connect: Connect, organisation_id: OrganisationArgument, as_json: JsonOption = False) -> None:
-    """Show one organisation, with its documents and what happened to it."""
+    """Show one organisation, with its documents and what happened to it.
+
+    Example: verifield-cloud organisations show 019ca5a0-0000-7000-8000-000000000001
+    """
     request = pb.InspectOrganisationRequest(organisation_id=organisation_id)
     with connect() as client:
         found = client.call(client.organisations.InspectOrganisation, request).organisation
@@ -124,7 +130,11 @@ def document(
     out: Annotated[Path, typer.Option("--out", help="Where to write it; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a document of an organisation to a file that only you can read; the audit chain tells that."""
+    """Write a document of an organisation to a file that only you can read; the audit chain tells that.
+
+    Example: verifield-cloud organisations document 019ca5a0-0000-7000-8000-000000000001
+    019ca5a0-0000-7000-8000-000000000002 --out licence.pdf
+    """
     check_free(out)
     request = pb.ReadOrganisationDocumentRequest(organisation_id=organisation_id, document_id=document_id)
     with connect() as client:

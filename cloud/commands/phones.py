@@ -24,7 +24,10 @@ def show(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id of the account.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show how the number of an account was proven, newest first."""
+    """Show how the number of an account was proven, newest first.
+
+    Example: verifield-cloud phones show 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         request = pb.GetPhoneProofsRequest(account_id=account)
         found = client.call(client.phones.GetPhoneProofs, request).proofs

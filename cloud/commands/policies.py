@@ -23,6 +23,7 @@ from cloud.commands.files import write_output
 from cloud.errors import SetupError
 from cloud.paging import MAX_PAGE_SIZE
 from verifield.rules import MAX_COUNTER
+from verifield.terminal import visible_json
 from verifield.v1 import policy_service_pb2 as pb
 from verifield.v1.policy_pb2 import TURNS_WHEN_NEEDED, Policy
 
@@ -41,7 +42,10 @@ def publish(
     file: Annotated[Path, typer.Argument(help="The policy as JSON, for example from `policies template`.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Sign a policy and hand it down to every device."""
+    """Sign a policy and hand it down to every device.
+
+    Example: verifield-cloud policies publish policy.json
+    """
     request = pb.PublishPolicyRequest(policy=read_policy(file))
     with connect() as client:
         answer = client.call(client.policies.PublishPolicy, request)
@@ -58,7 +62,10 @@ def list_policies(
     connect: Connect,
     as_json: JsonOption = False,
 ) -> None:
-    """List what was published, newest first."""
+    """List what was published, newest first.
+
+    Example: verifield-cloud policies list --json
+    """
     request = pb.ListPoliciesRequest(page_size=MAX_PAGE_SIZE)
     with connect() as client:
         found = [one for page in client.pages(client.policies.ListPolicies, request) for one in page.policies]
@@ -85,7 +92,10 @@ def export(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a policy as it was signed, for `verifield-verify --policy FILE --policy-certificates FILE`."""
+    """Write a policy as it was signed, for `verifield-verify --policy FILE --policy-certificates FILE`.
+
+    Example: verifield-cloud policies export 1 --out policy.envelope --certificates chain.pem
+    """
     with connect() as client:
         answer = client.call(client.policies.GetPolicy, pb.GetPolicyRequest(version=version))
     write_output(out, answer.envelope)
@@ -102,7 +112,10 @@ def template(
     connect: Connect,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the newest policy, or a first one, with the next version: change it, then publish it."""
+    """Print the newest policy, or a first one, with the next version: change it, then publish it.
+
+    Example: verifield-cloud policies template > policy.json
+    """
     with connect() as client:
         newest = client.call(client.policies.ListPolicies, pb.ListPoliciesRequest(page_size=1)).policies
     policy = newest[0] if newest else first_policy()
@@ -112,7 +125,7 @@ def template(
     if as_json:
         print_json(json_format.MessageToDict(policy))
     else:
-        print(json_format.MessageToJson(policy, ensure_ascii=False))
+        print(visible_json(json_format.MessageToJson(policy, ensure_ascii=False)))
 
 
 def first_policy() -> Policy:

@@ -42,7 +42,10 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="The login or 
 @app.command("list")
 @operator_command
 def list_reviewers(connect: Connect, page: PageOption = None, as_json: JsonOption = False) -> None:
-    """List the reviewers with what they have now."""
+    """List the reviewers with what they have now.
+
+    Example: verifield-cloud reviewers list
+    """
     request = pb.ListReviewersRequest()
     with connect() as client:
         found, more = fetch(client, client.reviews.ListReviewers, request, items="reviewers", page=page)
@@ -92,6 +95,8 @@ def set_profile(
     """Say what a reviewer may be given. What is given here replaces what was there, but for marks.
 
     Tasks that the reviewer may not have any more go to others at once.
+
+    Example: verifield-cloud reviewers set li-wei --kind certification --capacity 20 --marks marks.json
     """
     if bool(kind) is no_kinds:  # else --away alone would take all kinds away
         raise typer.BadParameter("give every --kind that stays, or --no-kinds")
@@ -122,7 +127,10 @@ def cases(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the discipline cases, newest first."""
+    """List the discipline cases, newest first.
+
+    Example: verifield-cloud reviewers cases --open
+    """
     with connect() as client:
         request = pb.ListDisciplineCasesRequest(
             state=pb.DISCIPLINE_CASE_STATE_OPEN if open_only else pb.DISCIPLINE_CASE_STATE_UNSPECIFIED,
@@ -160,7 +168,10 @@ def open_case(
     facts: Annotated[str, typer.Option(help="What is said to have happened; kept encrypted.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Suspend a reviewer from this moment on, and give the reviewer's tasks to others."""
+    """Suspend a reviewer from this moment on, and give the reviewer's tasks to others.
+
+    Example: verifield-cloud reviewers open-case li-wei --facts "Decided about a relative."
+    """
     with connect() as client:
         request = pb.OpenDisciplineCaseRequest(
             request_id=str(uuid.uuid4()), reviewer_id=id_of(client, user), facts=facts
@@ -178,7 +189,11 @@ def close_case(
     note: Annotated[str, typer.Option(help="Why; kept encrypted.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a case; a reviewer who was not removed may decide again once no case is open."""
+    """End a case; a reviewer who was not removed may decide again once no case is open.
+
+    Example: verifield-cloud reviewers close-case 019ca5a0-0000-7000-8000-000000000001 warned
+    --note "It was the first time."
+    """
     request = pb.CloseDisciplineCaseRequest(
         request_id=str(uuid.uuid4()),
         case_id=case,

@@ -32,6 +32,7 @@ from cloud.commands.review_views import (
     result_name,
     words,
 )
+from verifield.terminal import visible
 from verifield.v1 import review_service_pb2 as pb
 
 app = typer.Typer(help="Review tasks: take, check, decide.", no_args_is_help=True)
@@ -98,7 +99,7 @@ KindOption = Annotated[KindName | None, typer.Option("--kind", help="Only of thi
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; kept encrypted with the task.")]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: verifield-cloud reviews list --mine")
 @operator_command
 def list_tasks(
     connect: Connect,
@@ -133,7 +134,7 @@ def list_tasks(
     tell_next(more)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud reviews show TASK")
 @operator_command
 def show(connect: Connect, task: TaskArgument, as_json: JsonOption = False) -> None:
     """Show a task: what is reviewed, its check items, what was asked for, reasons."""
@@ -169,10 +170,10 @@ def show(connect: Connect, task: TaskArgument, as_json: JsonOption = False) -> N
     if supplement is not None:
         print_values({f"supplement {name}": words(value) for name, value in supplement.items()})
     for reason in answer.reasons:
-        out().print(f"{reason.code}: {reason.text}", markup=False)
+        out().print(visible(f"{reason.code}: {reason.text}"), markup=False)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud reviews events TASK")
 @operator_command
 def events(connect: Connect, task: TaskArgument, as_json: JsonOption = False) -> None:
     """Show what happened to a task, oldest first."""
@@ -212,7 +213,7 @@ def events(connect: Connect, task: TaskArgument, as_json: JsonOption = False) ->
     )
 
 
-@app.command("next")
+@app.command("next", epilog="Example: verifield-cloud reviews next")
 @operator_command
 def take_next(connect: Connect, kind: KindOption = None, as_json: JsonOption = False) -> None:
     """Take the next task that you may have."""
@@ -224,7 +225,7 @@ def take_next(connect: Connect, kind: KindOption = None, as_json: JsonOption = F
     print_task(answer.task, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud reviews take TASK")
 @operator_command
 def take(connect: Connect, task: TaskArgument, as_json: JsonOption = False) -> None:
     """Take a task that nobody has."""
@@ -234,7 +235,7 @@ def take(connect: Connect, task: TaskArgument, as_json: JsonOption = False) -> N
     print_task(answer.task, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog='Example: verifield-cloud reviews release TASK --reason "My neighbour."')
 @operator_command
 def release(connect: Connect, task: TaskArgument, reason: WhyOption, as_json: JsonOption = False) -> None:
     """Give a task back, for example because you know the applicant; it goes to somebody else."""
@@ -244,7 +245,7 @@ def release(connect: Connect, task: TaskArgument, reason: WhyOption, as_json: Js
     print_task(answer.task, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog='Example: verifield-cloud reviews assign TASK --to li-wei --reason "Knows the matter."')
 @operator_command
 def assign(
     connect: Connect,
@@ -264,7 +265,7 @@ def assign(
     print_task(answer.task, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud reviews check TASK identity_matches passed")
 @operator_command
 def check(
     connect: Connect,
@@ -291,7 +292,9 @@ def check(
         print_table(["CHECK", "RESULT"], [[row["item"], row["result"] or "to do"] for row in rows])
 
 
-@app.command()
+@app.command(
+    epilog='Example: verifield-cloud reviews supplement TASK --reason "BLURRED=Page 2" --item "page 2"'
+)
 @operator_command
 def supplement(
     connect: Connect,
@@ -314,7 +317,7 @@ def supplement(
     print_task(answer.task, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud reviews decide TASK --passed")
 @operator_command
 def decide(
     connect: Connect,
@@ -339,7 +342,7 @@ def decide(
     print_task(answer.task, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: verifield-cloud reviews second --state disagreed")
 @operator_command
 def second(
     connect: Connect,
@@ -365,7 +368,7 @@ def second(
     tell_next(more)
 
 
-@app.command()
+@app.command(epilog='Example: verifield-cloud reviews settle TASK reopened --reason "Other evidence."')
 @operator_command
 def settle(
     connect: Connect,

@@ -23,6 +23,7 @@ from cloud.commands.times import FORMATS, TimeOption, to_stamp
 from cloud.errors import SetupError
 from cloud.paging import MAX_PAGE_SIZE
 from verifield.rules import MAX_COUNTER
+from verifield.terminal import visible_json
 from verifield.v1 import rulebook_pb2
 from verifield.v1 import rulebook_service_pb2 as pb
 
@@ -56,7 +57,10 @@ VersionOption = Annotated[int, typer.Option("--version", min=1, max=MAX_COUNTER,
 @app.command("list")
 @operator_command
 def list_editions(connect: Connect, kind: KindArgument, as_json: JsonOption = False) -> None:
-    """List the editions of a kind, newest first."""
+    """List the editions of a kind, newest first.
+
+    Example: verifield-cloud rules list number-segments
+    """
     request = pb.ListEditionsRequest(kind=_kind(kind), page_size=MAX_PAGE_SIZE)
     with connect() as client:
         found = [one for page in client.pages(client.rules.ListEditions, request) for one in page.editions]
@@ -91,7 +95,10 @@ def show(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the rules of a kind that are in effect, as JSON: change them, then publish them."""
+    """Print the rules of a kind that are in effect, as JSON: change them, then publish them.
+
+    Example: verifield-cloud rules show number-segments > rules.json
+    """
     request = pb.GetRulesRequest(kind=_kind(kind), at=to_stamp(at), version=version or 0)
     with connect() as client:
         edition = client.call(client.rules.GetRules, request).edition
@@ -100,7 +107,7 @@ def show(
         return
     row = _describe(edition)
     err().print(f"Version {row['version']}, {row['state'].lower()}, by {row['author']}.", markup=False)
-    print(json_format.MessageToJson(edition.rules, ensure_ascii=False))
+    print(visible_json(json_format.MessageToJson(edition.rules, ensure_ascii=False)))
 
 
 @app.command()
@@ -115,7 +122,10 @@ def publish(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish rules that take effect now, or at a time to come."""
+    """Publish rules that take effect now, or at a time to come.
+
+    Example: verifield-cloud rules publish --file rules.json --from 2026-12-01 --note "carriers are ready"
+    """
     request = pb.PublishRulesRequest(
         request_id=str(uuid.uuid4()), rules=read_rules(file), effective_time=to_stamp(start), note=note
     )
@@ -135,7 +145,10 @@ def publish(
 def withdraw(
     connect: Connect, kind: KindArgument, version: VersionOption, as_json: JsonOption = False
 ) -> None:
-    """Take back an edition that has not yet taken effect."""
+    """Take back an edition that has not yet taken effect.
+
+    Example: verifield-cloud rules withdraw number-segments --version 1
+    """
     request = pb.WithdrawRulesRequest(request_id=str(uuid.uuid4()), kind=_kind(kind), version=version)
     with connect() as client:
         edition = client.call(client.rules.WithdrawRules, request).edition
@@ -153,7 +166,10 @@ def versions(
     client_name: Annotated[str, typer.Argument(metavar="CLIENT", help="For example kiosk.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show which versions of a client are served, and what the latest one brings."""
+    """Show which versions of a client are served, and what the latest one brings.
+
+    Example: verifield-cloud rules versions kiosk
+    """
     with connect() as client:
         answer = client.call(client.rules.GetVersionInfo, pb.GetVersionInfoRequest(client=client_name))
     if as_json:

@@ -64,7 +64,10 @@ def list_seals(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List seals, newest first."""
+    """List seals, newest first.
+
+    Example: verifield-cloud seals list --state pending-review
+    """
     request = pb.SearchSealsRequest(state=pb.SealState.ValueType(state or 0), organisation_id=organisation)
     with connect() as client:
         found, more = fetch(client, client.seals.SearchSeals, request, items="seals", page=page)
@@ -93,7 +96,10 @@ def list_seals(
 @app.command("show")
 @operator_command
 def show_seal(connect: Connect, seal_id: SealArgument, as_json: JsonOption = False) -> None:
-    """Show one seal with its versions."""
+    """Show one seal with its versions.
+
+    Example: verifield-cloud seals show 019ca5a0-0000-7000-8000-000000000001
+    """
     with connect() as client:
         found = client.call(client.seals.InspectSeal, pb.InspectSealRequest(seal_id=seal_id)).seal
     versions = [
@@ -128,7 +134,10 @@ def image(
     out: Annotated[Path, typer.Option("--out", help="Where to write the PNG file; never over another.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write the picture of a version to a file, for its review. Reading it is noted in the audit chain."""
+    """Write the picture of a version to a file, for its review. Reading it is noted in the audit chain.
+
+    Example: verifield-cloud seals image 019ca5a0-0000-7000-8000-000000000001 1 --out seal.png
+    """
     check_free(out)
     request = pb.ReadSealImageRequest(seal_id=seal_id, version=version)
     with connect() as client:
@@ -152,7 +161,10 @@ def list_approvals(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List approvals, newest first; what stands in them is not shown."""
+    """List approvals, newest first; what stands in them is not shown.
+
+    Example: verifield-cloud approvals list --state sealed
+    """
     request = approval_pb.SearchApprovalsRequest(
         state=approval_pb.ApprovalState.ValueType(state or 0), organisation_id=organisation
     )
@@ -178,7 +190,10 @@ def show_approval(
     approval_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the approval.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show one approval with the signatures in it."""
+    """Show one approval with the signatures in it.
+
+    Example: verifield-cloud approvals show 019ca5a0-0000-7000-8000-000000000001
+    """
     request = approval_pb.InspectApprovalRequest(approval_id=approval_id)
     with connect() as client:
         found = client.call(client.approvals.InspectApproval, request).approval

@@ -30,6 +30,8 @@ def serve(
 
     Prints one JSON line when ready: listen, device_listen, root, operator_token_file. Logs JSON lines
     on standard error.
+
+    Example: verifield-cloud serve --listen 127.0.0.1:7443 --data data
     """
     from cloud.commands.service import run  # noqa: PLC0415 (the database layer; half a second)
 

@@ -50,6 +50,8 @@ def status(
     """Print how the service is: health, sizes, what waits, what needs care.
 
     Ends with 0 where every service takes calls and the database answers, else with 6.
+
+    Example: verifield-cloud status --strict --json
     """
     with connect() as client:
         listed = client.call(client.health.List, health_pb2.HealthListRequest())

@@ -13,6 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cloud.commands.common import (
     Connect,
     JsonOption,
+    YesOption,
+    confirm,
     ends_with_exit_code,
     operator_command,
     print_json,
@@ -27,8 +29,6 @@ from cloud.commands.offline import (
     DatabaseOption,
     FolderOption,
     RootsOption,
-    YesOption,
-    confirm,
     opened_store,
     progress_bars,
     read_roots,
@@ -61,7 +61,10 @@ def parse_state(text: str) -> int:
 @app.command()
 @operator_command
 def status(connect: Connect, as_json: JsonOption = False) -> None:
-    """Show how all stores are; status 1 where one is away or has something damaged."""
+    """Show how all stores are; status 1 where one is away or has something damaged.
+
+    Example: verifield-cloud storage status --json
+    """
     with connect() as client:
         answer = client.call(client.storage.GetStorageStatus, pb.GetStorageStatusRequest())
     health = pb.StorageHealth.Name(answer.health).removeprefix("STORAGE_HEALTH_").lower()
@@ -90,7 +93,10 @@ def list_replicas(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the files of a store, by digest; whose they are is not shown."""
+    """List the files of a store, by digest; whose they are is not shown.
+
+    Example: verifield-cloud storage list second --state corrupt
+    """
     request = pb.ListReplicasRequest(store=store, state=pb.ReplicaState.ValueType(state or 0))
     with connect() as client:
         found, more = fetch(client, client.storage.ListReplicas, request, items="replicas", page=page)
@@ -118,7 +124,10 @@ def list_replicas(
 @app.command()
 @operator_command
 def scrub(connect: Connect, stores: StoresArgument = None, as_json: JsonOption = False) -> None:
-    """Read every file of stores now, and mend what is damaged; status 4 where something could not be."""
+    """Read every file of stores now, and mend what is damaged; status 4 where something could not be.
+
+    Example: verifield-cloud storage scrub
+    """
     found: list[dict[str, Any]] = []
     with connect() as client, progress_bars() as bars:
         before = Timestamp()
@@ -152,7 +161,10 @@ def scrub(connect: Connect, stores: StoresArgument = None, as_json: JsonOption =
 @app.command()
 @operator_command
 def repair(connect: Connect, stores: StoresArgument = None, as_json: JsonOption = False) -> None:
-    """Bring to stores what they lack, now; status 4 where something is left."""
+    """Bring to stores what they lack, now; status 4 where something is left.
+
+    Example: verifield-cloud storage repair second
+    """
     found: list[dict[str, Any]] = []
     with connect() as client, progress_bars() as bars:
         for name in _names(client, stores):
@@ -185,7 +197,10 @@ def add(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take up a store of the settings: a new one, one that is back, or with --renew one that is empty."""
+    """Take up a store of the settings: a new one, one that is back, or with --renew one that is empty.
+
+    Example: verifield-cloud storage add second --renew
+    """
     if renew:
         confirm(f"Is what stands at the store {store} the right disk, and mounted?", yes=yes)
     request = pb.AddStoreRequest(request_id=str(uuid.uuid4()), store=store, renew=renew)
@@ -203,7 +218,10 @@ def add(
 def remove(
     connect: Connect, store: StoreArgument, yes: YesOption = False, as_json: JsonOption = False
 ) -> None:
-    """Forget a store that the settings name no more; its files stay where they are."""
+    """Forget a store that the settings name no more; its files stay where they are.
+
+    Example: verifield-cloud storage remove second --yes
+    """
     confirm(f"Forget what the store {store} has?", yes=yes)
     request = pb.RemoveStoreRequest(request_id=str(uuid.uuid4()), store=store)
     with connect() as client:
@@ -228,6 +246,8 @@ def restore(
     """Bring back to local stores, also empty ones, every file that the database names; status 4 if not all.
 
     It takes them from any other store, at other sites too; the service may run meanwhile or stand.
+
+    Example: verifield-cloud storage restore --yes
     """
     from cloud.commands.storage_restore import open_care, restore_one  # noqa: PLC0415
 
@@ -253,7 +273,10 @@ def push(
     root: RootsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup to stores elsewhere; what is there already is not sent again."""
+    """Bring a backup to stores elsewhere; what is there already is not sent again.
+
+    Example: verifield-cloud storage push backups/NAME
+    """
     from cloud.backup.manifest import open_backup  # noqa: PLC0415
     from cloud.backup.places import open_place, push_backup  # noqa: PLC0415
 
@@ -287,7 +310,10 @@ def backups(
     data: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the backups at a store elsewhere, oldest first."""
+    """List the backups at a store elsewhere, oldest first.
+
+    Example: verifield-cloud storage backups vault
+    """
     from cloud.backup.places import list_backups, open_place  # noqa: PLC0415
 
     names = list_backups(open_place(settings(config_file, data), store))
@@ -308,7 +334,10 @@ def fetch_backup(
     data: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch a backup from a store elsewhere, and check every digest; status 4 where files are missing."""
+    """Fetch a backup from a store elsewhere, and check every digest; status 4 where files are missing.
+
+    Example: verifield-cloud storage fetch vault fetched --root root.pem
+    """
     from cloud.backup.places import fetch_backup as fetch_one  # noqa: PLC0415
     from cloud.backup.places import list_backups, open_place  # noqa: PLC0415
 

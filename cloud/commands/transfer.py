@@ -35,6 +35,8 @@ def import_file(
     """Import a device's transfer file, and write the answer for it.
 
     Importing a file again changes nothing, and gives the receipts again.
+
+    Example: verifield-cloud import DEVICE.verifield --out answer.verifield
     """
     if _is_same(file, answer):
         raise typer.BadParameter("FILE is what the device wrote, and stays: name another file with --out")

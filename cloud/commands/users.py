@@ -67,7 +67,10 @@ def list_users(
     page: PageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the users in order of their logins."""
+    """List the users in order of their logins.
+
+    Example: verifield-cloud users list --role auditor
+    """
     request = pb.ListUsersRequest(
         role=_number(role) if role else pb.ROLE_UNSPECIFIED,
         state=pb.USER_STATE_DISABLED if disabled else pb.USER_STATE_UNSPECIFIED,
@@ -99,7 +102,10 @@ def list_users(
 @app.command()
 @operator_command
 def show(connect: Connect, user: UserArgument, as_json: JsonOption = False) -> None:
-    """Show all that is known of one user."""
+    """Show all that is known of one user.
+
+    Example: verifield-cloud users show li-wei
+    """
     with connect() as client:
         found = _get(client, user)
     _print_user(found, as_json=as_json)
@@ -116,7 +122,10 @@ def add(
     subject: Annotated[str, typer.Option(help="The user's name there, the claim sub.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Add a user."""
+    """Add a user.
+
+    Example: verifield-cloud users add li-wei --role auditor --name "Li Wei"
+    """
     wanted = pb.User(login=login, display_name=name, issuer=issuer, subject=subject, roles=map(_number, role))
     request = pb.CreateUserRequest(request_id=str(uuid.uuid4()), user=wanted)
     with connect() as client:
@@ -134,7 +143,10 @@ def update(
     subject: Annotated[str | None, typer.Option(help="The user's name there.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a name, or how somebody signs in; an empty value takes it away."""
+    """Change a name, or how somebody signs in; an empty value takes it away.
+
+    Example: verifield-cloud users update li-wei --name "Li Wei"
+    """
     given = {"display_name": name, "issuer": issuer, "subject": subject}
     paths = sorted(field for field, value in given.items() if value is not None)
     with connect() as client:
@@ -163,7 +175,10 @@ def roles(
     none: Annotated[bool, typer.Option("--none", help="Take all roles away.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the roles of a user by those that are given."""
+    """Replace the roles of a user by those that are given.
+
+    Example: verifield-cloud users roles li-wei --role viewer --role clerk
+    """
     if bool(role) == none:
         raise typer.BadParameter("give --role for each role that the user is to have, or --none")
     with connect() as client:
@@ -181,7 +196,10 @@ def roles(
 @app.command()
 @operator_command
 def disable(connect: Connect, user: UserArgument, as_json: JsonOption = False) -> None:
-    """Let a user in no more, and end all certificates of that user for ever."""
+    """Let a user in no more, and end all certificates of that user for ever.
+
+    Example: verifield-cloud users disable li-wei
+    """
     with connect() as client:
         found = _get(client, user)
         request = pb.DisableUserRequest(request_id=str(uuid.uuid4()), user_id=found.user_id, etag=found.etag)
@@ -192,7 +210,10 @@ def disable(connect: Connect, user: UserArgument, as_json: JsonOption = False) -
 @app.command()
 @operator_command
 def enable(connect: Connect, user: UserArgument, as_json: JsonOption = False) -> None:
-    """Let a disabled user in again; by certificate only with a new one."""
+    """Let a disabled user in again; by certificate only with a new one.
+
+    Example: verifield-cloud users enable li-wei
+    """
     with connect() as client:
         found = _get(client, user)
         request = pb.EnableUserRequest(request_id=str(uuid.uuid4()), user_id=found.user_id, etag=found.etag)
@@ -210,7 +231,10 @@ def certificate(
     days: Annotated[int, typer.Option(min=1, max=397, help="How long it counts.")] = 90,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a user a client certificate, for the port on which devices call."""
+    """Give a user a client certificate, for the port on which devices call.
+
+    Example: verifield-cloud users certificate li-wei --csr li.csr --out li.pem --days 90
+    """
     request = read_csr(csr)
     with connect() as client:
         found = _get(client, user)
@@ -235,7 +259,10 @@ def make_request(
     csr: Annotated[Path, typer.Option("--csr", help="Where to write the request (PEM).")],
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and a request for a certificate, on the user's own machine. Calls nobody."""
+    """Make a key and a request for a certificate, on the user's own machine. Calls nobody.
+
+    Example: verifield-cloud users request --key li.key --csr li.csr
+    """
     secret = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(secret, SHA256())
     pem = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

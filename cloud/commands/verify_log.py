@@ -26,6 +26,8 @@ def verify_log(
     """Check every leaf, record, tile and checkpoint of the log; status 4 where something is wrong.
 
     Works beside a running service, and on a database that was restored.
+
+    Example: verifield-cloud verify-log --data data --json
     """
     from cloud.authority import Authority  # noqa: PLC0415 (half a second)
     from cloud.log.sequencer import LogSigner  # noqa: PLC0415

@@ -201,6 +201,11 @@ class Messages:
             for row in found
         }
 
+    def address(self, connection: Connection, message_id: str) -> str:
+        """Where a message goes; empty where that was forgotten."""
+        row = rows.get_message(connection, message_id)
+        return self.addresses(connection, [row])[message_id] if row else ""
+
     def _open(self, row: rows.MessageRow, key: Any) -> Outgoing | Fault:
         if key is None or row.address is None:
             return Fault.ERASED

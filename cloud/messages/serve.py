@@ -7,6 +7,7 @@ from functools import partial
 from cloud.messages.delivery import AT_ONCE, LANES, Delivery, sweep
 from cloud.messages.outbox import Messages
 from cloud.messages.service import MessageService
+from cloud.messages.spool import drop_erased
 from cloud.messages.values import Channel
 from cloud.messages.ways import Ways
 from cloud.serving import Base, Served, served
@@ -43,7 +44,9 @@ def jobs(base: Base, ways: Ways) -> list[Job]:
         return base.store.run(partial(sweep, now_us=now_us, limit=SWEPT_AT_ONCE))
 
     def sweep_spool() -> int:
-        return ways.spool.sweep(now_us=to_us(base.sources.now()))
+        with base.store.reading() as connection:  # of who was erased while a message was on its way here
+            erased = drop_erased(connection, ways.spool)
+        return erased + ways.spool.sweep(now_us=to_us(base.sources.now()))
 
     return [
         *(

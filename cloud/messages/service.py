@@ -64,11 +64,17 @@ class MessageService(MessageServiceServicer):
 
         def work(connection: Connection) -> pb.RetryMessageResponse:
             row = self._messages.take_up(connection, message_id)
-            return pb.RetryMessageResponse(message=self._describe(connection, [row])[0])
+            return pb.RetryMessageResponse(message=_to_message(row, ""))
 
-        return await self._base.mutations.run(
+        answer = await self._base.mutations.run(
             request, action="messages.retry", subject=f"messages/{message_id}", work=work
         )
+        # Not part of what is kept to be answered again: it goes with the person.
+        address = await self._base.store.look(
+            lambda connection: self._messages.address(connection, message_id)
+        )
+        answer.message.masked_address = _masked(answer.message.channel, address)
+        return answer
 
     async def _page(
         self,
@@ -97,8 +103,12 @@ class MessageService(MessageServiceServicer):
         return [_to_message(row, addresses[row.message_id]) for row in found]
 
 
+def _masked(channel: int, address: str) -> str:
+    mask = mask_email if channel == Channel.EMAIL else mask_phone
+    return mask(address) if address else ""
+
+
 def _to_message(row: rows.MessageRow, address: str) -> pb.SentMessage:
-    mask = mask_email if row.channel == Channel.EMAIL else mask_phone
     message = pb.SentMessage(
         message_id=row.message_id,
         person_id=row.person_id,
@@ -106,7 +116,7 @@ def _to_message(row: rows.MessageRow, address: str) -> pb.SentMessage:
         template=row.template,
         language=row.language,
         state=pb.MessageState.ValueType(row.state),
-        masked_address=mask(address) if address else "",
+        masked_address=_masked(row.channel, address),
         attempts=row.attempts,
         fault=row.fault,
     )

@@ -188,6 +188,10 @@ class Desk:
             language=contact.language,
         )
 
+    def code_sent_to(self, connection: Connection, challenge_id: str) -> str:
+        """As Codes.sent_to."""
+        return self._codes.sent_to(connection, challenge_id)
+
     def authenticate(
         self,
         connection: Connection,
@@ -309,7 +313,8 @@ class Desk:
         self.move(connection, row, Event.MISS, tries=row.tries + 1)
         return refusal
 
-    def move(self, connection: Connection, row: SigningRow, event: Event, **changes: Any) -> SigningRow:
+    @staticmethod
+    def move(connection: Connection, row: SigningRow, event: Event, **changes: Any) -> SigningRow:
         """Let something happen to a signing that is locked.
 
         Raises:

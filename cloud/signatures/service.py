@@ -106,16 +106,19 @@ class SigningService(OwnService):
 
         def work(connection: Connection) -> pb.RequestSignCodeResponse:
             sent = self._desk.send_code(connection, account_id, signing_id, source=source)
-            answer = pb.RequestSignCodeResponse(
-                challenge_id=sent.challenge_id, masked_phone=sent.masked_phone
-            )
+            answer = pb.RequestSignCodeResponse(challenge_id=sent.challenge_id)
             answer.expire_time.FromDatetime(sent.expire_time)
             answer.retry_time.FromMicroseconds(self._desk.now_us + int(sent.retry_s * 1_000_000))
             return answer
 
-        return await self._base.mutations.run(
+        answer = await self._base.mutations.run(
             request, action="signings.send_code", subject=_name(signing_id), work=work
         )
+        # Not part of what is kept to be answered again: it goes with the person.
+        answer.masked_phone = await self._base.store.look(
+            lambda connection: self._desk.code_sent_to(connection, answer.challenge_id)
+        )
+        return answer
 
     async def Sign(self, request: pb.SignRequest, context: Context) -> pb.SignResponse:
         account_id, signing_id = caller_of_call().name, request.signing_id.lower()

@@ -38,7 +38,7 @@ class Event(IntEnum):
     REPLACE = 9
     CANCEL = 10
     EXPIRE = 11
-    FAIL = 12  # the contract has ended, or what was confirmed is no more
+    FAIL = 12  # the contract or the account has ended, or what was confirmed is no more
 
 
 _S, _E = State, Event

@@ -63,6 +63,16 @@ class Filters:
     """Those alone that wait for whoever asks, and whose deadline is after this time."""
 
 
+def naming(connection: Connection, account_id: str) -> list[str]:
+    """The contracts that an account sent, is a party of, or acted in, and whose content is kept."""
+    part = or_(parties.c.account_id == account_id, parties.c.acted_by == account_id)
+    has_part = contracts.c.contract_id.in_(select(parties.c.contract_id).where(part))
+    query = select(contracts.c.contract_id).where(
+        contracts.c.details.is_not(None), has_part | (contracts.c.sender_account_id == account_id)
+    )
+    return list(connection.execute(query.order_by(contracts.c.contract_id)).scalars())
+
+
 def page_of_own(
     connection: Connection, own: Own, filters: Filters, *, before: str, limit: int
 ) -> list[ContractRow]:

@@ -129,6 +129,13 @@ def count_since(connection: Connection, person_id: str, template: str, *, since_
     return connection.execute(query).scalar_one()
 
 
+def erased_among(connection: Connection, message_ids: Collection[str]) -> set[str]:
+    """Which of these messages were to people who have been erased since."""
+    at = messages.c
+    query = select(at.message_id).where(at.message_id.in_(message_ids), at.address.is_(None))
+    return set(connection.execute(query).scalars())
+
+
 def empty_contents(connection: Connection, *, before_us: int, limit: int) -> int:
     """Empty what was given up before that time and may still have content; return how many there were."""
     old = (

@@ -118,6 +118,17 @@ def open_of_party(connection: Connection, party_id: str) -> list[SigningRow]:
     return [SigningRow(**row._mapping) for row in connection.execute(query)]
 
 
+def waiting_of(connection: Connection, account_id: str) -> list[SigningRow]:
+    """Those that wait for a person, locked, in one order."""
+    query = (
+        select(*signings.c)
+        .where(signings.c.account_id == account_id, signings.c.state.in_(_WAITING))
+        .order_by(signings.c.signing_id)
+        .with_for_update()
+    )
+    return [SigningRow(**row._mapping) for row in connection.execute(query)]
+
+
 def change_signing(connection: Connection, row: SigningRow) -> SigningRow:
     """Write all of a row that was read with a lock, as its next version; return that."""
     written = replace(row, version=row.version + 1)
