@@ -17,9 +17,15 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 """About 150 KiB of summaries: well under the size limit of a message. The contract says the same."""
 
+MAX_POSITION = 10**18 - 1
+"""Of columns of 64 bits."""
+
+MAX_SMALL_POSITION = 2**31 - 1
+"""Of ``Integer`` columns, which PostgreSQL keeps in 32 bits."""
+
 _MAX_TOKEN_CHARS = 256
 _FILTER_BYTES = 8
-_NUMBER = re.compile(r"[0-9]{1,18}")  # fits every integer column
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _POSITION = re.compile(r"[A-Za-z0-9@._:-]{1,128}")  # ids and logins: what databases take as text
 
 
@@ -47,20 +53,32 @@ def parse_page_token(token: str, *, filters: str) -> str:
         )
         position = data[_FILTER_BYTES:].decode()
     except (binascii.Error, ValueError) as error:
-        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.") from error
+        raise _damaged() from error
     if not _POSITION.fullmatch(position) or data[:_FILTER_BYTES] != _fingerprint(filters):
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token does not belong to this list.")
     return position
 
 
-def parse_position(token: str, *, filters: str) -> int | None:
-    """As :func:`parse_page_token`, for lists whose positions are numbers; None for no token."""
+def parse_position(token: str, *, filters: str, most: int = MAX_POSITION) -> int | None:
+    """As :func:`parse_page_token`, for positions that are numbers up to ``most``; None for no token."""
     position = parse_page_token(token, filters=filters)
     if not position:
         return None
-    if not _NUMBER.fullmatch(position):
-        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.")
+    if not _NUMBER.fullmatch(position) or int(position) > most:
+        raise _damaged()
     return int(position)
+
+
+def parse_digest(token: str, *, filters: str) -> bytes:
+    """As :func:`parse_page_token`, for positions that are digests."""
+    try:
+        return bytes.fromhex(parse_page_token(token, filters=filters))
+    except ValueError as error:
+        raise _damaged() from error
+
+
+def _damaged() -> ServiceError:
+    return ServiceError(Reason.PAGE_TOKEN_INVALID, "The page token is damaged.")
 
 
 def _fingerprint(filters: str) -> bytes:

@@ -92,7 +92,7 @@ class AccessSettings(BaseModel):
     open_calls_per_minute: Annotated[
         Rate,
         Told(
-            "Calls that need no proof (enrolment, health, reflection) from one address.",
+            "Calls that need no proof (enrolment, health, each question of reflection) from one address.",
             "An office may have many devices behind one address.",
             unit="1/min",
         ),

@@ -23,13 +23,15 @@ class Rule:
     account: bool = False
 
 
+REFLECTION = frozenset({"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"})
+"""What tools read the contract from: one call asks any number of questions."""
+
 # Services of gRPC itself, whose contracts cannot carry our option. They tell what this repository tells,
 # but for channelz, which shows who is connected.
 FOREIGN_RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "grpc.health.v1.Health": Rule(open=True),
-        "grpc.reflection.v1.ServerReflection": Rule(open=True),
-        "grpc.reflection.v1alpha.ServerReflection": Rule(open=True),
+        **dict.fromkeys(REFLECTION, Rule(open=True)),
         "grpc.channelz.v1.Channelz": Rule(permission=Permission.SERVICE_READ),
     }
 )

@@ -38,8 +38,11 @@ def update_device(connection: Connection, request: pb.UpdateDeviceRequest) -> pb
     """Set what operators note about a device.
 
     Raises:
-        ServiceError: DEVICE_NOT_FOUND, or ETAG_MISMATCH where others have changed it since it was read.
+        ServiceError: UPDATE_MASK_INVALID, DEVICE_NOT_FOUND, or ETAG_MISMATCH where others have changed it
+            since it was read.
     """
+    if not {"labels"}.issuperset(request.update_mask.paths):  # the contract's rule lets through what is below
+        raise ServiceError(Reason.UPDATE_MASK_INVALID, "What can be changed is labels, all at once.")
     wanted = request.device
     noted = {label.key: label.value for label in wanted.labels}
     if len(noted) != len(wanted.labels):

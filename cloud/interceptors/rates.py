@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from cloud.access.call import Call, Serve
 from cloud.access.rates import Places, RateLimits, address_of, class_of
-from cloud.access.rules import Rules
+from cloud.access.rules import REFLECTION, Rules
 from cloud.errors import Reason, ServiceError
 
 STRANGERS = frozenset({Reason.USER_UNKNOWN, Reason.USER_DISABLED})
@@ -45,8 +45,10 @@ class AddressLayer:
                 self._note_failure(call, error, who)
             raise
 
-    def check(self, call: Call, request: object) -> None:
-        """Nothing."""
+    def check(self, call: Call, request: object) -> None:  # noqa: ARG002 (the shape of a layer)
+        """Count each question of a reflection call as a call: its answer may have 100 KiB."""
+        if call.service in REFLECTION:
+            self._limits.take("open", address_of(call.peer))
 
     def _note_failure(self, call: Call, error: ServiceError, who: str) -> None:
         self._log.warning(

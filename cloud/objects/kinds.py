@@ -16,6 +16,7 @@ from PIL import Image
 
 from cloud.errors import Reason, ServiceError
 from cloud.objects.pdf import check_pdf
+from verifield.jpeg import is_laborious_jpeg
 
 
 class MediaType(StrEnum):
@@ -77,6 +78,8 @@ def refused(why: str, message: str) -> ServiceError:
 
 
 def _check_picture(content: bytes, kind: MediaType) -> None:
+    if is_laborious_jpeg(content):
+        raise refused("DAMAGED", "The picture has more scans than a camera writes.")
     try:
         with _warnings, warnings.catch_warnings():
             warnings.simplefilter("ignore")

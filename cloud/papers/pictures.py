@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from verifield.jpeg import is_laborious_jpeg
+
 
 class PictureError(ValueError):
     """Not one of the formats, or broken."""
@@ -25,6 +27,8 @@ def open_picture(
     Raises:
         PictureError: it is none that can be read.
     """
+    if is_laborious_jpeg(content):
+        raise PictureError("a picture takes too long to decode")
     try:
         with Image.open(io.BytesIO(content), formats=tuple(formats)) as picture:
             fits = math.prod(picture.size) <= most_pixels and min(picture.size) >= least_side

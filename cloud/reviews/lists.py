@@ -7,7 +7,13 @@ import re
 from sqlalchemy import Connection, Row, Select
 
 from cloud.errors import Reason, ServiceError
-from cloud.paging import encode_page_token, page_size, parse_page_token, parse_position
+from cloud.paging import (
+    MAX_SMALL_POSITION,
+    encode_page_token,
+    page_size,
+    parse_page_token,
+    parse_position,
+)
 from cloud.reviews.port import ReviewKind
 from cloud.reviews.states import ENDED, LIVE, TaskState
 from cloud.store import review_lists, reviewers, reviews
@@ -61,7 +67,7 @@ def page_of_events(connection: Connection, request: pb.ListTaskEventsRequest) ->
     """
     asked = f"review events {request.task_id}"
     size = page_size(request.page_size)
-    behind = parse_position(request.page_token, filters=asked) or 0
+    behind = parse_position(request.page_token, filters=asked, most=MAX_SMALL_POSITION) or 0
     found = reviews.events_of(connection, request.task_id, behind=behind, limit=size + 1)
     token = encode_page_token(str(found[size - 1].number), filters=asked) if len(found) > size else ""
     return found[:size], token
@@ -76,7 +82,7 @@ def page_of_reviewers(
         ServiceError: PAGE_TOKEN_INVALID.
     """
     size = page_size(request.page_size)
-    behind = parse_position(request.page_token, filters="reviewers") or 0
+    behind = parse_position(request.page_token, filters="reviewers", most=MAX_SMALL_POSITION) or 0
     found = reviewers.list_reviewers(connection, behind=behind, limit=size + 1)
     token = encode_page_token(str(found[size - 1].number), filters="reviewers") if len(found) > size else ""
     return found[:size], token

@@ -15,7 +15,7 @@ from cloud.objects.care import Care
 from cloud.objects.files import StoreFault
 from cloud.objects.guard import Guard
 from cloud.objects.replicas import Replicas
-from cloud.paging import encode_page_token, page_size, parse_page_token
+from cloud.paging import encode_page_token, page_size, parse_digest
 from cloud.serving import Base
 from cloud.sources import from_us, to_us
 from cloud.storage.health import StoreView, judge, look
@@ -52,7 +52,7 @@ class StorageService(StorageServiceServicer):
         guard = self._find(request.store)
         size = page_size(request.page_size)
         filters = f"replicas/{request.store}/{request.state}"
-        behind = bytes.fromhex(parse_page_token(request.page_token, filters=filters))
+        behind = parse_digest(request.page_token, filters=filters)
 
         def read(connection: Connection) -> list[rows.ReplicaRow]:
             return rows.page_of_replicas(

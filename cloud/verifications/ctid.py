@@ -56,8 +56,9 @@ class CtidDesk:
         """Begin; one that waits for the person ends, unless it is this request's own.
 
         Raises:
-            ServiceError: ID_VALIDITY_CONFLICT, IDENTITY_DISPUTED, VERIFICATION_TRIES_USED, or why the
-                account's state does not allow it.
+            ServiceError: VERIFICATION_RUNNING: the authority is being asked for this request;
+                ID_VALIDITY_CONFLICT, IDENTITY_DISPUTED, VERIFICATION_TRIES_USED, or why the account's state
+                does not allow it.
         """
         method = pb.VERIFICATION_METHOD_CTID
         held = self._desk.hold(connection, account_id)
@@ -69,7 +70,7 @@ class CtidDesk:
         self._desk.check_open(held, AccountEvent.VERIFY_IDENTITY)
         self._desk.check_undisputed(connection, held)
         left = rows.find_pending(connection, account_id, method)
-        if left is not None:
+        if left is not None and (not request_id or left.request_id != request_id):
             self._desk.interrupt(connection, left, code="SUPERSEDED")
         row = begin(self._desk, connection, held, method, request_id=request_id)
         return Asked(row, known, known)

@@ -12,6 +12,7 @@ from PIL import Image as PilImage
 
 from edge.errors import InputError
 from edge.model import Image
+from verifield.jpeg import is_laborious_jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "JPEG2000")
 MAX_BYTES = 32 * 1024 * 1024  # a 40-megapixel JPEG of a good camera has 20 MB
@@ -56,6 +57,8 @@ def decode_picture(data: bytes, *, name: str) -> Image:
     """
     if len(data) > MAX_BYTES:
         raise _too_large(name, f"more than {MAX_BYTES} bytes")
+    if is_laborious_jpeg(data):
+        raise _laborious(name)
     with _faults_of_pillow(name):
         picture = PilImage.open(io.BytesIO(data), formats=FORMATS)
     with picture:
@@ -113,6 +116,14 @@ def _not_one(name: str, why: str) -> InputError:
         "NOT_A_PICTURE",
         f"{name} {why}.",
         hint="Save it as one picture without transparency, say as JPEG.",
+    )
+
+
+def _laborious(name: str) -> InputError:
+    return InputError(
+        "NOT_A_PICTURE",
+        f"{name} is stored in more scans or segments than a camera writes.",
+        hint="Save it again, as a baseline JPEG or as PNG.",
     )
 
 

@@ -15,10 +15,12 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
 from edge.errors import EdgeError, Interrupted, SoftwareFault, StorageError
 from verifield.streams import give_up, or_nowhere
+from verifield.terminal import VisibleConsole, visible, visible_json
 from verifield.usage import DEBUG_VARIABLE
 
 P = ParamSpec("P")
@@ -50,16 +52,23 @@ def out() -> Console:
 
 def err() -> Console:
     """For progress and problems; square brackets are no markup here either."""
-    return Console(stderr=True, highlight=False, markup=False)
+    return VisibleConsole(stderr=True, highlight=False, markup=False)
+
+
+def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """On standard error; nothing where that is no terminal, not even the line at its end."""
+    console = err()
+    hidden = quiet or not console.is_interactive
+    return Progress(*columns, console=console, transient=True, disable=hidden)
 
 
 def print_json(value: dict[str, Any] | list[Any]) -> None:
-    """One line, UTF-8, keys as given.
+    """One line, UTF-8, keys as given; what would steer a terminal is escaped.
 
     Raises:
         StorageError: FILE_NOT_WRITTEN.
     """
-    line = json.dumps(value, ensure_ascii=False)
+    line = visible_json(json.dumps(value, ensure_ascii=False))
     with _to_standard_output():
         print(line, flush=True)
 
@@ -67,16 +76,16 @@ def print_json(value: dict[str, Any] | list[Any]) -> None:
 def print_values(values: dict[str, Any], *, width: int) -> None:
     """One line for each value, its name in ``width`` columns; what is nested is named with a dot."""
     for name, value in _flat(values, ""):
-        shown = "-" if value in (None, "") else value
+        shown = "-" if value in (None, "") else visible(str(value))
         out().print(f"{name:<{width}}  {shown}", soft_wrap=True)
 
 
 def print_fault(error: EdgeError) -> None:
     """One sentence with its code, and what to do, for a person."""
     console = err()
-    console.print(Text.assemble((error.code, "bold red"), f": {error.message}"), soft_wrap=True)
+    console.print(Text.assemble((error.code, "bold red"), f": {visible(error.message)}"), soft_wrap=True)
     if error.hint:
-        console.print(Text.assemble(("What to do:", "dim"), f" {error.hint}"), soft_wrap=True)
+        console.print(Text.assemble(("What to do:", "dim"), f" {visible(error.hint)}"), soft_wrap=True)
 
 
 def fault_json(error: EdgeError) -> dict[str, str]:
@@ -100,7 +109,7 @@ def _in_words(item: Any) -> Any:
     return item
 
 
-class _Results(Console):
+class _Results(VisibleConsole):
     def print(self, *args: Any, **kwargs: Any) -> None:
         with _to_standard_output():
             super().print(*args, **kwargs)

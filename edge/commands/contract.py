@@ -41,6 +41,7 @@ from edge.state.signatures import About, SignatureRow, SignatureState
 from edge.state.store import StateStore
 from edge.tasks import WaitingTask, find_task, waiting_tasks
 from edge.texts import ASKS, HAS_READ, OUTCOMES, Ask, Language
+from verifield.terminal import visible
 
 if TYPE_CHECKING:
     from edge.pipeline import Verification
@@ -209,7 +210,7 @@ def _confirmed(language: Language, task: WaitingTask) -> bool:
     """Only the whole word is a yes."""
     title = contract_of(task).title
     word = ASKS[Ask.YES][language]
-    print(f"{HAS_READ[language].format(title=title)} ({word})", file=sys.stderr, flush=True)
+    print(visible(f"{HAS_READ[language].format(title=title)} ({word})"), file=sys.stderr, flush=True)
     answer = Lines(sys.stdin).next(_PATIENCE_S)
     return isinstance(answer, str) and answer.casefold() == word.casefold()
 

@@ -26,6 +26,7 @@ from edge.reader.traffic import TRAFFIC
 from edge.readiness import note_peripheral
 from edge.remedies import told
 from edge.watch import Parts, look, look_at_gallery, look_at_key, look_at_models, try_camera
+from verifield.terminal import visible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -167,6 +168,6 @@ def _write_pin(settings: EdgeConfig, sam_id: str) -> Finding:
 
 def _print(finding: Finding) -> None:
     level = (f"{finding.level:<5}", f"bold {_COLOURS[finding.level]}")
-    out().print(Text.assemble(level, f" {finding.check:<{_WIDTH}} {finding.what}"), soft_wrap=True)
+    out().print(Text.assemble(level, f" {finding.check:<{_WIDTH}} {visible(finding.what)}"), soft_wrap=True)
     if finding.hint:
         out().print(f"      {'':<{_WIDTH}} {finding.hint}", soft_wrap=True)

@@ -35,6 +35,7 @@ from edge.commands.gallery_parts import (
     listed_json,
     model_in_use,
     opened,
+    opened_with_time,
     print_people,
     progress,
     read_desk,
@@ -53,7 +54,7 @@ from edge.gallery.store import Gallery
 from edge.match.calibration import measured_points
 from edge.operators.face import is_own_face
 from edge.policy import LIVE_LIVE
-from edge.station import open_vision
+from edge.station import certain_day, open_vision
 
 PictureArgument = Annotated[Path, typer.Argument(help="A picture with one person on it.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="On the watch-list, not enrolled.")]
@@ -217,13 +218,18 @@ def import_people(
     Example: verifield-edge gallery import people.csv
     """
     settings = load_config(config, data_dir=data)
-    with opened(settings) as gallery, progress(file.name, quiet=quiet or as_json) as tell:
-        before, refused = gallery.size, []
-        if file.suffix.lower() == ".csv":
-            refused = import_pictures(open_vision(settings), gallery, file, tell)
-        else:
-            import_archive(gallery, file, tell)
-        values = {"added": gallery.size - before, "size": gallery.size, "refused": refused}
-    say(values, as_json)
-    if refused:
+    with opened_with_time(settings) as (gallery, bounds):
+        with progress(file.name, quiet=quiet or as_json) as tell:
+            if file.suffix.lower() == ".csv":
+                done = import_pictures(open_vision(settings), gallery, file, tell)
+            else:
+                done = import_archive(gallery, file, tell)
+        size = gallery.size
+        gallery.hide_expired(certain_day(bounds))
+        expired = size - gallery.size
+        values = {"added": done.added, "replaced": done.replaced, "expired": expired, "size": gallery.size}
+    if expired:
+        err().print(f"Of these the last day is over already, so that nobody finds them: {expired}.")
+    say(values | {"refused": done.refused}, as_json)
+    if done.refused:
         raise typer.Exit(int(ExitCode.NEGATIVE))

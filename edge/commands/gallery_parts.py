@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge.app import open_identity, open_state
 from edge.attest.clock import SystemClock, TimeBounds, bounded_now
 from edge.attest.identity import DeviceIdentity
-from edge.commands.common import err, out, print_json, print_values
+from edge.commands.common import err, out, print_json, print_values, progress_bar
 from edge.compare import read_face
 from edge.config import EdgeConfig
 from edge.errors import InputError, SetupError
@@ -51,6 +51,15 @@ class DeskSide:
 
     live_live: MatchThreshold
     face: Embedding | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """``replaced``: who was in the gallery before. ``refused``: picture and code of what was not added."""
+
+    added: int
+    replaced: int
+    refused: list[dict[str, str]] = field(default_factory=list)
 
 
 def today(settings: EdgeConfig) -> date:
@@ -155,34 +164,35 @@ def read_desk(settings: EdgeConfig, operator: str | None) -> DeskSide:
     )
 
 
-def import_archive(gallery: Gallery, file: Path, tell: Tell) -> None:
+def import_archive(gallery: Gallery, file: Path, tell: Tell) -> Imported:
     """Raises SetupError: MODEL_MISMATCH; InputError: GALLERY_IMPORT, TEMPLATE_INVALID and the like."""
     with ExitStack() as stack:
         archive = Archive(file, stack)
         if archive.model_sha256 != gallery.model.sha256:
             raise other_model(gallery.model.name, archive.model_sha256[:12])
-        done = 0
+        added = done = 0
         for part in archive.parts():
             try:
-                gallery.add_rows(part)
+                added += gallery.add_rows(part)
             except InputError as error:  # what came before it is durable
                 hint = f"The first {done} of the archive are added and stay; mend it, and import it again."
                 raise InputError(error.code, error.message, hint=hint) from None
             done += len(part.ids)
             tell(done, archive.count)
+    return Imported(added, done - added)
 
 
-def import_pictures(vision: Vision, gallery: Gallery, file: Path, tell: Tell) -> list[dict[str, str]]:
-    """Return what was not added: picture and code. Each is durable when the next is begun."""
-    pictures, refused = read_list(file), []
+def import_pictures(vision: Vision, gallery: Gallery, file: Path, tell: Tell) -> Imported:
+    """Each is durable when the next is begun. Raises InputError: GALLERY_IMPORT."""
+    pictures, added, refused = read_list(file), 0, []
     for number, one in enumerate(pictures, start=1):
         try:
             template = template_of(vision, one.path)
-            gallery.add([Entry(one.candidate_id, template, one.last_day, one.kind)])
+            added += gallery.add([Entry(one.candidate_id, template, one.last_day, one.kind)])
         except InputError as error:
             refused.append({"picture": one.path.name, "code": error.code})
         tell(number, len(pictures))
-    return refused
+    return Imported(added, len(pictures) - len(refused) - added, refused)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -254,7 +264,7 @@ def say(values: dict[str, Any], as_json: bool) -> None:
 def progress(title: str, *, quiet: bool) -> Iterator[Tell]:
     """A bar on standard error."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err(), transient=True, disable=quiet) as bar:
+    with progress_bar(*columns, quiet=quiet) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

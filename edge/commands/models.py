@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 
 from edge.commands.common import (
@@ -14,9 +13,9 @@ from edge.commands.common import (
     DataOption,
     JsonOption,
     ends_with_exit_code,
-    err,
     out,
     print_json,
+    progress_bar,
 )
 from edge.config import load_config
 from edge.errors import ExitCode
@@ -67,7 +66,7 @@ def pull_models(
     Example: VERIFIELD_MODELS=/media/stick verifield-edge models pull
     """
     store = _open(config, data)
-    with Progress(console=err(), transient=True, disable=quiet or as_json) as progress:
+    with progress_bar(quiet=quiet or as_json) as progress:
         tasks: dict[str, Any] = {}
 
         def tell(name: str, done: int, total: int) -> None:

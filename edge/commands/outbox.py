@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import SpinnerColumn, TextColumn
 from rich.table import Table
 
 from edge.app import open_identity, open_outbox, outbox_path
@@ -19,9 +19,9 @@ from edge.commands.common import (
     DataOption,
     JsonOption,
     ends_with_exit_code,
-    err,
     out,
     print_json,
+    progress_bar,
 )
 from edge.config import load_config
 from edge.errors import ExitCode, InputError
@@ -238,9 +238,8 @@ def _hole(hole: Hole) -> dict[str, Any]:
 @contextmanager
 def _progress(what: str) -> Iterator[Any]:
     """Yield what takes the number read so far; shown on standard error, if that is a terminal."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description} {task.completed:.0f}"), console=err(), transient=True
-    ) as bar:
+    columns = SpinnerColumn(), TextColumn("{task.description} {task.completed:.0f}")
+    with progress_bar(*columns) as bar:
         task = bar.add_task(what, total=None)
         yield lambda count: bar.update(task, completed=count)
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import SpinnerColumn, TextColumn
 
 from edge.commands.common import (
     ConfigOption,
     DataOption,
     JsonOption,
     ends_with_exit_code,
-    err,
     out,
     print_json,
+    progress_bar,
 )
 from edge.config import load_config
 from edge.delivery import export_records, import_answer
@@ -118,10 +118,7 @@ def _stop() -> threading.Event:
 @contextmanager
 def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show on the terminal how far it is; nothing where only JSON is wanted."""
-    if quiet or not err().is_terminal:
-        yield lambda _count: None
-        return
     columns = (SpinnerColumn(), TextColumn("{task.completed} {task.description}"))
-    with Progress(*columns, console=err(), transient=True) as progress:
+    with progress_bar(*columns, quiet=quiet) as progress:
         task = progress.add_task(what, total=None)
         yield lambda count: progress.update(task, completed=count)

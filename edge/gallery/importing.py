@@ -2,7 +2,7 @@
 
 .npz   candidates (uint8 [n, 16]: UUIDs), templates (float32 [n, 128]), model_sha256 (one text of at most
        64 characters); where wanted last_days (int32 [n], days since 1970, 0 for no end) and kinds
-       (uint8 [n]). Read piece by piece: it may be larger than memory
+       (uint8 [n]). But for the candidates it is read piece by piece: it may be larger than memory
 .csv   a header, then one line for each picture: picture,candidate_id[,last_day[,kind]]
 """
 
@@ -26,6 +26,7 @@ from edge.gallery.codes import SIZE
 from edge.gallery.layout import ID_BYTES, MAX_BATCH
 from edge.gallery.records import Kind, Rowset
 from edge.gallery.store import MAX_TEMPLATES
+from edge.gallery.table import Ids
 
 MAX_LINES = 100_000
 """Pictures of one list: a day's work of the networks."""
@@ -74,20 +75,30 @@ class Archive:
         self.count = counts.pop()
 
     def parts(self) -> Iterator[Rowset]:
-        """MAX_BATCH entries at a time.
+        """MAX_BATCH entries at a time, when it is known that each candidate is in it once.
 
         Raises:
             InputError: GALLERY_IMPORT.
         """
+        ids = self._take("candidates", self.count).view("S16").reshape(-1)
+        self._check_once(ids)
+        rest = [name for name in self._columns if name != "candidates"]
         for start in range(0, self.count, MAX_BATCH):
             count = min(MAX_BATCH, self.count - start)
-            columns = {name: self._take(name, count) for name in self._columns}
+            columns = {name: self._take(name, count) for name in rest}
             yield Rowset(
-                columns["candidates"].view("S16").reshape(-1),
+                ids[start : start + count],
                 columns["templates"],
                 columns.get("last_days", np.zeros(count, np.int32)),
                 columns.get("kinds", np.zeros(count, np.uint8)),
             )
+
+    def _check_once(self, ids: Ids) -> None:
+        """The second of two would take the first one's place, and nobody would know of the first."""
+        first = np.unique(ids, return_index=True)[1]
+        if len(first) != self.count:
+            again = np.delete(np.arange(self.count), first)[0]
+            raise self._unusable(f"the candidate of row {again} stands in an earlier row")
 
     def _member(self, name: str, stack: ExitStack) -> IO[bytes]:
         member = self._zip.getinfo(f"{name}.npy")
@@ -147,12 +158,13 @@ def _read(file: IO[bytes], size: int) -> bytes:
 
 
 def read_list(path: Path) -> list[Picture]:
-    """The lines of a .csv.
+    """The lines of a .csv, each with another candidate.
 
     Raises:
         InputError: GALLERY_IMPORT, naming the line.
     """
     pictures: list[Picture] = []
+    stands_in: dict[UUID, int] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(_limited(file, path))
@@ -161,7 +173,11 @@ def read_list(path: Path) -> list[Picture]:
             for line in lines:
                 if len(pictures) >= MAX_LINES:
                     raise _unusable(path, f"it has more than {MAX_LINES} lines")
-                pictures.append(_read_line(path, lines.line_num, line))
+                picture, number = _read_line(path, lines.line_num, line), lines.line_num
+                earlier = stands_in.setdefault(picture.candidate_id, number)
+                if earlier != number:
+                    raise _unusable(path, f"line {number}: this candidate stands in line {earlier}")
+                pictures.append(picture)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unusable(path, str(error)) from None
     return pictures

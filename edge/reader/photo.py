@@ -22,6 +22,7 @@ from PIL import Image as PilImage
 
 from edge.model import Image
 from edge.reader.faults import fault
+from verifield.jpeg import is_laborious_jpeg
 
 PHOTO_BYTES = 1024
 PHOTO_SIZE = (102, 126)  # width, height: the size of every chip photo seen in public
@@ -109,6 +110,8 @@ def check_photo_field(data: bytes) -> None:
 
 def decode_picture(data: bytes, format_name: str) -> Image | None:
     """Decode one still picture of exactly the right size; its header is judged before its pixels."""
+    if is_laborious_jpeg(data):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PilImage.DecompressionBombWarning)

@@ -30,6 +30,7 @@ from verifield.files import read_file
 from verifield.report import Fault, Report
 from verifield.revocation import MAX_REVOCATION_LIST_BYTES
 from verifield.streams import prepare_streams
+from verifield.terminal import VisibleConsole
 from verifield.usage import UsageCommand
 from verifield.verify import verify_bundle
 
@@ -109,6 +110,8 @@ def verify(
     malformed, unknown, unreadable. Status 0 means that the record is genuine; its outcome may
     still be a refusal. Badges and archives of certifications: verifield-verify badge FILE, and
     verifield-verify archive FILE. Signed PDF documents: verifield-verify document FILE.
+
+    Example: verifield-verify record.bundle --root root.pem --json
     """
     out = _console()
     try:
@@ -204,7 +207,7 @@ def _print_unusable(error: _Unusable, *, as_json: bool) -> None:
 
 def _console(*, stderr: bool = False) -> Console:
     """Long lines stay whole for pipes, and names with colons must not turn into emoji."""
-    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=True)
+    return VisibleConsole(stderr=stderr, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _name(path: Path) -> str:

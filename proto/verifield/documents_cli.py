@@ -25,6 +25,7 @@ from verifield.documents import (
 from verifield.documents.trust import Trust
 from verifield.errors import Malformed, Untrusted, VerifieldError
 from verifield.files import read_file
+from verifield.terminal import visible, visible_json
 
 
 class ExitCode(IntEnum):
@@ -71,6 +72,8 @@ def document(
 
     Exit status: 0 it is genuine, 2 a file cannot be read, 3 malformed root or list, 4 it was altered,
     5 the list is of another deployment, 6 nothing can be said of it.
+
+    Example: verifield-verify document contract.pdf --root root.pem --revocations signers.crl
     """
     try:
         trust = Trust.open(root, stamp_root=stamp_root, revocations=revocations)
@@ -83,10 +86,10 @@ def document(
         _refuse(error.code, error.message, error.hint, as_json=as_json)
         raise typer.Exit(_REFUSALS.get(type(error), ExitCode.UNKNOWN)) from error
     if as_json:
-        typer.echo(json.dumps(in_words(verdict, language), ensure_ascii=False))
+        typer.echo(visible_json(json.dumps(in_words(verdict, language), ensure_ascii=False)))
     else:
         for line in lines_of(verdict, language):
-            typer.echo(line)
+            typer.echo(visible(line))
     raise typer.Exit(_EXIT_CODES[verdict.outcome])
 
 

@@ -19,6 +19,7 @@ from verifield.documents_cli import RevocationsOption, StampRootOption, document
 from verifield.errors import Forged, Malformed, Untrusted, VerifieldError
 from verifield.files import read_file
 from verifield.reports_cli import examine
+from verifield.terminal import visible, visible_json
 from verifield.usage import UsageGroup
 
 COMMANDS = ("badge", "archive", "document", "report")
@@ -57,6 +58,8 @@ def badge(
     """Check a badge offline: who signed it, whether it counts now, and whether it was taken back.
 
     Exit status: 0 it counts, 2 the file cannot be read, 3 malformed, 4 forged, 5 it counts not, 6 unknown.
+
+    Example: verifield-verify badge badge.bin --root root.pem
     """
 
     def check() -> dict[str, Any]:
@@ -84,6 +87,8 @@ def archive(
     """Check an archive offline: who signed its list of files, and that each file is what was archived.
 
     Exit status: as for badges.
+
+    Example: verifield-verify archive bundle.zip --root root.pem
     """
 
     def check() -> dict[str, Any]:
@@ -114,6 +119,8 @@ def report(
 
     Exit status: as for badges; 4 also where the report is of another file than the contract that is given,
     5 also where a signer was revoked.
+
+    Example: verifield-verify report report.zip --contract contract.pdf --root root.pem
     """
 
     def check() -> dict[str, Any]:
@@ -132,11 +139,11 @@ def _end(check: Callable[[], dict[str, Any]], *, as_json: bool) -> None:
     except VerifieldError as error:
         code, values = _code_of(error), _fault(error.code, error.message, error.hint)
     if as_json:
-        typer.echo(json.dumps(values, ensure_ascii=False))
+        typer.echo(visible_json(json.dumps(values, ensure_ascii=False)))
     elif values["ok"]:
         for name, value in values.items():
             for line in _lines(name, value):
-                typer.echo(line)
+                typer.echo(visible(line))
     else:
         fault = values["error"]
         typer.echo(f"{fault['code']}: {fault['message']} {fault['hint']}".rstrip(), err=True)

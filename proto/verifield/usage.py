@@ -20,6 +20,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from verifield.streams import OutputFull, give_up, or_nowhere
+from verifield.terminal import visible, visible_json
 
 CODE = "USAGE"
 OPTION = "--json"
@@ -65,9 +66,9 @@ def tell_fault(code: str, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
         _print_fault(code, message, hint)
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    console.print(Text.assemble((code, "bold red"), f": {message}"))
+    console.print(Text.assemble((code, "bold red"), f": {visible(message)}"))
     if hint:
-        console.print(Text.assemble(("What to do:", "dim"), f" {hint}"))
+        console.print(Text.assemble(("What to do:", "dim"), f" {visible(hint)}"))
 
 
 @contextmanager
@@ -122,4 +123,4 @@ def _end_unforeseen(error: Exception, *, as_json: bool) -> NoReturn:
 def _print_fault(code: str, message: str, hint: str) -> None:
     with or_nowhere(sys.stdout):
         fault = {"code": code, "message": message, "hint": hint}
-        print(json.dumps({"error": fault}, ensure_ascii=False), flush=True)
+        print(visible_json(json.dumps({"error": fault}, ensure_ascii=False)), flush=True)

@@ -111,6 +111,24 @@ def test_a_file_of_an_earlier_system_is_brought_over_once(cloud: RunningCloud, t
     assert (status, json.loads(out)["error"]["code"]) == (3, "ACCOUNTS_UNREADABLE")
 
 
+@pytest.mark.parametrize("damaged", ["{line},Secret Street 5", "{name},{number}", '{name},"{number}'])
+def test_of_a_file_with_a_damaged_line_nothing_is_brought_over(
+    cloud: RunningCloud, tmp_path: Path, damaged: str
+) -> None:
+    people = [new_citizen() for _ in range(300)]  # more than go into one request
+    lines = [f"{one.name},{one.id_number},{one.phone}" for one in people]
+    last = people[-1]
+    lines[-1] = damaged.format(line=lines[-1], name=last.name, number=last.id_number)
+    file = tmp_path / "accounts.csv"
+    file.write_text("\n".join(["name,id_number,phone", *lines]), encoding="utf-8")
+    status, out, err = run(cloud, "import", str(file), "--json")
+    told = json.loads(out)["error"]
+    assert (status, told["code"]) == (3, "ACCOUNTS_UNREADABLE")
+    assert ("line 301 " in told["message"]) is ('"' not in damaged)
+    assert not any(word in out + err for word in (last.id_number, "Secret Street"))
+    assert ask(cloud, "list", "--id-number", people[0].id_number)["accounts"] == []
+
+
 def test_diagnostics_are_found_by_the_id_that_a_user_tells(cloud: RunningCloud) -> None:
     made = registered(cloud)
     found = diagnostics_service_pb2.Diagnostics(

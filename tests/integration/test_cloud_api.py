@@ -109,6 +109,15 @@ def test_only_fields_that_can_be_changed_are_taken(cloud: RunningCloud) -> None:
     assert get(cloud, device_id).labels[0].value == "1"
 
 
+def test_a_mask_names_the_labels_and_nothing_below(cloud: RunningCloud) -> None:
+    device_id = cloud.enroll().device_id
+    update(cloud, device_id, {"room": "1", "floor": "2"})
+    for path in ("labels.key", "labels.room"):
+        code = refusal_code(cloud, device_id, {"room": "3"}, update_mask=FieldMask(paths=["labels", path]))
+        assert code == "UPDATE_MASK_INVALID"
+    assert {label.key: label.value for label in get(cloud, device_id).labels} == {"room": "1", "floor": "2"}
+
+
 def test_filters_order_and_pages_go_together(cloud: RunningCloud) -> None:
     site = f"site-{uuid.uuid4().hex[:8]}"
     devices = sorted(cloud.enroll(cloud.join_token(site)).device_id for _ in range(5))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from cloud.backup import create, manifest
+from cloud.backup import aside, create, manifest
 from cloud.backup.create import Terms, create_backup, list_names, prune
 from cloud.backup.media import is_damaged
 from cloud.backup.restore import Check, Restored, restore_backup, verify_backup
@@ -396,7 +396,7 @@ def test_a_backup_leaves_room_to_the_service_and_nothing_beside_its_database(
     wal = filled.data / "verifield.db-wal"
     size += wal.stat().st_size if wal.exists() else 0
     for missing in (1, 0):
-        free = size + create.ROOM_LEFT_BYTES - missing
+        free = size + aside.ROOM_LEFT_BYTES - missing
         usage = shutil._ntuple_diskusage(2 * free, free, free)
         monkeypatch.setattr(shutil, "disk_usage", lambda _path, usage=usage: usage)
         if missing:

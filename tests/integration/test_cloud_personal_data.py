@@ -361,7 +361,12 @@ def test_a_whole_service_leaves_nothing_personal_in_its_files_and_logs(tmp_path:
             commands, ["persons", "erase", made.user_id, "--yes", "--data", str(data), "--json"]
         )
         assert outcome.exit_code == 0, outcome.output
-        assert json.loads(outcome.stdout) == {"person_id": made.user_id, "erased": True, "scrubbed": True}
+        assert json.loads(outcome.stdout) == {
+            "person_id": made.user_id,
+            "erased": True,
+            "scrubbed": True,
+            "contracts": [],
+        }
         found = cloud.operator.call(
             cloud.operator.users.GetUser, user_service_pb2.GetUserRequest(user_id=made.user_id)
         ).user

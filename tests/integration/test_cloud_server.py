@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import grpc
@@ -133,6 +134,21 @@ def list_services(cloud: RunningCloud, protocol: str = "grpc.reflection.v1alpha"
 @pytest.mark.parametrize("protocol", ["grpc.reflection.v1alpha", "grpc.reflection.v1"])
 def test_both_reflection_protocols_list_the_services(cloud: RunningCloud, protocol: str) -> None:
     assert set(list_services(cloud, protocol)) > SERVICES
+
+
+@pytest.mark.parametrize("protocol", ["grpc.reflection.v1alpha", "grpc.reflection.v1"])
+def test_one_reflection_call_has_so_many_answers_and_no_more(tmp_path: Path, protocol: str) -> None:
+    ask = reflection_pb2.ServerReflectionRequest(file_containing_symbol="verifield.v1.ContractService")
+    with running_cloud(tmp_path / "data", open_calls_per_minute=10) as few, few.public_channel() as channel:
+        answers = channel.stream_stream(
+            f"/{protocol}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        )(repeat(ask, 11), timeout=20)
+        for _ in range(9):  # the call itself counts, too
+            next(answers)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+    assert refusal(caught.value)[1].reason == "RATE_LIMITED"
 
 
 def test_health_is_open_on_both_ports(cloud: RunningCloud) -> None:

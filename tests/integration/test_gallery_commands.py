@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -154,7 +155,7 @@ def archive(path: Path, count: int, model: str, **changes: Any) -> Path:
 def test_many_at_once(filled: KnownDevice, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     model = run(filled, capsys, "info")[1]["model_sha256"]
     status, done = run(filled, capsys, "import", str(archive(tmp_path / "a.npz", 9000, model)))
-    assert (status, done) == (0, {"added": 9000, "size": 9001, "refused": []})
+    assert (status, done) == (0, {"added": 9000, "replaced": 0, "expired": 0, "size": 9001, "refused": []})
     status, listed = run(filled, capsys, "list", "--limit", "10")
     assert (len(listed["people"]), listed["more"]) == (10, 8991)
     # So rare an error needs a stricter threshold than was ever measured: a person is asked.
@@ -168,6 +169,27 @@ def test_many_at_once(filled: KnownDevice, capsys: pytest.CaptureFixture[str], t
     status, done = run(filled, capsys, "import", str(tmp_path / "PEOPLE.CSV"))
     assert (status, done["added"]) == (1, 1)
     assert done["refused"] == [{"picture": "empty.png", "code": "NOT_A_PICTURE"}]
+
+
+def test_whom_an_import_replaces_and_who_is_over_already_is_told(
+    filled: KnownDevice, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model, picture = run(filled, capsys, "info")[1]["model_sha256"], portrait_path("grace_hopper")
+    lines = ["picture,candidate_id,last_day", f"{picture},{ALAN},", f"{picture},{UUID(int=5)},2020-01-01"]
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    counts = {"added": 1, "replaced": 1, "expired": 1, "size": 1, "refused": []}
+    assert run(filled, capsys, "import", str(tmp_path / "people.csv")) == (0, counts)
+    assert run(filled, capsys, "info")[1]["size"] == 1
+
+    days = np.array([0, 1, 1], np.int32)
+    file = archive(tmp_path / "a.npz", 3, model, last_days=days)
+    counts = {"added": 3, "replaced": 0, "expired": 2, "size": 2, "refused": []}
+    assert run(filled, capsys, "import", str(file)) == (0, counts)
+    with pytest.raises(SystemExit):
+        app(["gallery", "import", str(file), "--data", str(filled.folder)], prog_name="verifield-edge")
+    shown = capsys.readouterr()
+    assert "last day is over" in shown.err
+    assert re.search(r"replaced\W+3\b", shown.out)
 
 
 def test_what_an_archive_added_before_its_fault_is_told(
@@ -208,6 +230,8 @@ def test_an_import_that_means_nothing_is_refused(
         "c.csv": "picture,candidate_id\n" + "x" * 5000 + ",\n",
         "e.csv": f"picture,candidate_id,kind\nx.png,{ALAN},friend\n",
         "f.csv": "\udcff",
+        "g.csv": f"picture,candidate_id\n{portrait_path('astronaut')},{UUID(int=5)}\n"
+        f"x.png,{ALAN}\nx.png,{UUID(int=5)}\n",
     }.items():
         wrong.append(tmp_path / name)
         wrong[-1].write_bytes(text.encode("utf-8", "surrogateescape"))

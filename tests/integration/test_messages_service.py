@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +19,7 @@ from cloud.access.roles import Role
 from cloud.accounts.states import State
 from cloud.cli import app as commands
 from cloud.messages.outbox import Messages
+from cloud.messages.spool import FileSpool, drop_erased
 from cloud.messages.templates import Template, Text
 from tests.support.accounts import SignedIn, as_account, in_database, new_citizen, registered
 from tests.support.cloud import RunningCloud, refusal, running_cloud
@@ -149,13 +151,21 @@ def test_staff_take_up_what_was_given_up_and_never_what_expired(tmp_path: Path) 
             stub = MessageServiceStub(channel)
             with refused(grpc.StatusCode.FAILED_PRECONDITION, "MESSAGE_EXPIRED"):
                 stub.RetryMessage(pb.RetryMessageRequest(message_id=code.message_id), timeout=20)
-            answer = stub.RetryMessage(pb.RetryMessageRequest(message_id=message_id), timeout=20)
+            again = pb.RetryMessageRequest(request_id=str(uuid.uuid4()), message_id=message_id)
+            answer = stub.RetryMessage(again, timeout=20)
             assert answer.message.state == pb.MESSAGE_STATE_QUEUED
+            assert answer.message.masked_address.endswith(signed_in.person.phone[-4:])
             until(lambda: message_of(cloud, message_id).state == pb.MESSAGE_STATE_DELIVERED)
             with refused(grpc.StatusCode.FAILED_PRECONDITION, "MESSAGE_STATE"):
                 stub.RetryMessage(pb.RetryMessageRequest(message_id=message_id), timeout=20)
             with refused(grpc.StatusCode.NOT_FOUND, "MESSAGE_NOT_FOUND"):
                 stub.GetMessage(pb.GetMessageRequest(message_id=signed_in.account_id), timeout=20)
+            assert stub.RetryMessage(again, timeout=20) == answer  # asked once more, answered as then
+            erased = CliRunner().invoke(
+                commands, ["persons", "erase", signed_in.account_id, "--yes", "--data", str(cloud.data)]
+            )
+            assert erased.exit_code == 0, erased.output
+            assert stub.RetryMessage(again, timeout=20).message.masked_address == ""
 
 
 def test_lists_go_page_by_page_newest_first(tmp_path: Path) -> None:
@@ -204,3 +214,21 @@ def test_the_commands_show_and_retry(tmp_path: Path) -> None:
         assert (code, proofs) == (0, {"proofs": []})
         wrong = CliRunner().invoke(commands, ["messages", "list", "--state", "lost"])
         assert wrong.exit_code == 2
+
+
+def test_of_who_was_erased_no_file_is_left_in_the_place_of_a_gateway(tmp_path: Path) -> None:
+    with running_cloud(tmp_path / "data") as cloud:
+        gone, stays = registered(cloud), registered(cloud)
+        message_id, other = notify(cloud, gone), notify(cloud, stays)
+        wait_for(cloud, 2, template=NEWS.name)
+        spool = cloud.data / "spool"
+        killed = spool / f".{message_id}.json.x"  # of a server that was killed while it wrote
+        killed.write_bytes((spool / f"{message_id}.json").read_bytes())
+        erase = ["persons", "erase", gone.account_id, "--yes", "--data", str(cloud.data)]
+        assert CliRunner().invoke(commands, erase).exit_code == 0
+        assert not [path for path in spool.iterdir() if message_id in path.name]
+        assert (spool / f"{other}.json").exists()
+        # Of a server that sent while the person was erased, or has a folder of its own:
+        (spool / f"{message_id}.json").write_text("{}")
+        assert in_database(cloud, lambda connection, _room: drop_erased(connection, FileSpool(spool))) == 1
+        assert (spool / f"{other}.json").exists()

@@ -292,7 +292,7 @@ def test_without_a_gateway_messages_become_private_files(tmp_path: Path) -> None
     assert (content["to"], content["text"], content["channel"]) == ("+8613800001234", TRICKY, "SMS")
 
 
-def test_a_full_folder_takes_no_more_and_what_expired_goes(tmp_path: Path) -> None:
+def test_a_full_folder_takes_no_more_and_what_expired_or_nobody_took_goes(tmp_path: Path) -> None:
     spool = FileSpool(tmp_path / "spool", max_files=2)
     spool.send(outgoing(message_id=ID, expires_us=100))
     spool.send(outgoing(message_id=ID[:-1] + "b"))
@@ -302,7 +302,11 @@ def test_a_full_folder_takes_no_more_and_what_expired_goes(tmp_path: Path) -> No
     assert (spool.sweep(now_us=99), spool.sweep(now_us=100)) == (0, 1)
     spool.send(third)
     (tmp_path / "spool" / "other.json").write_text("not ours")
-    assert spool.sweep(now_us=10**18) == 0
+    (tmp_path / "spool" / f".{ID}.json.x").write_text('{"to": "of a message whose writer was ki')
+    now_us = time.time_ns() // 1000
+    assert spool.sweep(now_us=now_us + 29 * 86_400_000_000) == 0
+    assert spool.sweep(now_us=now_us + 31 * 86_400_000_000) == 3
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["other.json"]
 
 
 def test_a_folder_that_cannot_be_written_is_unreachable(tmp_path: Path) -> None:

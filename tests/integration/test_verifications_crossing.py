@@ -154,6 +154,20 @@ def test_a_network_certificate_that_is_asked_for_twice_is_begun_once(room: Ident
     assert holder.identity().state == pb.IDENTITY_STATE_VERIFIED
 
 
+def test_a_network_certificate_that_is_asked_for_again_too_early_is_begun_once(room: IdentityRoom) -> None:
+    holder, again = room.holder(known(room)), pb.StartCtidRequest(request_id=str(uuid.uuid4()))
+    room.authorities.mode(ctid="slow:1.5")
+    before = room.authorities.asked("ctid.start")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(holder.call, "StartCtid", again)
+        while not pending(room, holder):
+            pass
+        assert holder.refused("StartCtid", again).reason == "VERIFICATION_RUNNING"
+        started = first.result()
+    assert holder.call("StartCtid", again) == started
+    assert room.authorities.asked("ctid.start") == before + 1
+
+
 def test_a_network_certificate_that_ends_at_the_same_moment_twice_verifies_once(room: IdentityRoom) -> None:
     holder = room.holder(known(room))
     finish, transaction = start_ctid(holder)

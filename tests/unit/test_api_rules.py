@@ -21,17 +21,23 @@ from cloud.attestations import limits
 from cloud.devices import tpm_credential
 from cloud.errors import Reason, ServiceError
 from cloud.feed.pull import MAX_PAGE_SIZE as MAX_PULL
-from cloud.paging import MAX_PAGE_SIZE
+from cloud.paging import MAX_PAGE_SIZE, MAX_SMALL_POSITION
 from cloud.transfer.service import PIECE_BYTES
 from tests.support.contract import FIELD_RULES, Place, methods, places, rules_of
 from verifield.contract_rules import RULES_FILE
 from verifield.media import CHUNK_BYTES
 from verifield.policy import MAX_REASON_CHARS
 from verifield.rules import MAX_COUNTER
-from verifield.v1 import access_pb2, device_service_pb2, sync_service_pb2
+from verifield.v1 import access_pb2, device_service_pb2, sync_service_pb2, user_service_pb2
 
 PLACES = {place.name: place for place in places()}
-NUMBERS = {FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64}
+NUMBERS = {
+    FieldDescriptor.TYPE_UINT64: MAX_COUNTER,
+    FieldDescriptor.TYPE_INT64: MAX_COUNTER,
+    FieldDescriptor.TYPE_UINT32: MAX_SMALL_POSITION,
+    FieldDescriptor.TYPE_INT32: MAX_SMALL_POSITION,
+}
+"""Of a column of the database that keeps such a field."""
 
 CHECKED_ELSEWHERE = {
     # The hot path: deliverer.check_batch counts them and their bytes.
@@ -120,8 +126,8 @@ def test_every_field_is_bounded(place: Place) -> None:
         assert own.defined_only or len(getattr(own, "in")), "an enum that takes any number"
     elif field.type in NUMBERS:
         assert own is not None
-        assert own.lte <= MAX_COUNTER, "a number that no column holds"
-        assert own.HasField("lte")
+        assert own.HasField("lte") or own.HasField("lt")
+        assert max(own.lte, own.lt) <= NUMBERS[field.type], "a number that no column holds"
     if field.name == "page_size":
         assert own.lte
     if field.name == "request_id":
@@ -237,6 +243,12 @@ def test_every_change_takes_a_request_id(method: Any) -> None:
     changes = rule.WhichOneof("rule") == "permission" and not rule.permission.endswith(".read")
     if changes and not method.name.startswith("List") and path not in NO_REQUEST_ID:
         assert "request_id" in method.input_type.fields_by_name, "a change that cannot be repeated safely"
+
+
+@pytest.mark.parametrize("name", ["Eve\x1b[2Kroot", "a\nb", "a\tb", "a\x9b1m", "a\x7f"])
+def test_the_name_of_a_user_has_no_control_characters(name: str) -> None:
+    assert is_broken(user_service_pb2.User(display_name=name), "display_name")
+    assert not is_broken(user_service_pb2.User(display_name="王芳 O'Neil-Ñandú"), "display_name")
 
 
 def test_limits_in_the_contract_are_those_in_the_code() -> None:

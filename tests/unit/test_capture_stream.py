@@ -22,6 +22,8 @@ from edge.capture.sources import open_camera
 from edge.errors import CameraLost, HardwareError
 from edge.model import CameraAssurance
 from tests.support.clocks import ManualClock
+from tests.support.scans import jpeg_of_scans
+from verifield.jpeg import MAX_SCANS
 
 WAIT_S = 10.0
 
@@ -169,7 +171,9 @@ def test_a_stream_without_numbers_is_counted_here(server: StreamServer) -> None:
     camera.close()
 
 
-@pytest.mark.parametrize("data", [None, b"--frame\r\n\r\n", part(b"not a picture", 1)])
+@pytest.mark.parametrize(
+    "data", [None, b"--frame\r\n\r\n", part(b"not a picture", 1), part(jpeg_of_scans(MAX_SCANS + 1))]
+)
 def test_a_stream_that_ends_or_breaks_is_a_lost_camera(server: StreamServer, data: bytes | None) -> None:
     camera = open_stream(server.url(), clock=ManualClock())
     server.outgoing.put(data)

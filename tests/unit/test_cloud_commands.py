@@ -16,6 +16,7 @@ from cloud.cli import app as commands
 from cloud.client import OperatorClient
 from cloud.commands import common
 from cloud.commands.common import Connect, JsonOption, operator_command
+from cloud.commands.offline import progress_bars
 from cloud.errors import ClientError
 
 LOCAL = (
@@ -143,6 +144,12 @@ def test_what_is_for_ever_is_asked_first(
     assert asked == []
     assert CliRunner().invoke(commands, ["devices", *command], input="y\n").exit_code == 6
     assert len(asked) == 1
+
+
+def test_progress_leaves_no_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bars() as bars:
+        bars("leaves", 1, 2)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("version", ["0", str(2**63)])

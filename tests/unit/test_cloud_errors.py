@@ -10,17 +10,20 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
 from google.rpc.status_pb2 import Status
+from sqlalchemy import create_engine
 
 from cloud.api.statuses import to_status
 from cloud.devices.peer import device_of_peer
 from cloud.devices.tokens import OPERATOR_PREFIX, check_operator_token, encode_token, token_sha256
 from cloud.errors import REMEDIES, FieldViolation, Reason, ServiceError
 from cloud.hints import LANGUAGES, MAX_HEADER_CHARS, choose_language, hint_of
-from cloud.paging import encode_page_token, parse_page_token
+from cloud.paging import encode_page_token, parse_digest, parse_page_token
 from cloud.reasons import TABLES
+from cloud.reviews.lists import page_of_events, page_of_reviewers
 from cloud.sources import from_us, to_us
 from tests.support.authority import Authority
 from verifield.profile import leaf_certificate
+from verifield.v1 import review_service_pb2 as pb
 
 
 def details(status: Status) -> dict[str, Any]:
@@ -140,6 +143,30 @@ def test_other_page_tokens_are_refused(token: str) -> None:
     with pytest.raises(ServiceError) as caught:
         parse_page_token(token, filters="a")
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
+
+
+@pytest.mark.parametrize("position", ["2147483648", "9" * 18])
+def test_a_made_up_position_is_none_that_a_column_cannot_hold(position: str) -> None:
+    """PostgreSQL would answer as if the fault were ours."""
+    reviewers = encode_page_token(position, filters="reviewers")
+    events = encode_page_token(position, filters="review events t")
+    with create_engine("sqlite://").connect() as connection:
+        for ask in (
+            lambda: page_of_reviewers(connection, pb.ListReviewersRequest(page_token=reviewers)),
+            lambda: page_of_events(connection, pb.ListTaskEventsRequest(task_id="t", page_token=events)),
+        ):
+            with pytest.raises(ServiceError) as caught:
+                ask()
+            assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
+
+
+def test_digests_as_positions_there_and_back() -> None:
+    assert parse_digest("", filters="a") == b""
+    assert parse_digest(encode_page_token("00ff", filters="a"), filters="a") == b"\0\xff"
+    for position in ("xyz", "abc"):
+        with pytest.raises(ServiceError) as caught:
+            parse_digest(encode_page_token(position, filters="a"), filters="a")
+        assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
 
 def test_an_overlong_page_token_is_refused() -> None:

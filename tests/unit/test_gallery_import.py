@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.gallery.importing import Archive
+from edge.gallery.importing import Archive, read_list
 from edge.gallery.records import Rowset, day_of
 from edge.gallery.store import Gallery
 from tests.support.galleries import KEY, MODEL, person, random_templates, rows_of
@@ -78,6 +78,31 @@ def test_what_numpy_wrote_is_read(path: Path, method: int) -> None:
     model, [rows] = read(written(path, members(), method))
     assert model == MODEL.sha256
     np.testing.assert_array_equal(rows.templates, random_templates(5, 1))
+
+
+def test_a_candidate_stands_in_a_file_once(path: Path) -> None:
+    """The second would take the place of the first; far apart, they are in different pieces."""
+    count = 5000
+    ids = np.arange(count * 16, dtype=np.uint32).view(np.uint8).reshape(-1, 16)[:count].copy()
+    columns = {"candidates": ids, "templates": random_templates(count, 1), "model_sha256": MODEL.sha256}
+    parts = {name: npy(value) for name, value in columns.items()}
+    _, rows = read(written(path, parts))
+    assert np.array_equal(np.concatenate([one.ids for one in rows]), ids.view("S16").reshape(-1))
+    ids[4999] = ids[3]
+    with ExitStack() as stack, pytest.raises(InputError, match="row 4999") as caught:
+        next(Archive(written(path, parts | {"candidates": npy(ids)}), stack).parts())
+    assert caught.value.code == "GALLERY_IMPORT"
+
+
+def test_a_candidate_stands_in_a_list_once(tmp_path: Path) -> None:
+    lines = ["picture,candidate_id", f"a.png,{person(1)}", f"b.png,{person(2)}"]
+    file = tmp_path / "people.csv"
+    file.write_text("\n".join(lines))
+    assert [one.candidate_id for one in read_list(file)] == [person(1), person(2)]
+    file.write_text("\n".join([*lines, f"c.png,{str(person(1)).upper()}"]))
+    with pytest.raises(InputError, match=r"line 4: this candidate stands in line 2\.") as caught:
+        read_list(file)
+    assert caught.value.code == "GALLERY_IMPORT"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,23 @@ def test_a_whole_store_passes_its_check(device: Appliance, outbox: Any) -> None:
     assert outbox("check") == (0, {"records": 1, "damaged": 0, "missing": 0, "sound": True})
 
 
+@pytest.mark.parametrize("words", [("check",), ("check", "--json"), ("recover", "--json")])
+def test_progress_leaves_no_line_where_there_is_no_terminal(
+    device: Appliance,
+    words: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device.verify()
+    if words[0] == "recover":
+        device.outbox.close()
+        device.path.write_bytes(b"")
+    monkeypatch.setattr(sys, "argv", ["verifield-edge", "outbox", *words])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == ""
+
+
 def test_one_record_is_shown_without_anything_personal(device: Appliance, outbox: Any) -> None:
     record = device.verify_person()
     status, answer = outbox("show", record.attestation_id)

@@ -18,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cloud.cli import app as cloud
-from cloud.commands import common, offline
+from cloud.commands import common
 from edge.cli import app as edge
 from edge.commands.common import ends_with_exit_code
 from verifield import cli as verifier
@@ -102,7 +102,10 @@ def test_ctrl_c_is_told_to_programs_too(
     ("command", "answer", "status", "code"),
     [
         ("devices wipe device-1", "n\n", 1, "NOT_CONFIRMED"),
+        ("devices wipe device-1", "certainly\n", 1, "NOT_CONFIRMED"),
+        ("devices wipe device-1", "YES\n", 3, "TARGET_UNKNOWN"),
         ("devices revoke device-1 --why superseded", "", 1, "NOT_CONFIRMED"),
+        ("accounts deregister account-1 --reason holder-asked", "y\n", 3, "TARGET_UNKNOWN"),
         ("storage remove disk", "n\n", 1, "NOT_CONFIRMED"),
         ("customers find", "", 1, "NOT_CONFIRMED"),
         ("customers find", "1\n", 3, "TARGET_UNKNOWN"),
@@ -114,6 +117,7 @@ def test_what_a_person_is_asked_is_no_part_of_the_answer(
     words = [*command.split(), "--data", str(tmp_path), "--json"]
     ended, printed, errors = run("cloud", words, given=answer)
     assert (ended, json.loads(printed)["error"]["code"]) == (status, code)
+    assert printed.startswith("{")
     assert errors
 
 
@@ -125,7 +129,7 @@ def test_what_is_asked_by_a_command_beside_the_service_ends_alike() -> None:
 
 def _asking() -> typer.Typer:
     app = typer.Typer()
-    app.command()(lambda: offline.confirm("Destroy it?", yes=False))
+    app.command()(lambda: common.confirm("Destroy it?", yes=False))
     return app
 
 

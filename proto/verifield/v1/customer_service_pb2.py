@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/customer_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\xf1\x01\n\x0c\x43ustomerInfo\x12\x30\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x34\n\x05phone\x18\x02 \x01(\tB%\xbaH\"r\x1d\x32\x1b^\\+?[0-9][0-9 ()/.-]{4,29}$\xd8\x01\x01\x12G\n\x05\x65mail\x18\x03 \x01(\tB8\xbaH5r02.^[^\\s@\\x00-\\x1f]{1,64}@[^\\s@\\x00-\\x1f]{1,189}$\xd8\x01\x01\x12\x30\n\noccupation\x18\x04 \x01(\tB\x1c\xbaH\x19r\x17\x18<2\x13^[^\\x00-\\x1f\\x7f]*$\"\xe7\x01\n\x08\x43ustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tid_number\x18\x04 \x01(\t\x12(\n\x04info\x18\x05 \x01(\x0b\x32\x1a.verifield.v1.CustomerInfo\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\rorganisations\x18\x07 \x03(\x0b\x32\".verifield.v1.CustomerOrganisation\"=\n\x14\x43ustomerOrganisation\x12\x17\n\x0forganisation_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x99\x01\n\x15UpsertCustomerRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\nsession_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x04info\x18\x03 \x01(\x0b\x32\x1a.verifield.v1.CustomerInfoB\x06\xbaH\x03\xc8\x01\x01\x12\x0f\n\x07version\x18\x04 \x01(\r\"B\n\x16UpsertCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"9\n\x19GetSessionCustomerRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"F\n\x1aGetSessionCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"D\n\x12GetCustomerRequest\x12\x1d\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0f\n\x07version\x18\x02 \x01(\r\"?\n\x13GetCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"H\n\x13\x46indCustomerRequest\x12\x31\n\tid_number\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18(2\x13^[^\\x00-\\x1f\\x7f]*$\"@\n\x14\x46indCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"\x87\x01\n\x17LinkOrganisationRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12,\n\x04name\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18x2\x13^[^\\x00-\\x1f\\x7f]*$\"T\n\x18LinkOrganisationResponse\x12\x38\n\x0corganisation\x18\x01 \x01(\x0b\x32\".verifield.v1.CustomerOrganisation\"~\n\x19UnlinkOrganisationRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0forganisation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x1c\n\x1aUnlinkOrganisationResponse2\xa6\x05\n\x0f\x43ustomerService\x12\x63\n\x0eUpsertCustomer\x12#.verifield.v1.UpsertCustomerRequest\x1a$.verifield.v1.UpsertCustomerResponse\"\x06\xea\xda\x18\x02\x18\x01\x12o\n\x12GetSessionCustomer\x12\'.verifield.v1.GetSessionCustomerRequest\x1a(.verifield.v1.GetSessionCustomerResponse\"\x06\xea\xda\x18\x02\x18\x01\x12\x63\n\x0bGetCustomer\x12 .verifield.v1.GetCustomerRequest\x1a!.verifield.v1.GetCustomerResponse\"\x0f\xea\xda\x18\x0b\n\tbank.read\x12\x66\n\x0c\x46indCustomer\x12!.verifield.v1.FindCustomerRequest\x1a\".verifield.v1.FindCustomerResponse\"\x0f\xea\xda\x18\x0b\n\tbank.read\x12t\n\x10LinkOrganisation\x12%.verifield.v1.LinkOrganisationRequest\x1a&.verifield.v1.LinkOrganisationResponse\"\x11\xea\xda\x18\r\n\x0b\x62\x61nk.manage\x12z\n\x12UnlinkOrganisation\x12\'.verifield.v1.UnlinkOrganisationRequest\x1a(.verifield.v1.UnlinkOrganisationResponse\"\x11\xea\xda\x18\r\n\x0b\x62\x61nk.manageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#verifield/v1/customer_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\xf1\x01\n\x0c\x43ustomerInfo\x12\x30\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x34\n\x05phone\x18\x02 \x01(\tB%\xbaH\"r\x1d\x32\x1b^\\+?[0-9][0-9 ()/.-]{4,29}$\xd8\x01\x01\x12G\n\x05\x65mail\x18\x03 \x01(\tB8\xbaH5r02.^[^\\s@\\x00-\\x1f]{1,64}@[^\\s@\\x00-\\x1f]{1,189}$\xd8\x01\x01\x12\x30\n\noccupation\x18\x04 \x01(\tB\x1c\xbaH\x19r\x17\x18<2\x13^[^\\x00-\\x1f\\x7f]*$\"\xe7\x01\n\x08\x43ustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tid_number\x18\x04 \x01(\t\x12(\n\x04info\x18\x05 \x01(\x0b\x32\x1a.verifield.v1.CustomerInfo\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\rorganisations\x18\x07 \x03(\x0b\x32\".verifield.v1.CustomerOrganisation\"=\n\x14\x43ustomerOrganisation\x12\x17\n\x0forganisation_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xa6\x01\n\x15UpsertCustomerRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\nsession_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x04info\x18\x03 \x01(\x0b\x32\x1a.verifield.v1.CustomerInfoB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\x07version\x18\x04 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"B\n\x16UpsertCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"9\n\x19GetSessionCustomerRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"F\n\x1aGetSessionCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"Q\n\x12GetCustomerRequest\x12\x1d\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x07version\x18\x02 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"?\n\x13GetCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"H\n\x13\x46indCustomerRequest\x12\x31\n\tid_number\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18(2\x13^[^\\x00-\\x1f\\x7f]*$\"@\n\x14\x46indCustomerResponse\x12(\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x16.verifield.v1.Customer\"\x87\x01\n\x17LinkOrganisationRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12,\n\x04name\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18x2\x13^[^\\x00-\\x1f\\x7f]*$\"T\n\x18LinkOrganisationResponse\x12\x38\n\x0corganisation\x18\x01 \x01(\x0b\x32\".verifield.v1.CustomerOrganisation\"~\n\x19UnlinkOrganisationRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\x0forganisation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x1c\n\x1aUnlinkOrganisationResponse2\xa6\x05\n\x0f\x43ustomerService\x12\x63\n\x0eUpsertCustomer\x12#.verifield.v1.UpsertCustomerRequest\x1a$.verifield.v1.UpsertCustomerResponse\"\x06\xea\xda\x18\x02\x18\x01\x12o\n\x12GetSessionCustomer\x12\'.verifield.v1.GetSessionCustomerRequest\x1a(.verifield.v1.GetSessionCustomerResponse\"\x06\xea\xda\x18\x02\x18\x01\x12\x63\n\x0bGetCustomer\x12 .verifield.v1.GetCustomerRequest\x1a!.verifield.v1.GetCustomerResponse\"\x0f\xea\xda\x18\x0b\n\tbank.read\x12\x66\n\x0c\x46indCustomer\x12!.verifield.v1.FindCustomerRequest\x1a\".verifield.v1.FindCustomerResponse\"\x0f\xea\xda\x18\x0b\n\tbank.read\x12t\n\x10LinkOrganisation\x12%.verifield.v1.LinkOrganisationRequest\x1a&.verifield.v1.LinkOrganisationResponse\"\x11\xea\xda\x18\r\n\x0b\x62\x61nk.manage\x12z\n\x12UnlinkOrganisation\x12\'.verifield.v1.UnlinkOrganisationRequest\x1a(.verifield.v1.UnlinkOrganisationResponse\"\x11\xea\xda\x18\r\n\x0b\x62\x61nk.manageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPSERTCUSTOMERREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPSERTCUSTOMERREQUEST'].fields_by_name['info']._loaded_options = None
   _globals['_UPSERTCUSTOMERREQUEST'].fields_by_name['info']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPSERTCUSTOMERREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_UPSERTCUSTOMERREQUEST'].fields_by_name['version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
   _globals['_GETSESSIONCUSTOMERREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_GETSESSIONCUSTOMERREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETCUSTOMERREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_GETCUSTOMERREQUEST'].fields_by_name['customer_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETCUSTOMERREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETCUSTOMERREQUEST'].fields_by_name['version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
   _globals['_FINDCUSTOMERREQUEST'].fields_by_name['id_number']._loaded_options = None
   _globals['_FINDCUSTOMERREQUEST'].fields_by_name['id_number']._serialized_options = b'\272H\033r\031\020\001\030(2\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_LINKORGANISATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -85,29 +89,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMERORGANISATION']._serialized_start=620
   _globals['_CUSTOMERORGANISATION']._serialized_end=681
   _globals['_UPSERTCUSTOMERREQUEST']._serialized_start=684
-  _globals['_UPSERTCUSTOMERREQUEST']._serialized_end=837
-  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_start=839
-  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_end=905
-  _globals['_GETSESSIONCUSTOMERREQUEST']._serialized_start=907
-  _globals['_GETSESSIONCUSTOMERREQUEST']._serialized_end=964
-  _globals['_GETSESSIONCUSTOMERRESPONSE']._serialized_start=966
-  _globals['_GETSESSIONCUSTOMERRESPONSE']._serialized_end=1036
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=1038
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=1106
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=1108
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=1171
-  _globals['_FINDCUSTOMERREQUEST']._serialized_start=1173
-  _globals['_FINDCUSTOMERREQUEST']._serialized_end=1245
-  _globals['_FINDCUSTOMERRESPONSE']._serialized_start=1247
-  _globals['_FINDCUSTOMERRESPONSE']._serialized_end=1311
-  _globals['_LINKORGANISATIONREQUEST']._serialized_start=1314
-  _globals['_LINKORGANISATIONREQUEST']._serialized_end=1449
-  _globals['_LINKORGANISATIONRESPONSE']._serialized_start=1451
-  _globals['_LINKORGANISATIONRESPONSE']._serialized_end=1535
-  _globals['_UNLINKORGANISATIONREQUEST']._serialized_start=1537
-  _globals['_UNLINKORGANISATIONREQUEST']._serialized_end=1663
-  _globals['_UNLINKORGANISATIONRESPONSE']._serialized_start=1665
-  _globals['_UNLINKORGANISATIONRESPONSE']._serialized_end=1693
-  _globals['_CUSTOMERSERVICE']._serialized_start=1696
-  _globals['_CUSTOMERSERVICE']._serialized_end=2374
+  _globals['_UPSERTCUSTOMERREQUEST']._serialized_end=850
+  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_start=852
+  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_end=918
+  _globals['_GETSESSIONCUSTOMERREQUEST']._serialized_start=920
+  _globals['_GETSESSIONCUSTOMERREQUEST']._serialized_end=977
+  _globals['_GETSESSIONCUSTOMERRESPONSE']._serialized_start=979
+  _globals['_GETSESSIONCUSTOMERRESPONSE']._serialized_end=1049
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=1051
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=1132
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=1134
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=1197
+  _globals['_FINDCUSTOMERREQUEST']._serialized_start=1199
+  _globals['_FINDCUSTOMERREQUEST']._serialized_end=1271
+  _globals['_FINDCUSTOMERRESPONSE']._serialized_start=1273
+  _globals['_FINDCUSTOMERRESPONSE']._serialized_end=1337
+  _globals['_LINKORGANISATIONREQUEST']._serialized_start=1340
+  _globals['_LINKORGANISATIONREQUEST']._serialized_end=1475
+  _globals['_LINKORGANISATIONRESPONSE']._serialized_start=1477
+  _globals['_LINKORGANISATIONRESPONSE']._serialized_end=1561
+  _globals['_UNLINKORGANISATIONREQUEST']._serialized_start=1563
+  _globals['_UNLINKORGANISATIONREQUEST']._serialized_end=1689
+  _globals['_UNLINKORGANISATIONRESPONSE']._serialized_start=1691
+  _globals['_UNLINKORGANISATIONRESPONSE']._serialized_end=1719
+  _globals['_CUSTOMERSERVICE']._serialized_start=1722
+  _globals['_CUSTOMERSERVICE']._serialized_end=2400
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from verifield.v1 import access_pb2 as verifield_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fverifield/v1/user_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\xe7\x04\n\x04User\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x31\n\x05login\x18\x02 \x01(\tB\"\xbaH\x1fr\x1a\x32\x18^[a-z][a-z0-9._-]{1,31}$\xd8\x01\x01\x12\x1d\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x06issuer\x18\x04 \x01(\tB#\xbaH r\x1b\x32\x19^https://[^\\s#?@]{1,248}$\xd8\x01\x01\x12\x19\n\x07subject\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x36\n\x05roles\x18\x06 \x03(\x0e\x32\x12.verifield.v1.RoleB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32\x17.verifield.v1.UserStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x04\x65tag\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12;\n\x17\x63\x65rtificate_expire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x7f\xbaH|\x1az\n\x17user.issuer_and_subject\x12\x32issuer and subject stand together, or neither does\x1a+(this.issuer == \'\') == (this.subject == \'\')\"\xa0\x01\n\x11\x43reateUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12j\n\x04user\x18\x02 \x01(\x0b\x32\x12.verifield.v1.UserBH\xbaHE\xba\x01?\n\x11user.login_needed\x12\x18\x61 new user needs a login\x1a\x10this.login != \'\'\xc8\x01\x01\"6\n\x12\x43reateUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"m\n\x0eGetUserRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x30\n\x05login\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[a-z][a-z0-9._-]{1,31}$H\x00\x42\x0c\n\x03key\x12\x05\xbaH\x02\x08\x01\"3\n\x0fGetUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"\xf3\x01\n\x10ListUsersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x17.verifield.v1.UserStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12*\n\x04role\x18\x04 \x01(\x0e\x32\x12.verifield.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06\x66ilter\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\x12,\n\x08order_by\x18\x06 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\x05loginR\nlogin desc\"O\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.verifield.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd7\x01\n\x11UpdateUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12p\n\x04user\x18\x02 \x01(\x0b\x32\x12.verifield.v1.UserBN\xbaHK\xba\x01\x45\n\x0euser.id_needed\x12\x1fsay which user is to be changed\x1a\x12this.user_id != \'\'\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"6\n\x12UpdateUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"\xa0\x01\n\x13SetUserRolesRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x05roles\x18\x03 \x03(\x0e\x32\x12.verifield.v1.RoleB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"8\n\x14SetUserRolesResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"g\n\x12\x44isableUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"7\n\x13\x44isableUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"f\n\x11\x45nableUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"6\n\x12\x45nableUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"\x93\x01\n\x1bIssueUserCertificateRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x17\n\x03\x63sr\x18\x03 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12\x1f\n\rlifetime_days\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\x8d\x03\"e\n\x1cIssueUserCertificateResponse\x12\x14\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xdf\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x0e\n\nROLE_CLERK\x10\x02\x12\x15\n\x11ROLE_WINDOW_STAFF\x10\x03\x12\x11\n\rROLE_REVIEWER\x10\x04\x12\x1b\n\x17ROLE_INFORMATION_CENTRE\x10\x05\x12\x16\n\x12ROLE_SEAL_REVIEWER\x10\x06\x12\x1b\n\x17ROLE_ORGANISATION_ADMIN\x10\x07\x12\x10\n\x0cROLE_AUDITOR\x10\x08\x12\x12\n\x0eROLE_SUPERUSER\x10\t*W\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_ACTIVE\x10\x01\x12\x17\n\x13USER_STATE_DISABLED\x10\x02\x32\xcd\x06\n\x0bUserService\x12\x63\n\nCreateUser\x12\x1f.verifield.v1.CreateUserRequest\x1a .verifield.v1.CreateUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12X\n\x07GetUser\x12\x1c.verifield.v1.GetUserRequest\x1a\x1d.verifield.v1.GetUserResponse\"\x10\xea\xda\x18\x0c\n\nusers.read\x12^\n\tListUsers\x12\x1e.verifield.v1.ListUsersRequest\x1a\x1f.verifield.v1.ListUsersResponse\"\x10\xea\xda\x18\x0c\n\nusers.read\x12\x63\n\nUpdateUser\x12\x1f.verifield.v1.UpdateUserRequest\x1a .verifield.v1.UpdateUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12i\n\x0cSetUserRoles\x12!.verifield.v1.SetUserRolesRequest\x1a\".verifield.v1.SetUserRolesResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12\x66\n\x0b\x44isableUser\x12 .verifield.v1.DisableUserRequest\x1a!.verifield.v1.DisableUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12\x63\n\nEnableUser\x12\x1f.verifield.v1.EnableUserRequest\x1a .verifield.v1.EnableUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12\x81\x01\n\x14IssueUserCertificate\x12).verifield.v1.IssueUserCertificateRequest\x1a*.verifield.v1.IssueUserCertificateResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fverifield/v1/user_service.proto\x12\x0cverifield.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19verifield/v1/access.proto\"\x81\x05\n\x04User\x12\x1c\n\x07user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x31\n\x05login\x18\x02 \x01(\tB\"\xbaH\x1fr\x1a\x32\x18^[a-z][a-z0-9._-]{1,31}$\xd8\x01\x01\x12\x37\n\x0c\x64isplay_name\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x18\x64\x32\x18^[^\\x00-\\x1f\\x7f-\\x9f]*$\x12\x33\n\x06issuer\x18\x04 \x01(\tB#\xbaH r\x1b\x32\x19^https://[^\\s#?@]{1,248}$\xd8\x01\x01\x12\x19\n\x07subject\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x36\n\x05roles\x18\x06 \x03(\x0e\x32\x12.verifield.v1.RoleB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32\x17.verifield.v1.UserStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x04\x65tag\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12;\n\x17\x63\x65rtificate_expire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x7f\xbaH|\x1az\n\x17user.issuer_and_subject\x12\x32issuer and subject stand together, or neither does\x1a+(this.issuer == \'\') == (this.subject == \'\')\"\xa0\x01\n\x11\x43reateUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12j\n\x04user\x18\x02 \x01(\x0b\x32\x12.verifield.v1.UserBH\xbaHE\xba\x01?\n\x11user.login_needed\x12\x18\x61 new user needs a login\x1a\x10this.login != \'\'\xc8\x01\x01\"6\n\x12\x43reateUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"m\n\x0eGetUserRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x30\n\x05login\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[a-z][a-z0-9._-]{1,31}$H\x00\x42\x0c\n\x03key\x12\x05\xbaH\x02\x08\x01\"3\n\x0fGetUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"\xf3\x01\n\x10ListUsersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xf4\x03\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x17.verifield.v1.UserStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12*\n\x04role\x18\x04 \x01(\x0e\x32\x12.verifield.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06\x66ilter\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\x12,\n\x08order_by\x18\x06 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\x05loginR\nlogin desc\"O\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.verifield.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd7\x01\n\x11UpdateUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12p\n\x04user\x18\x02 \x01(\x0b\x32\x12.verifield.v1.UserBN\xbaHK\xba\x01\x45\n\x0euser.id_needed\x12\x1fsay which user is to be changed\x1a\x12this.user_id != \'\'\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"6\n\x12UpdateUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"\xa0\x01\n\x13SetUserRolesRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x05roles\x18\x03 \x03(\x0e\x32\x12.verifield.v1.RoleB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"8\n\x14SetUserRolesResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"g\n\x12\x44isableUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"7\n\x13\x44isableUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"f\n\x11\x45nableUserRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"6\n\x12\x45nableUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.verifield.v1.User\"\x93\x01\n\x1bIssueUserCertificateRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x17\n\x03\x63sr\x18\x03 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12\x1f\n\rlifetime_days\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\x8d\x03\"e\n\x1cIssueUserCertificateResponse\x12\x14\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xdf\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x0e\n\nROLE_CLERK\x10\x02\x12\x15\n\x11ROLE_WINDOW_STAFF\x10\x03\x12\x11\n\rROLE_REVIEWER\x10\x04\x12\x1b\n\x17ROLE_INFORMATION_CENTRE\x10\x05\x12\x16\n\x12ROLE_SEAL_REVIEWER\x10\x06\x12\x1b\n\x17ROLE_ORGANISATION_ADMIN\x10\x07\x12\x10\n\x0cROLE_AUDITOR\x10\x08\x12\x12\n\x0eROLE_SUPERUSER\x10\t*W\n\tUserState\x12\x1a\n\x16USER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_STATE_ACTIVE\x10\x01\x12\x17\n\x13USER_STATE_DISABLED\x10\x02\x32\xcd\x06\n\x0bUserService\x12\x63\n\nCreateUser\x12\x1f.verifield.v1.CreateUserRequest\x1a .verifield.v1.CreateUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12X\n\x07GetUser\x12\x1c.verifield.v1.GetUserRequest\x1a\x1d.verifield.v1.GetUserResponse\"\x10\xea\xda\x18\x0c\n\nusers.read\x12^\n\tListUsers\x12\x1e.verifield.v1.ListUsersRequest\x1a\x1f.verifield.v1.ListUsersResponse\"\x10\xea\xda\x18\x0c\n\nusers.read\x12\x63\n\nUpdateUser\x12\x1f.verifield.v1.UpdateUserRequest\x1a .verifield.v1.UpdateUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12i\n\x0cSetUserRoles\x12!.verifield.v1.SetUserRolesRequest\x1a\".verifield.v1.SetUserRolesResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12\x66\n\x0b\x44isableUser\x12 .verifield.v1.DisableUserRequest\x1a!.verifield.v1.DisableUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12\x63\n\nEnableUser\x12\x1f.verifield.v1.EnableUserRequest\x1a .verifield.v1.EnableUserResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manage\x12\x81\x01\n\x14IssueUserCertificate\x12).verifield.v1.IssueUserCertificateRequest\x1a*.verifield.v1.IssueUserCertificateResponse\"\x12\xea\xda\x18\x0e\n\x0cusers.manageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER'].fields_by_name['login']._loaded_options = None
   _globals['_USER'].fields_by_name['login']._serialized_options = b'\272H\037r\0322\030^[a-z][a-z0-9._-]{1,31}$\330\001\001'
   _globals['_USER'].fields_by_name['display_name']._loaded_options = None
-  _globals['_USER'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_USER'].fields_by_name['display_name']._serialized_options = b'\272H\036r\034\030d2\030^[^\\x00-\\x1f\\x7f-\\x9f]*$'
   _globals['_USER'].fields_by_name['issuer']._loaded_options = None
   _globals['_USER'].fields_by_name['issuer']._serialized_options = b'\272H r\0332\031^https://[^\\s#?@]{1,248}$\330\001\001'
   _globals['_USER'].fields_by_name['subject']._loaded_options = None
@@ -123,44 +123,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['EnableUser']._serialized_options = b'\352\332\030\016\n\014users.manage'
   _globals['_USERSERVICE'].methods_by_name['IssueUserCertificate']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['IssueUserCertificate']._serialized_options = b'\352\332\030\016\n\014users.manage'
-  _globals['_ROLE']._serialized_start=2571
-  _globals['_ROLE']._serialized_end=2794
-  _globals['_USERSTATE']._serialized_start=2796
-  _globals['_USERSTATE']._serialized_end=2883
+  _globals['_ROLE']._serialized_start=2597
+  _globals['_ROLE']._serialized_end=2820
+  _globals['_USERSTATE']._serialized_start=2822
+  _globals['_USERSTATE']._serialized_end=2909
   _globals['_USER']._serialized_start=173
-  _globals['_USER']._serialized_end=788
-  _globals['_CREATEUSERREQUEST']._serialized_start=791
-  _globals['_CREATEUSERREQUEST']._serialized_end=951
-  _globals['_CREATEUSERRESPONSE']._serialized_start=953
-  _globals['_CREATEUSERRESPONSE']._serialized_end=1007
-  _globals['_GETUSERREQUEST']._serialized_start=1009
-  _globals['_GETUSERREQUEST']._serialized_end=1118
-  _globals['_GETUSERRESPONSE']._serialized_start=1120
-  _globals['_GETUSERRESPONSE']._serialized_end=1171
-  _globals['_LISTUSERSREQUEST']._serialized_start=1174
-  _globals['_LISTUSERSREQUEST']._serialized_end=1417
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1419
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1498
-  _globals['_UPDATEUSERREQUEST']._serialized_start=1501
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1716
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=1718
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=1772
-  _globals['_SETUSERROLESREQUEST']._serialized_start=1775
-  _globals['_SETUSERROLESREQUEST']._serialized_end=1935
-  _globals['_SETUSERROLESRESPONSE']._serialized_start=1937
-  _globals['_SETUSERROLESRESPONSE']._serialized_end=1993
-  _globals['_DISABLEUSERREQUEST']._serialized_start=1995
-  _globals['_DISABLEUSERREQUEST']._serialized_end=2098
-  _globals['_DISABLEUSERRESPONSE']._serialized_start=2100
-  _globals['_DISABLEUSERRESPONSE']._serialized_end=2155
-  _globals['_ENABLEUSERREQUEST']._serialized_start=2157
-  _globals['_ENABLEUSERREQUEST']._serialized_end=2259
-  _globals['_ENABLEUSERRESPONSE']._serialized_start=2261
-  _globals['_ENABLEUSERRESPONSE']._serialized_end=2315
-  _globals['_ISSUEUSERCERTIFICATEREQUEST']._serialized_start=2318
-  _globals['_ISSUEUSERCERTIFICATEREQUEST']._serialized_end=2465
-  _globals['_ISSUEUSERCERTIFICATERESPONSE']._serialized_start=2467
-  _globals['_ISSUEUSERCERTIFICATERESPONSE']._serialized_end=2568
-  _globals['_USERSERVICE']._serialized_start=2886
-  _globals['_USERSERVICE']._serialized_end=3731
+  _globals['_USER']._serialized_end=814
+  _globals['_CREATEUSERREQUEST']._serialized_start=817
+  _globals['_CREATEUSERREQUEST']._serialized_end=977
+  _globals['_CREATEUSERRESPONSE']._serialized_start=979
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1033
+  _globals['_GETUSERREQUEST']._serialized_start=1035
+  _globals['_GETUSERREQUEST']._serialized_end=1144
+  _globals['_GETUSERRESPONSE']._serialized_start=1146
+  _globals['_GETUSERRESPONSE']._serialized_end=1197
+  _globals['_LISTUSERSREQUEST']._serialized_start=1200
+  _globals['_LISTUSERSREQUEST']._serialized_end=1443
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1445
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1524
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1527
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1742
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=1744
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=1798
+  _globals['_SETUSERROLESREQUEST']._serialized_start=1801
+  _globals['_SETUSERROLESREQUEST']._serialized_end=1961
+  _globals['_SETUSERROLESRESPONSE']._serialized_start=1963
+  _globals['_SETUSERROLESRESPONSE']._serialized_end=2019
+  _globals['_DISABLEUSERREQUEST']._serialized_start=2021
+  _globals['_DISABLEUSERREQUEST']._serialized_end=2124
+  _globals['_DISABLEUSERRESPONSE']._serialized_start=2126
+  _globals['_DISABLEUSERRESPONSE']._serialized_end=2181
+  _globals['_ENABLEUSERREQUEST']._serialized_start=2183
+  _globals['_ENABLEUSERREQUEST']._serialized_end=2285
+  _globals['_ENABLEUSERRESPONSE']._serialized_start=2287
+  _globals['_ENABLEUSERRESPONSE']._serialized_end=2341
+  _globals['_ISSUEUSERCERTIFICATEREQUEST']._serialized_start=2344
+  _globals['_ISSUEUSERCERTIFICATEREQUEST']._serialized_end=2491
+  _globals['_ISSUEUSERCERTIFICATERESPONSE']._serialized_start=2493
+  _globals['_ISSUEUSERCERTIFICATERESPONSE']._serialized_end=2594
+  _globals['_USERSERVICE']._serialized_start=2912
+  _globals['_USERSERVICE']._serialized_end=3757
 # @@protoc_insertion_point(module_scope)

@@ -94,7 +94,7 @@ class User(_message.Message):
     a letter first. It never changes, and stands in logs: choose one that is no personal data.
     """
     display_name: _builtins.str
-    """For people; kept encrypted. At most 100 characters."""
+    """For people; kept encrypted. At most 100 characters, none of them a control character."""
     issuer: _builtins.str
     """Who vouches for this user at sign-in by token, and under which name (claims iss and sub). Both or none.
     The subject is kept encrypted.
